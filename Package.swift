@@ -1,0 +1,73 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let upcoming: [SwiftSetting] = [
+    .enableUpcomingFeature("ExistentialAny"),
+    .enableUpcomingFeature("InternalImportsByDefault"),
+]
+
+let package = Package(
+    name: "varve",
+    platforms: [.macOS(.v15)],
+    products: [
+        .library(name: "Varve", targets: ["Varve"]),
+        .library(name: "VarveJSON", targets: ["VarveJSON"]),
+        .library(name: "VarveRecorder", targets: ["VarveRecorder"]),
+        .library(name: "VarveTestKit", targets: ["VarveTestKit"]),
+        .executable(name: "varve", targets: ["VarveCLI"]),
+    ],
+    dependencies: [
+        .package(url: "https://github.com/apple/swift-argument-parser", exact: "1.8.2")
+    ],
+    targets: [
+        // Bytes.
+        .systemLibrary(
+            name: "CLZ4", pkgConfig: "liblz4", providers: [.apt(["liblz4-dev"]), .brew(["lz4"])]),
+        .target(name: "CCRC32C"),
+        .target(name: "VarveFormat", dependencies: ["CLZ4", "CCRC32C"], swiftSettings: upcoming),
+
+        // Files.
+        .target(name: "CPOSIX"),
+        .target(name: "VarveIO", dependencies: ["CPOSIX"], swiftSettings: upcoming),
+
+        // The engine.
+        .target(
+            name: "Varve", dependencies: ["VarveFormat", "VarveIO"],
+            swiftSettings: upcoming + [.enableExperimentalFeature("Lifetimes")]),
+
+        // JSON over payloads.
+        .systemLibrary(
+            name: "CSimdJSONLibrary", pkgConfig: "simdjson",
+            providers: [.apt(["libsimdjson-dev"]), .brew(["simdjson"])]),
+        .target(name: "CSimdJSON", dependencies: ["CSimdJSONLibrary"]),
+        .target(name: "VarveJSON", dependencies: ["Varve", "CSimdJSON"], swiftSettings: upcoming),
+
+        // The recorder and the command.
+        .target(name: "VarveRecorder", dependencies: ["Varve", "VarveJSON"], swiftSettings: upcoming),
+        .executableTarget(
+            name: "VarveCLI",
+            dependencies: [
+                "VarveRecorder", "VarveJSON", "Varve",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            swiftSettings: upcoming),
+
+        // For tests and benchmarks.
+        .target(name: "VarveTestKit", dependencies: ["Varve", "VarveIO"], swiftSettings: upcoming),
+
+        .testTarget(name: "VarveFormatTests", dependencies: ["VarveFormat"], swiftSettings: upcoming),
+        .testTarget(name: "VarveIOTests", dependencies: ["VarveIO"], swiftSettings: upcoming),
+        .testTarget(name: "VarveTests", dependencies: ["Varve", "VarveTestKit"], swiftSettings: upcoming),
+        .testTarget(name: "VarveJSONTests", dependencies: ["VarveJSON"], swiftSettings: upcoming),
+        .testTarget(
+            name: "VarveRecorderTests", dependencies: ["VarveRecorder"], swiftSettings: upcoming),
+        .testTarget(
+            name: "VarveCLITests", dependencies: ["VarveCLI", "VarveTestKit"], swiftSettings: upcoming),
+        .testTarget(name: "ArchitectureTests", swiftSettings: upcoming),
+        .testTarget(
+            name: "CrashTests", dependencies: ["Varve", "VarveTestKit"], path: "Tests/Crash",
+            swiftSettings: upcoming),
+    ],
+    swiftLanguageModes: [.v6],
+    cxxLanguageStandard: .cxx17
+)

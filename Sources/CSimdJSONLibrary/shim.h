@@ -1,0 +1,1 @@
+/* simdjson is C++: CSimdJSON includes it, Swift never does. */
