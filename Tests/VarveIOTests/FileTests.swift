@@ -180,8 +180,8 @@ private func names(_ number: Int32, _ path: String) -> Bool {
 #if os(Linux)
 private let memoryDisk = "/dev/shm"
 
-/// Whether there is a file system in memory, of a limited size: it compares what is asked for with that before it
-/// starts.
+/// Whether there is a file system in memory, of a limited size: it compares what is asked for with that
+/// before it starts.
 private let hasMemoryDisk: Bool = {
     let mounts = (try? String(contentsOfFile: "/proc/mounts", encoding: .utf8)) ?? ""
     let isMounted = mounts.split(separator: "\n").contains { line in
