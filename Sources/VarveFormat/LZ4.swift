@@ -69,9 +69,10 @@ public final class PreparedDictionary: @unchecked Sendable {
     public init(_ bytes: [UInt8], level: Int32) {
         self.bytes = bytes
         isHC = level >= 3
-        storage = .allocate(byteCount: max(bytes.count, 1), alignment: 16)
+        let storage = UnsafeMutableRawPointer.allocate(byteCount: max(bytes.count, 1), alignment: 16)
+        self.storage = storage
         bytes.withUnsafeBytes { source in
-            if let base = source.baseAddress { storage.copyMemory(from: base, byteCount: bytes.count) }
+            if let base = source.baseAddress { storage.copyMemory(from: base, byteCount: source.count) }
         }
         let byteCount = max(MemoryLayout<LZ4_stream_t>.size, MemoryLayout<LZ4_streamHC_t>.size)
         stream = .allocate(byteCount: byteCount, alignment: 16)
