@@ -53,6 +53,19 @@ import VarveJSON
         for key in ["s", "a", "m"] { #expect(throws: JSONLineError.self) { try reader.stringMap(key) } }
     }
 
+    @Test("A number that is too wide is an error, and its neighbours are still exact")
+    func wideNumbers() throws {
+        let reader = try Self.reader(
+            #"{"big":18446744073709551616,"low":-9223372036854775809,"max":18446744073709551615,"i":-5}"#)
+        for key in ["big", "low"] {
+            #expect(throws: JSONLineError.self) { try reader.int64(key) }
+            #expect(throws: JSONLineError.self) { try reader.uint64(key) }
+        }
+        #expect(try reader.uint64("max") == .max)
+        #expect(try reader.int64("i") == -5)
+        #expect(reader.rawValue("big") == 7..<27)
+    }
+
     @Test(
         "A raw value is the member's exact bytes",
         arguments: [

@@ -85,6 +85,22 @@ import VarveJSON
         #expect(Self.parse(#"{"a":{"a":1}}"#, time: [deep], kind: []).0.timestamp == nil)
     }
 
+    @Test("Numbers wider than 64 bits or a double are JSON, and keep their text")
+    func wideNumbers() {
+        let big = "340282366920938463463374607431768211456"
+        let (result, kind) = Self.parse(
+            #"{"id":\#(big),"s":"1e999 \" 2","type":\#(big),"ts":1715000000,"l":[1e999,-7]}"#)
+        #expect(result.isJSON)
+        #expect(kind == big)
+        #expect(result.timestamp == 1_715_000_000_000_000_000)
+        #expect(Self.parse(#"{"ts":\#(big)}"#).0.isJSON)
+        #expect(Self.parse(#"{"ts":\#(big)}"#).0.timestamp == nil)
+        #expect(Self.parse(#"{"ts":1e999,"type":1E+999}"#).1 == "1E+999")
+        #expect(
+            Self.parse(#"{"x":1e999,"ts":1715000000.123456789}"#).0.timestamp == 1_715_000_000_123_456_789)
+        #expect(Self.parse("-\(big)").0.isJSON)
+    }
+
     @Test("A parser carries nothing from one line to the next")
     func noCarry() {
         let parser = LineParser(timeFields: nil, kindFields: nil, defaultOffsetSeconds: 0)
@@ -107,7 +123,9 @@ import VarveJSON
             "{a:1}",
             "{\"a\":}", "{'a':1}", "[1 2]", "nul", "nulll", "truex", "TRUE", "NaN", "Infinity", "-", "+1",
             "01", "-01", "1.",
-            ".5", "1e", "1e+", "0x1", "1_000", "\"abc", "\"a\\x\"", "\"\\u12\"", "\"\\u12g4\"", "\"a\tb\"",
+            ".5", "1e", "1e+", "0x1", "1_000", "\"abc", "[1e999,--1]", "[1e999,-1e999x]", "[1e999 1]",
+            "{1e999:1}", "[1e999,01]", "[1e999,tru1.5]", "[1e999,1.5.5]", "[1e999,\"1.5]", "\"a\\x\"",
+            "\"\\u12\"", "\"\\u12g4\"", "\"a\tb\"",
             "\"a\nb\"",
             "\"\\ud800\"", "\"\\ud800x\"", "\"\\ud800\\u0041\"", "\"\\ud800\\ud800\"", "\"\\udc00\"",
             "\"a\\udfff\\ud800\"", "{\"\\udc00\":1}", "[\"\\\"]", "// c\n1", "\u{FEFF}{}", "\u{0}",
