@@ -1,0 +1,144 @@
+import CLZ4
+
+/// A dictionary with the compressor's state after it has seen it, made once and shared by encoders.
+///
+/// Any thread may use it.
+// SAFETY: unchecked, because nothing is written after init: encoders copy the state.
+public final class PreparedDictionary: @unchecked Sendable {
+    /// The dictionary.
+    public let bytes: [UInt8]
+    /// The level for which it was prepared, and at which everything is compressed with it.
+    public let level: Int32
+    let state: UnsafeMutableRawPointer
+    let stateBytes: Int
+    /// The state points into this copy, which does not move.
+    private let copy: UnsafeMutableRawBufferPointer
+
+    /// Prepares `bytes`, of which at most the last 64 KiB are of use, for compression at `level`.
+    public init(_ bytes: [UInt8], level: Int32) {
+        self.bytes = bytes
+        self.level = level
+        copy = .allocate(byteCount: max(bytes.count, 1), alignment: 16)
+        copy.copyBytes(from: bytes)
+        stateBytes = LZ4.stateBytes(level)
+        state = .allocate(byteCount: stateBytes, alignment: 16)
+        let text = copy.baseAddress?.assumingMemoryBound(to: CChar.self)
+        // SAFETY: the state has the size that the library asks for, and lives as long as self, like the copy.
+        if level < LZ4.levelHC {
+            let stream = LZ4_initStream(state, stateBytes)
+            LZ4_loadDict(stream, text, Int32(bytes.count))
+        } else {
+            let stream = LZ4_initStreamHC(state, stateBytes)
+            LZ4_resetStreamHC_fast(stream, level)
+            LZ4_loadDictHC(stream, text, Int32(bytes.count))
+        }
+    }
+
+    deinit {
+        state.deallocate()
+        copy.deallocate()
+    }
+}
+
+/// What the compressors share.
+enum LZ4 {
+    /// The level at which HC starts.
+    static let levelHC: Int32 = 3
+
+    /// Bytes of a compressor's state at `level`.
+    static func stateBytes(_ level: Int32) -> Int {
+        Int(level < levelHC ? LZ4_sizeofState() : LZ4_sizeofStateHC())
+    }
+
+    /// Bytes that compressing `count` bytes gives at most.
+    static func bound(_ count: Int) -> Int { count + count / 255 + 16 }
+
+    /// Whether compression to `stored` bytes is worth its decoding.
+    static func pays(raw: Int, stored: Int) -> Bool { stored > 0 && stored <= raw - max(raw / 32, 1) }
+}
+
+/// A compressor that reuses its state. One thread at a time.
+final class LZ4Compressor {
+    private var state: UnsafeMutableRawPointer?
+    private var stateBytes = 0
+
+    deinit { state?.deallocate() }
+
+    /// Compresses `source` into `target`; returns the bytes written, 0 when they don't fit. With a dictionary,
+    /// its level counts.
+    func compress(
+        _ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer, level: Int32,
+        dictionary: PreparedDictionary?
+    ) -> Int {
+        guard let from = source.baseAddress?.assumingMemoryBound(to: CChar.self),
+            let to = target.baseAddress?.assumingMemoryBound(to: CChar.self),
+            let count = Int32(exactly: source.count)
+        else { return 0 }
+        let level = dictionary?.level ?? level
+        let capacity = Int32(clamping: target.count)
+        let scratch = scratch(LZ4.stateBytes(level))
+        // SAFETY: scratch has the size of the state of this level; the library writes at most `capacity` bytes.
+        guard let dictionary else {
+            return Int(
+                level < LZ4.levelHC
+                    ? LZ4_compress_fast_extState(scratch, from, to, count, capacity, 1)
+                    : LZ4_compress_HC_extStateHC(scratch, from, to, count, capacity, level))
+        }
+        // A state that has compressed something has forgotten the dictionary: start from a fresh copy.
+        scratch.copyMemory(from: dictionary.state, byteCount: dictionary.stateBytes)
+        defer { withExtendedLifetime(dictionary) {} }
+        return Int(
+            level < LZ4.levelHC
+                ? LZ4_compress_fast_continue(
+                    scratch.assumingMemoryBound(to: LZ4_stream_t.self), from, to, count, capacity, 1)
+                : LZ4_compress_HC_continue(
+                    scratch.assumingMemoryBound(to: LZ4_streamHC_t.self), from, to, count, capacity))
+    }
+
+    private func scratch(_ count: Int) -> UnsafeMutableRawPointer {
+        if let state, stateBytes >= count { return state }
+        state?.deallocate()
+        let fresh = UnsafeMutableRawPointer.allocate(byteCount: count, alignment: 16)
+        state = fresh
+        stateBytes = count
+        return fresh
+    }
+}
+
+/// Whole LZ4 blocks in arrays: for single, rare ones.
+public enum LZ4Block {
+    /// `bytes` compressed; nil when that saves less than 1/32. With a dictionary, its level counts.
+    public static func compress(
+        _ bytes: UnsafeRawBufferPointer, level: Int32, dictionary: PreparedDictionary? = nil
+    ) -> [UInt8]? {
+        let compressor = LZ4Compressor()
+        let stored = [UInt8](unsafeUninitializedCapacity: LZ4.bound(bytes.count)) { target, count in
+            count = compressor.compress(
+                bytes, into: UnsafeMutableRawBufferPointer(target), level: level, dictionary: dictionary)
+        }
+        return LZ4.pays(raw: bytes.count, stored: stored.count) ? stored : nil
+    }
+
+    /// The `rawBytes` bytes that the sub-block `stored` holds. Throws `FormatError` when it is damaged.
+    public static func decompress(
+        _ stored: UnsafeRawBufferPointer, method: SubBlockMethod, rawBytes: Int, dictionary: [UInt8]? = nil
+    ) throws(FormatError) -> [UInt8] {
+        let buffer = SubBlockBuffer()
+        let bytes = try buffer.decode(
+            stored: stored, method: method, rawBytes: rawBytes, wanted: rawBytes, dictionary: dictionary,
+            dictionaryIdentity: 1)
+        defer { withExtendedLifetime(buffer) {} }
+        return [UInt8](UnsafeRawBufferPointer(start: bytes, count: rawBytes))
+    }
+}
+
+/// Compresses the state of a checkpoint.
+public enum StateCompressor {
+    /// The stored form of `bytes`: LZ4 when that saves at least 1/32, else raw.
+    public static func compress(
+        _ bytes: [UInt8], settings: EncodingSettings
+    ) -> (method: SubBlockMethod, stored: [UInt8]) {
+        let compressed = bytes.withUnsafeBytes { LZ4Block.compress($0, level: settings.level) }
+        return compressed.map { (.lz4, $0) } ?? (.raw, bytes)
+    }
+}
