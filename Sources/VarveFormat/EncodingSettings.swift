@@ -7,6 +7,7 @@ public struct EncodingSettings: Hashable, Sendable {
     /// LZ4 level: below 3 the fast compressor, 3...12 HC.
     public var level: Int32
 
+    /// Settings with these values.
     public init(blockBytes: UInt32, subBlockBytes: UInt32, level: Int32) {
         self.blockBytes = blockBytes
         self.subBlockBytes = subBlockBytes

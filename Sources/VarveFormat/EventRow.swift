@@ -11,6 +11,7 @@
     /// The kind's id in the segment.
     public var kind: UInt32
 
+    /// A row with these fields.
     @inlinable
     public init(timestamp: Int64, index: UInt64, length: UInt32, kind: UInt32) {
         self.timestamp = timestamp

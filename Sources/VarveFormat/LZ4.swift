@@ -1,9 +1,9 @@
 import CLZ4
 
+// SAFETY: unchecked, because nothing is written after init: encoders copy the state.
 /// A dictionary with the compressor's state after it has seen it, made once and shared by encoders.
 ///
 /// Any thread may use it.
-// SAFETY: unchecked, because nothing is written after init: encoders copy the state.
 public final class PreparedDictionary: @unchecked Sendable {
     /// The dictionary.
     public let bytes: [UInt8]

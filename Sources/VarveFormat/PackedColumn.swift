@@ -167,7 +167,8 @@ enum PackedColumn {
     ///
     /// Throws `FormatError` for anything else. O(count); reads nothing beyond the reader's bytes.
     static func decode<Element: PackedElement>(
-        _ reader: inout ByteReader, count: Int, range: ClosedRange<Int64>, into target: UnsafeMutablePointer<Element>
+        _ reader: inout ByteReader, count: Int, range: ClosedRange<Int64>,
+        into target: UnsafeMutablePointer<Element>
     ) throws(FormatError) {
         precondition(
             count > 0 && range.lowerBound >= Element.representable.lowerBound
@@ -204,7 +205,9 @@ enum PackedColumn {
             bounds = Int128(base)...Int128(base) + most
         } else {
             let steps = Int128(packedCount)
-            bounds = Int128(base) + min(0, steps * step.lowerBound)...Int128(base) + max(0, steps * step.upperBound)
+            bounds =
+                Int128(base) + min(0, steps * step.lowerBound)...Int128(base)
+                + max(0, steps * step.upperBound)
         }
         let fits =
             Int128(Element.representable.lowerBound) <= bounds.lowerBound
@@ -289,7 +292,8 @@ enum PackedColumn {
         }
         let mask = UInt64.max >> UInt64(64 - width)
         // A number of at most 57 bits lies within the 8 bytes that start at its first bit's byte.
-        let loadable = width <= 57 && packed.count >= 8 ? min(count, ((packed.count - 8) * 8 + 7) / width + 1) : 0
+        let loadable =
+            width <= 57 && packed.count >= 8 ? min(count, ((packed.count - 8) * 8 + 7) / width + 1) : 0
         var bit = 0
         for position in 0..<loadable {
             // SAFETY: position is at most ((packed.count - 8) x 8 + 7) / width, so bit / 8 + 8 <= packed.count.

@@ -10,6 +10,7 @@ public final class SubBlockBuffer {
     private var loadedDictionary: (identity: UInt64, count: Int)?
     private static let dictionaryRoom = Limits.dictionaryBytesMax
 
+    /// An empty buffer of 128 KiB; it grows with what is decoded.
     public init() {
         capacity = 64 << 10
         memory = .allocate(byteCount: Self.dictionaryRoom + capacity, alignment: 64)
@@ -33,7 +34,8 @@ public final class SubBlockBuffer {
     ) throws(FormatError) -> UnsafeRawPointer {
         let what = "a sub-block"
         guard rawBytes >= 0, rawBytes <= Limits.blockRawBytesMax else {
-            throw .beyondLimit(what, value: UInt64(clamping: rawBytes), limit: UInt64(Limits.blockRawBytesMax))
+            throw .beyondLimit(
+                what, value: UInt64(clamping: rawBytes), limit: UInt64(Limits.blockRawBytesMax))
         }
         guard stored.count <= Limits.blockBodyBytesMax else {
             throw .beyondLimit(what, value: UInt64(stored.count), limit: UInt64(Limits.blockBodyBytesMax))
@@ -49,7 +51,9 @@ public final class SubBlockBuffer {
         guard rawBytes <= stored.count * 255 else { throw .invalid(what, reason: "it can't hold so much") }
         reserve(wanted)
         let output = memory + Self.dictionaryRoom
-        guard let from = stored.baseAddress?.assumingMemoryBound(to: CChar.self) else { throw .truncated(what) }
+        guard let from = stored.baseAddress?.assumingMemoryBound(to: CChar.self) else {
+            throw .truncated(what)
+        }
         let to = output.assumingMemoryBound(to: CChar.self)
         let size = Int32(stored.count)
         let target = Int32(wanted)
@@ -83,7 +87,8 @@ public final class SubBlockBuffer {
                 "a dictionary", value: UInt64(dictionary.count), limit: UInt64(Self.dictionaryRoom))
         }
         let start = Self.dictionaryRoom - dictionary.count
-        UnsafeMutableRawBufferPointer(start: memory + start, count: dictionary.count).copyBytes(from: dictionary)
+        UnsafeMutableRawBufferPointer(start: memory + start, count: dictionary.count).copyBytes(
+            from: dictionary)
         loadedDictionary = (identity, dictionary.count)
     }
 

@@ -9,6 +9,7 @@ public enum SubBlockMethod: UInt8, Sendable {
 public struct SubBlockDirectoryEntry: Hashable, Sendable {
     /// Bytes of an entry.
     public static let byteCount = 20
+    static let storedBytesOffset = 8
     static let methodOffset = 12
     /// Where the checksum stands in it.
     static let checksumOffset = 16
@@ -19,12 +20,15 @@ public struct SubBlockDirectoryEntry: Hashable, Sendable {
     public var rawBytes: UInt32
     /// Bytes in the file.
     public var storedBytes: UInt32
+    /// How the bytes are stored.
     public var method: SubBlockMethod
     /// Seeded checksum of the stored bytes.
     public var checksum: UInt32
 
+    /// An entry with these fields.
     public init(
-        eventCount: UInt32, rawBytes: UInt32, storedBytes: UInt32, method: SubBlockMethod, checksum: UInt32 = 0
+        eventCount: UInt32, rawBytes: UInt32, storedBytes: UInt32, method: SubBlockMethod,
+        checksum: UInt32 = 0
     ) {
         self.eventCount = eventCount
         self.rawBytes = rawBytes
@@ -47,7 +51,8 @@ public struct SubBlockDirectoryEntry: Hashable, Sendable {
         checksum = try reader.u32()
         guard eventCount <= Limits.blockEventsMax else {
             throw .beyondLimit(
-                "a sub-block's count of events", value: UInt64(eventCount), limit: UInt64(Limits.blockEventsMax))
+                "a sub-block's count of events", value: UInt64(eventCount),
+                limit: UInt64(Limits.blockEventsMax))
         }
         guard rawBytes <= Limits.blockRawBytesMax else {
             throw .beyondLimit(
@@ -62,7 +67,7 @@ public struct SubBlockDirectoryEntry: Hashable, Sendable {
     public func encode(into target: UnsafeMutableRawPointer) {
         target.storeBytes(of: eventCount.littleEndian, as: UInt32.self)
         target.storeBytes(of: rawBytes.littleEndian, toByteOffset: 4, as: UInt32.self)
-        target.storeBytes(of: storedBytes.littleEndian, toByteOffset: 8, as: UInt32.self)
+        target.storeBytes(of: storedBytes.littleEndian, toByteOffset: Self.storedBytesOffset, as: UInt32.self)
         // The method is the low byte; the three reserved ones are above it.
         target.storeBytes(
             of: UInt32(method.rawValue).littleEndian, toByteOffset: Self.methodOffset, as: UInt32.self)
