@@ -20,7 +20,7 @@ public final class EventColumns {
 
     private static let what = "an events block"
 
-    /// Events; the arrays below hold as many values.
+    /// Events; the arrays below hold as many values, until the next load and as long as this object lives.
     public private(set) var count = 0
     /// Nanoseconds since 1970-01-01T00:00:00Z.
     public private(set) var timestamps: UnsafeMutablePointer<Int64>

@@ -39,12 +39,14 @@ enum PackedColumn {
             return cursor - target
         }
         let range = UInt64(bitPattern: greatest &- least)
-        let unit = commonDivisor(values, count: count, least: least, range: range)
+        let unit = commonDivisor(count, greatest: range) { UInt64(bitPattern: values[$0] &- least) }
         let width = bits(range / unit)
         let bytes = headBytes(base: least, unit: unit) + packedBytes(count, width)
         if overflow >= 0 {
             let deltaRange = UInt64(bitPattern: greatestDelta &- leastDelta)
-            let deltaUnit = commonDivisorOfDeltas(values, count: count, least: leastDelta, range: deltaRange)
+            let deltaUnit = commonDivisor(count - 1, greatest: deltaRange) { position in
+                UInt64(bitPattern: values[position + 1] &- values[position] &- leastDelta)
+            }
             let deltaWidth = bits(deltaRange / deltaUnit)
             let deltaBytes =
                 headBytes(base: values[0], unit: deltaUnit) + varintBytes(zigzag(leastDelta))
@@ -72,30 +74,19 @@ enum PackedColumn {
         return cursor - target
     }
 
-    /// The greatest common divisor of all `value - least`; 1 when all are 0.
-    private static func commonDivisor(
-        _ values: UnsafePointer<Int64>, count: Int, least: Int64, range: UInt64
-    ) -> UInt64 {
-        var unit = range
+    /// The greatest common divisor of `greatest`, which is one of the numbers or the difference of two, and all the
+    /// numbers; 1 when all are 0.
+    @inline(__always)
+    private static func commonDivisor(_ count: Int, greatest: UInt64, _ number: (Int) -> UInt64) -> UInt64 {
+        var unit = greatest
         var position = 0
-        while position < count, unit > 1 {
-            unit = gcd(unit, UInt64(bitPattern: values[position] &- least))
-            position += 1
+        while unit > 1 {
+            let divisor = ExactDivisor(unit)
+            while position < count, divisor.divides(number(position)) { position += 1 }
+            if position == count { return unit }
+            unit = gcd(unit, number(position))
         }
-        return max(unit, 1)
-    }
-
-    /// The greatest common divisor of all `delta - least`; 1 when all are 0.
-    private static func commonDivisorOfDeltas(
-        _ values: UnsafePointer<Int64>, count: Int, least: Int64, range: UInt64
-    ) -> UInt64 {
-        var unit = range
-        var position = 1
-        while position < count, unit > 1 {
-            unit = gcd(unit, UInt64(bitPattern: values[position] &- values[position - 1] &- least))
-            position += 1
-        }
-        return max(unit, 1)
+        return 1
     }
 
     private static func gcd(_ a: UInt64, _ b: UInt64) -> UInt64 {
@@ -234,12 +225,13 @@ enum PackedColumn {
             }
         }
         if bounds.lowerBound < Int128(range.lowerBound) || bounds.upperBound > Int128(range.upperBound) {
-            let (lower, upper) = (Element(packed: range.lowerBound), Element(packed: range.upperBound))
-            var outside = false
+            var (least, greatest) = (target[0], target[0])
             for position in 0..<count {
-                let value = target[position]
-                outside = outside || value < lower || value > upper
+                least = min(least, target[position])
+                greatest = max(greatest, target[position])
             }
+            let outside =
+                least < Element(packed: range.lowerBound) || greatest > Element(packed: range.upperBound)
             if outside { throw outOfRange() }
         }
     }
@@ -319,8 +311,10 @@ enum PackedColumn {
 private struct ExactDivisor {
     private let shift: UInt64
     private let inverse: UInt64
+    private let greatestQuotient: UInt64
 
     init(_ divisor: UInt64) {
+        greatestQuotient = .max / divisor
         shift = UInt64(divisor.trailingZeroBitCount)
         let odd = divisor >> shift
         // Newton's steps double the valid bits of odd's inverse modulo 2^64; odd itself has three.
@@ -331,6 +325,14 @@ private struct ExactDivisor {
 
     @inline(__always)
     func divide(_ multiple: UInt64) -> UInt64 { (multiple &>> shift) &* inverse }
+
+    /// Multiplication by the inverse, and rotation by the shift, permute the numbers so that the multiples come
+    /// first.
+    @inline(__always)
+    func divides(_ number: UInt64) -> Bool {
+        let product = number &* inverse
+        return product &>> shift | product &<< (64 &- shift) <= greatestQuotient
+    }
 }
 
 /// A type into which a column can be decoded.

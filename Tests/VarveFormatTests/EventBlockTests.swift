@@ -237,7 +237,8 @@ struct EventBlockTests {
                 events.append(text(100, &generator), timestamp: Int64(position), kind: UInt32(position % 200))
             }
             batches.append(events)
-            wanted[events.payload] = [UInt8](events.encode().body)
+            let block = events.encode()
+            wanted[events.payload] = [UInt8](block.body)
         }
         for events in batches + batches.reversed() {
             let encoded = events.encode(into: block, by: encoder)
