@@ -39,7 +39,8 @@ public final class EventBlockEncoder {
     ///
     /// - Parameters:
     ///   - rows: 1...65,536 of them, with kinds below 65,535 and payloads of at most 64 MiB.
-    ///   - payload: the payloads, one after the other: as many bytes as the rows' lengths add up to.
+    ///   - payload: the payloads, one after the other: as many bytes as the rows' lengths add up to, at most
+    ///     128 MiB.
     ///   - explicitIndices: whether to store each row's index; else they go up by one from the first's.
     ///   - dictionary: compresses the sub-blocks at its own level, when given.
     ///
@@ -54,6 +55,7 @@ public final class EventBlockEncoder {
         // The payload is read by the rows' lengths below, and tables are indexed by kind.
         precondition(summary.rawBytes == payload.count, "the rows' lengths don't add up to the payload's")
         precondition(summary.maxKind < Limits.segmentKindsMax, "a kind id is beyond the limit")
+        precondition(summary.rawBytes <= Limits.blockRawBytesMax, "a block's payload is beyond the limit")
         reserve(count: count, kinds: Int(summary.maxKind) + 1)
 
         let directoryBytes = summary.subBlocks * SubBlockDirectoryEntry.byteCount

@@ -14,8 +14,10 @@ public final class PreparedDictionary: @unchecked Sendable {
     /// The state points into this copy, which does not move.
     private let copy: UnsafeMutableRawBufferPointer
 
-    /// Prepares `bytes`, of which at most the last 64 KiB are of use, for compression at `level`.
+    /// Prepares `bytes`, at most 64 KiB, for compression at `level`.
     public init(_ bytes: [UInt8], level: Int32) {
+        // Readers refuse a longer one.
+        precondition(bytes.count <= Limits.dictionaryBytesMax, "a dictionary is beyond the limit")
         self.bytes = bytes
         self.level = level
         copy = .allocate(byteCount: max(bytes.count, 1), alignment: 16)
