@@ -44,8 +44,8 @@ public final class EncodedBlock: @unchecked Sendable {
 
     deinit { memory.deallocate() }
 
-    /// The whole block: room for the header, the body, zeros up to a multiple of 8. Valid until the next block is
-    /// encoded into this object, which must be kept alive meanwhile.
+    /// The whole block: room for the header, the body, zeros up to a multiple of 8. Valid until the next
+    /// block is encoded into this object, which must be kept alive meanwhile.
     public var bytes: UnsafeMutableRawBufferPointer {
         UnsafeMutableRawBufferPointer(start: memory, count: (Self.headerRoom + bodyLength + 7) & ~7)
     }

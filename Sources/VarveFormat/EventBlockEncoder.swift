@@ -1,4 +1,5 @@
-/// Encodes rows and payloads to events blocks; reuses its memory from one block to the next. One thread at a time.
+/// Encodes rows and payloads to events blocks; reuses its memory from one block to the next. One thread at a
+/// time.
 public final class EventBlockEncoder {
     private let compressor = LZ4Compressor()
     /// One column's values.
@@ -133,8 +134,8 @@ public final class EventBlockEncoder {
         return end
     }
 
-    /// Writes the directory, without checksums, at `directory` and the sub-blocks at `stored`; returns where they
-    /// end, and whether one was compressed with the dictionary.
+    /// Writes the directory, without checksums, at `directory` and the sub-blocks at `stored`; returns where
+    /// they end, and whether one was compressed with the dictionary.
     private func compress(
         _ rows: UnsafePointer<EventRow>, count: Int, payload: UnsafeRawBufferPointer, target: Int,
         level: Int32,

@@ -1,4 +1,5 @@
-/// The decoded columns of an events block; reuses its memory from one block to the next. One thread at a time.
+/// The decoded columns of an events block; reuses its memory from one block to the next. One thread at a
+/// time.
 public final class EventColumns {
     /// Where a sub-block's events and bytes are.
     public struct SubBlock {
@@ -108,7 +109,8 @@ public final class EventColumns {
         loaded = true
     }
 
-    /// Copies rows that are only in memory, as one raw sub-block at offset 0, replacing what was held. O(count).
+    /// Copies rows that are only in memory, as one raw sub-block at offset 0, replacing what was held.
+    /// O(count).
     public func load(rows: UnsafePointer<EventRow>, count: Int, explicitIndices: Bool) {
         clear()
         reserve(count, explicitIndices: explicitIndices)
@@ -169,8 +171,8 @@ public final class EventColumns {
         }
     }
 
-    /// That the lengths of each sub-block's events add up to its payload. The directory was checked before, so
-    /// the sub-blocks' rows are all there.
+    /// That the lengths of each sub-block's events add up to its payload. The directory was checked before,
+    /// so the sub-blocks' rows are all there.
     private func checkLengths() throws(FormatError) {
         let lengths = lengths
         for subBlock in subBlocks {

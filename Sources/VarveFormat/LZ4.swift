@@ -66,8 +66,8 @@ final class LZ4Compressor {
 
     deinit { state?.deallocate() }
 
-    /// Compresses `source` into `target`; returns the bytes written, 0 when they don't fit. With a dictionary,
-    /// its level counts.
+    /// Compresses `source` into `target`; returns the bytes written, 0 when they don't fit. With a
+    /// dictionary, its level counts.
     func compress(
         _ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer, level: Int32,
         dictionary: PreparedDictionary?
@@ -79,7 +79,8 @@ final class LZ4Compressor {
         let level = dictionary?.level ?? level
         let capacity = Int32(clamping: target.count)
         let scratch = scratch(LZ4.stateBytes(level))
-        // SAFETY: scratch has the size of the state of this level; the library writes at most `capacity` bytes.
+        // SAFETY: scratch has the size of the state of this level; the library writes at most `capacity`
+        // bytes.
         guard let dictionary else {
             return Int(
                 level < LZ4.levelHC

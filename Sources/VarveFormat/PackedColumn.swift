@@ -74,8 +74,8 @@ enum PackedColumn {
         return cursor - target
     }
 
-    /// The greatest common divisor of `greatest`, which is one of the numbers or the difference of two, and all the
-    /// numbers; 1 when all are 0.
+    /// The greatest common divisor of `greatest`, which is one of the numbers or the difference of two, and
+    /// all the numbers; 1 when all are 0.
     @inline(__always)
     private static func commonDivisor(_ count: Int, greatest: UInt64, _ number: (Int) -> UInt64) -> UInt64 {
         var unit = greatest
@@ -186,8 +186,8 @@ enum PackedColumn {
             throw .invalid(what, reason: "unused bits are not zero")
         }
         let greatestNumber = width == 0 ? 0 : UInt64.max >> UInt64(64 - width)
-        // The most that a number can add. When even that, everywhere, stays in bounds, no value needs a check of
-        // its own.
+        // The most that a number can add. When even that, everywhere, stays in bounds, no value needs a check
+        // of its own.
         let (high, low) = unit.multipliedFullWidth(by: greatestNumber)
         let most = high == 0 ? Int128(low) : Int128.max >> 32
         let step = Int128(leastDelta)...Int128(leastDelta) + most
@@ -288,7 +288,7 @@ enum PackedColumn {
             width <= 57 && packed.count >= 8 ? min(count, ((packed.count - 8) * 8 + 7) / width + 1) : 0
         var bit = 0
         for position in 0..<loadable {
-            // SAFETY: position is at most ((packed.count - 8) x 8 + 7) / width, so bit / 8 + 8 <= packed.count.
+            // SAFETY: position is bounded so that bit / 8 + 8 <= packed.count
             let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: bit &>> 3, as: UInt64.self))
             body(position, word &>> UInt64(bit & 7) & mask)
             bit &+= width
@@ -326,8 +326,8 @@ private struct ExactDivisor {
     @inline(__always)
     func divide(_ multiple: UInt64) -> UInt64 { (multiple &>> shift) &* inverse }
 
-    /// Multiplication by the inverse, and rotation by the shift, permute the numbers so that the multiples come
-    /// first.
+    /// Multiplication by the inverse, and rotation by the shift, permute the numbers so that the multiples
+    /// come first.
     @inline(__always)
     func divides(_ number: UInt64) -> Bool {
         let product = number &* inverse

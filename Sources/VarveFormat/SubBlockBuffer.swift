@@ -18,9 +18,9 @@ public final class SubBlockBuffer {
 
     deinit { memory.deallocate() }
 
-    /// Decodes at least the first `wanted` of a sub-block's `rawBytes` bytes, and returns where they are: valid
-    /// until the next call, as long as this object lives, and for raw ones as long as `stored` does, which is
-    /// then returned itself.
+    /// Decodes at least the first `wanted` of a sub-block's `rawBytes` bytes, and returns where they are:
+    /// valid until the next call, as long as this object lives, and for raw ones as long as `stored` does,
+    /// which is then returned itself.
     ///
     /// - Parameters:
     ///   - stored: the stored bytes, whose checksum the caller has verified.
@@ -59,8 +59,8 @@ public final class SubBlockBuffer {
         let target = Int32(wanted)
         let whole = wanted == rawBytes
         let decoded: Int32
-        // SAFETY: the library reads only `size` bytes and the dictionary, and writes at most `target` bytes, for
-        // which there is room.
+        // SAFETY: the library reads only `size` bytes and the dictionary, and writes at most `target` bytes,
+        // for which there is room.
         if method == .lz4 {
             decoded =
                 whole
