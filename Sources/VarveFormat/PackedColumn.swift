@@ -288,7 +288,7 @@ enum PackedColumn {
             width <= 57 && packed.count >= 8 ? min(count, ((packed.count - 8) * 8 + 7) / width + 1) : 0
         var bit = 0
         for position in 0..<loadable {
-            // SAFETY: position is bounded so that bit / 8 + 8 <= packed.count
+            // SAFETY: position is bounded so that bit / 8 + 8 <= packed.count.
             let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: bit &>> 3, as: UInt64.self))
             body(position, word &>> UInt64(bit & 7) & mask)
             bit &+= width
