@@ -197,7 +197,7 @@ final class CursorCore {
                 stored, number, checksum: part.checksum, segment: header.segment, block: header.number)
             let base = try buffer.decode(
                 stored: stored, method: part.method, rawBytes: part.rawBytes, wanted: wanted,
-                dictionary: segment.dictionary, identity: segment.identity)
+                dictionary: segment.dictionary, dictionaryIdentity: segment.identity)
             statistics.subBlocksDecoded += 1
             statistics.bytesDecoded += UInt64(wanted)
             decoded = number

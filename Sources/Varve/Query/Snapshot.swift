@@ -355,7 +355,7 @@ extension LoadedSegment {
             let buffer = SubBlockBuffer()
             let base = try buffer.decode(
                 stored: stored, method: part.method, rawBytes: Int(part.rawBytes), wanted: Int(part.rawBytes),
-                dictionary: dictionary, identity: identity)
+                dictionary: dictionary, dictionaryIdentity: identity)
             return withExtendedLifetime(buffer) {
                 Array(UnsafeRawBufferPointer(start: base, count: Int(part.rawBytes)))
             }

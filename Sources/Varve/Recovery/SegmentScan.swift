@@ -126,7 +126,7 @@ final class BlockReader {
             if decompresses {
                 _ = try buffer.decode(
                     stored: bytes, method: method, rawBytes: raw, wanted: raw, dictionary: dictionary,
-                    identity: segment.low)
+                    dictionaryIdentity: segment.low)
             }
         }
         guard header.type == .events else {
