@@ -24,6 +24,7 @@ SEALED = {"section", "segment-header", "block-header", "block", "trailer", "stor
 FLIPPED_BYTES = 4096
 ALL_BITS_BELOW = 512
 STORE_FLIPS = 24
+INDEX_KEYS = {*varve.INDEX_ENTRY, "many_kinds", "dictionary", "explicit_indices"}
 
 
 def flips(size):
@@ -99,7 +100,7 @@ def footer_difference(segment):
 
     index = []
     for at, b in blocks:
-        entry = {key: b.header[key] for key in foot[16][0] if key in b.header}
+        entry = {key: b.header[key] for key in b.header if key in INDEX_KEYS}
         index.append({**entry, "offset": at, "length": varve.block_length(b.header)})
 
     levels = []

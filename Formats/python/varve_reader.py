@@ -854,14 +854,10 @@ def block(data, dictionary=None):
 
 def read_regular(path):
     """The bytes of a regular file; None for anything else, symbolic links included."""
-    try:
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    except OSError:
-        if os.path.lexists(path) and not os.path.islink(path) and stat.S_ISREG(os.lstat(path).st_mode):
-            raise
+    if not os.path.lexists(path) or not stat.S_ISREG(os.lstat(path).st_mode):
         return None
-    with os.fdopen(file, "rb") as handle:
-        return handle.read() if stat.S_ISREG(os.fstat(file).st_mode) else None
+    with os.fdopen(os.open(path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
+        return file.read()
 
 
 class Segment:
