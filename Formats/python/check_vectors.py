@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
 """Checks the golden vectors with the independent reader: check_vectors.py [DIR], by default ../vectors.
 
-Each vector is decoded and compared with the meaning beside it, and decoded again with single bits flipped, which must be
-refused where a checksum covers them, and must never end in anything but a FormatError elsewhere. Stores are read and
-compared with their outputs, the footers of their segments are computed again from the blocks, and bits of their files are
-flipped: no event may come out other than as it was recorded.
+Each vector is decoded and compared with the meaning beside it, and decoded again with single bits flipped,
+which must be refused where a checksum covers them, and must never end in anything but a FormatError
+elsewhere. Stores are read and compared with their outputs, the footers of their segments are computed again
+from the blocks, and bits of their files are flipped: no event may come out other than as it was recorded.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ import varve_reader as varve
 
 # Folders whose every bit is under a checksum or must be zero, in as far as that can be told without the rest.
 SEALED = {"section", "segment-header", "block-header", "block", "trailer", "store-identity"}
-# Bits that a checksum does not cover are flipped as well, in these and in all other folders: no crash may follow.
+# Bits that no checksum covers are flipped as well, in these and in all other folders: no crash may follow.
 FLIPPED_BYTES = 4096
 ALL_BITS_BELOW = 512
 STORE_FLIPS = 24
@@ -52,11 +52,13 @@ def difference(got, wanted, path=""):
         pairs = [(i, *pair) for i, pair in enumerate(zip(got, wanted))]
     else:
         return None if got == wanted else f"{path or 'the whole'}: {got!r} instead of {wanted!r}"
-    return next(filter(None, (difference(a, b, f"{path}.{key}" if path else str(key)) for key, a, b in pairs)), None)
+    return next(
+        filter(None, (difference(a, b, f"{path}.{key}" if path else str(key)) for key, a, b in pairs)), None
+    )
 
 
 def must_refuse(folder, at):
-    """STATE and TAIL answer with null for a slot that is damaged; only their headers and paddings are refused."""
+    """STATE and TAIL answer with null for a slot that is damaged; only TAIL's header is refused."""
     return folder in SEALED or (folder == "tail" and at < 4096)
 
 
@@ -83,7 +85,9 @@ def check_file(folder, path):
             continue
         if must_refuse(folder, at):
             return f"bit {bit} of byte {at} can be flipped without being refused"
-        if folder == "state" and (other["slots"][at // 4096] is not None or other == got and got["slots"][at // 4096]):
+        if folder == "state" and (
+            other["slots"][at // 4096] is not None or other == got and got["slots"][at // 4096]
+        ):
             return f"bit {bit} of byte {at} can be flipped without losing its slot"
     for size in sorted({0, 1, len(data) // 2, len(data) - 1} - {-1, len(data)}):
         with contextlib.suppress(varve.FormatError):
@@ -105,8 +109,14 @@ def footer_difference(segment):
 
     levels = []
     if blocks:
-        pairs = [(b.header["min_time"], b.header["max_time"]) if b.header["events"] else (varve.I64_MAX, varve.I64_MIN)
-                 for _, b in blocks]
+        pairs = [
+            (
+                (b.header["min_time"], b.header["max_time"])
+                if b.header["events"]
+                else (varve.I64_MAX, varve.I64_MIN)
+            )
+            for _, b in blocks
+        ]
         while not levels or len(pairs) > 1:
             groups = [pairs[i : i + 64] for i in range(0, len(pairs), 64)]
             pairs = [[min(p[0] for p in group), max(p[1] for p in group)] for group in groups]
@@ -116,9 +126,22 @@ def footer_difference(segment):
     sessions, checkpoints, ledger = {}, [], []
 
     def session(record, base):
-        return sessions.setdefault(record["ordinal"], {
-            "begin": record, "state": 0, "end": 0, "events": 0, "checkpoints": 0, "bytes": 0, "first_sequence": base,
-            "next_sequence": base, "next_index": record["first_index"], "min_time": 0, "max_time": 0})
+        return sessions.setdefault(
+            record["ordinal"],
+            {
+                "begin": record,
+                "state": 0,
+                "end": 0,
+                "events": 0,
+                "checkpoints": 0,
+                "bytes": 0,
+                "first_sequence": base,
+                "next_sequence": base,
+                "next_index": record["first_index"],
+                "min_time": 0,
+                "max_time": 0,
+            },
+        )
 
     if head["session"]:
         session(head["session"], head["base_sequence"])
@@ -128,8 +151,9 @@ def footer_difference(segment):
             s = session(b.record, h["first_sequence"])
             s["state"] = s["end"] = 0
         elif h["type"] == varve.END:
-            sessions[b.record["ordinal"]].update(state=b.record["reason"], end=b.record["end"],
-                                                 next_index=b.record["next_index"])
+            sessions[b.record["ordinal"]].update(
+                state=b.record["reason"], end=b.record["end"], next_index=b.record["next_index"]
+            )
         elif h["type"] == varve.CHECKPOINT:
             checkpoints.append({"record": b.record, "block": h["number"], "bytes": h["raw_bytes"]})
             if b.record["session"] in sessions:
@@ -147,32 +171,54 @@ def footer_difference(segment):
             s["bytes"] += h["raw_bytes"]
             s["next_sequence"] = h["first_sequence"] + h["events"]
             s["next_index"] = b.indices[-1] + 1
-            s["min_time"], s["max_time"] = min(s["min_time"], h["min_time"]), max(s["max_time"], h["max_time"])
+            s["min_time"], s["max_time"] = min(s["min_time"], h["min_time"]), max(
+                s["max_time"], h["max_time"]
+            )
 
     last = blocks[-1][1].header if blocks else None
     digests = {1: varve.crc32c(segment.data[: segment.end]).to_bytes(4, "little").hex(), 0: ""}
     wanted_summary = {
-        "ordinal": head["ordinal"], "generation": head["generation"], "base_sequence": head["base_sequence"],
+        "ordinal": head["ordinal"],
+        "generation": head["generation"],
+        "base_sequence": head["base_sequence"],
         "next_sequence": last["first_sequence"] + last["events"] if last else head["base_sequence"],
         "events": sum(b.header["events"] for _, b in events),
         "min_time": min((b.header["min_time"] for _, b in events), default=varve.I64_MAX),
         "max_time": max((b.header["max_time"] for _, b in events), default=varve.I64_MIN),
-        "raw_bytes": sum(b.header["raw_bytes"] for _, b in events), "data_bytes": segment.end,
+        "raw_bytes": sum(b.header["raw_bytes"] for _, b in events),
+        "data_bytes": segment.end,
         "sessions": last["sessions"] if last else head["sessions_before"],
         "checkpoints": last["checkpoints"] if last else head["checkpoints_before"],
-        "created": head["created"], "blocks": len(blocks), "event_blocks": len(events), "kind_count": len(kinds),
-        "session_count": len(sessions), "checkpoint_count": len(checkpoints), "ledger_count": len(ledger),
-        "last_session": list(sessions)[-1] if sessions else 0, "predecessor": head["predecessor"],
-        "predecessor_length": head["predecessor_length"], "store": head["store"], "segment": head["segment"],
-        "compatible": head["compatible"], "active": any(s["state"] == 0 for s in sessions.values()),
+        "created": head["created"],
+        "blocks": len(blocks),
+        "event_blocks": len(events),
+        "kind_count": len(kinds),
+        "session_count": len(sessions),
+        "checkpoint_count": len(checkpoints),
+        "ledger_count": len(ledger),
+        "last_session": list(sessions)[-1] if sessions else 0,
+        "predecessor": head["predecessor"],
+        "predecessor_length": head["predecessor_length"],
+        "store": head["store"],
+        "segment": head["segment"],
+        "compatible": head["compatible"],
+        "active": any(s["state"] == 0 for s in sessions.values()),
         "losses": any(record["type"] in ("gap", "drop") for record in ledger),
     }
-    return (difference(foot[16], index, "block index") or difference(foot[17], levels, "time pyramid")
-            or difference(foot[18], counts, "kinds") or difference(foot[19], list(sessions.values()), "sessions")
-            or difference(foot[20], checkpoints, "checkpoints") or difference(foot[21], ledger, "ledger")
-            or (foot[25]["scope"] == 1
-                and difference(foot[25]["digest"], digests[foot[25]["algorithm"]], "digest"))
-            or difference({key: foot[26][key] for key in wanted_summary}, wanted_summary, "summary") or None)
+    return (
+        difference(foot[16], index, "block index")
+        or difference(foot[17], levels, "time pyramid")
+        or difference(foot[18], counts, "kinds")
+        or difference(foot[19], list(sessions.values()), "sessions")
+        or difference(foot[20], checkpoints, "checkpoints")
+        or difference(foot[21], ledger, "ledger")
+        or (
+            foot[25]["scope"] == 1
+            and difference(foot[25]["digest"], digests[foot[25]["algorithm"]], "digest")
+        )
+        or difference({key: foot[26][key] for key in wanted_summary}, wanted_summary, "summary")
+        or None
+    )
 
 
 def check_store(path):
@@ -208,7 +254,9 @@ def flip_store(path):
     recorded = {event["sequence"]: facts(event) for event in varve.Store(path).events()}
     seed = random.randrange(1 << 32)
     chance = random.Random(seed)
-    names = sorted(name for name in os.listdir(path) if name.endswith(".seg") or name in ("STORE", "STATE", "TAIL"))
+    names = sorted(
+        name for name in os.listdir(path) if name.endswith(".seg") or name in ("STORE", "STATE", "TAIL")
+    )
     with tempfile.TemporaryDirectory() as folder:
         copy = os.path.join(folder, "store")
         shutil.copytree(path, copy, symlinks=True)

@@ -1,9 +1,10 @@
 #!/usr/bin/env python3
 """An independent reader of Varve stores, written from the pages in Formats/ alone.
 
-Small and readable before fast: whole files are read into memory. It never writes, takes no lock, and ignores TAIL (whose
-contents mean something only to the machine and boot that wrote it). Everything that a page calls damage, or a limit, raises
-FormatError; a Store leaves out what it can't read and says where in `damage`.
+Small and readable before fast: whole files are read into memory. It never writes, takes no lock, and
+ignores TAIL (whose contents mean something only to the machine and boot that wrote it). Everything that a
+page calls damage, or a limit, raises FormatError; a Store leaves out what it can't read and says where in
+`damage`.
 """
 
 import base64
@@ -39,7 +40,7 @@ def check(condition, message):
         raise FormatError(message)
 
 
-# --- Checksums ---------------------------------------------------------------------------------------------------------
+# --- Checksums ---
 
 
 def _crc_tables():
@@ -82,7 +83,7 @@ def seed(segment, number, part):
     return uuid.UUID(segment).bytes + struct.pack("<II", number, part)
 
 
-# --- Primitives --------------------------------------------------------------------------------------------------------
+# --- Primitives ---
 
 
 def up8(n):
@@ -187,7 +188,7 @@ def whole(item, data):
     return value
 
 
-# --- Records -----------------------------------------------------------------------------------------------------------
+# --- Records ---
 
 
 def kind_definition(r):
@@ -248,15 +249,54 @@ def limits_body(r):
     return limits
 
 
+def gap_body(r):
+    return {
+        "first": r.varint(),
+        "last": r.varint(),
+        "reason": r.code(1, 2, 3, 4),
+        "time": r.svarint(),
+        "note": r.string(),
+    }
+
+
+def drop_body(r):
+    return {
+        "events": r.varint(),
+        "bytes": r.varint(),
+        "session": r.varint(),
+        "before": r.varint(),
+        "first_time": r.svarint(),
+        "last_time": r.svarint(),
+        "reason": r.code(1, 2),
+    }
+
+
+def pin_body(r):
+    return {"session": r.varint(), "pinned": bool(r.code(0, 1))}
+
+
+def interruption_body(r):
+    return {
+        "epoch": r.varint(),
+        "session": r.varint(),
+        "next": r.varint(),
+        "segment": r.varint(),
+        "unreadable": r.varint(),
+        "time": r.svarint(),
+    }
+
+
+def retention_body(r):
+    return {"first": r.varint(), "last": r.varint(), "time": r.svarint()}
+
+
 LEDGER_BODIES = {
-    1: ("gap", lambda r: {"first": r.varint(), "last": r.varint(), "reason": r.code(1, 2, 3, 4), "time": r.svarint(), "note": r.string()}),
-    2: ("drop", lambda r: {"events": r.varint(), "bytes": r.varint(), "session": r.varint(), "before": r.varint(),
-                           "first_time": r.svarint(), "last_time": r.svarint(), "reason": r.code(1, 2)}),
+    1: ("gap", gap_body),
+    2: ("drop", drop_body),
     3: ("limits", limits_body),
-    4: ("pin", lambda r: {"session": r.varint(), "pinned": bool(r.code(0, 1))}),
-    5: ("interruption", lambda r: {"epoch": r.varint(), "session": r.varint(), "next": r.varint(), "segment": r.varint(),
-                                   "unreadable": r.varint(), "time": r.svarint()}),
-    6: ("retention", lambda r: {"first": r.varint(), "last": r.varint(), "time": r.svarint()}),
+    4: ("pin", pin_body),
+    5: ("interruption", interruption_body),
+    6: ("retention", retention_body),
 }
 
 
@@ -374,8 +414,10 @@ def time_pyramid(r):
     return levels
 
 
-INDEX_ENTRY = ("offset length type flags reserved events raw_bytes first_sequence min_time max_time kind_set session "
-               "first_index small_length sub_blocks").split()
+INDEX_ENTRY = (
+    "offset length type flags reserved events raw_bytes first_sequence min_time max_time kind_set session "
+    "first_index small_length sub_blocks"
+).split()
 
 
 def block_flags(fields):
@@ -407,9 +449,11 @@ def digest(r):
     return {"algorithm": algorithm, "scope": scope, "digest": r.take(length).hex()}
 
 
-SUMMARY = ("ordinal generation flags base_sequence next_sequence events min_time max_time raw_bytes data_bytes first_epoch "
-           "last_epoch sessions checkpoints head_sequence head_checkpoint created sealed blocks event_blocks kind_count "
-           "session_count checkpoint_count ledger_count last_session").split()
+SUMMARY = (
+    "ordinal generation flags base_sequence next_sequence events min_time max_time raw_bytes data_bytes first_epoch "
+    "last_epoch sessions checkpoints head_sequence head_checkpoint created sealed blocks event_blocks kind_count "
+    "session_count checkpoint_count ledger_count last_session"
+).split()
 
 
 def summary(r):
@@ -424,7 +468,7 @@ def summary(r):
     return fields
 
 
-# --- Sections ----------------------------------------------------------------------------------------------------------
+# --- Sections ---
 
 
 def section(r, owner):
@@ -460,7 +504,7 @@ def version_and_features(magic, expected, version, incompatible=0):
         raise UnsupportedError(f"version {version}, incompatible features {incompatible:#x}")
 
 
-# --- STORE, STATE, TAIL ------------------------------------------------------------------------------------------------
+# --- STORE, STATE, TAIL ---
 
 
 def store_identity(data):
@@ -514,7 +558,9 @@ def state_slots(data):
 
 
 def tail_slot(data, rows, payload_bytes, epoch):
-    number, first, session, first_index, flags, reserved, committed, checksum = struct.unpack_from("<QQQQIIII", data)
+    number, first, session, first_index, flags, reserved, committed, checksum = struct.unpack_from(
+        "<QQQQIIII", data
+    )
     if number == 0:
         return None
     check(crc32c(struct.pack("<Q", epoch), data[:40]) == checksum, "checksum of a TAIL slot")
@@ -525,11 +571,23 @@ def tail_slot(data, rows, payload_bytes, epoch):
     for row in range(committed):
         timestamp, index, length, kind = struct.unpack_from("<qQII", data, 64 + 24 * row)
         check(length <= MAX_PAYLOAD and at + length <= end, "payloads beyond the slot")
-        found.append({"timestamp": timestamp, "index": index if flags & 1 else first_index + row, "kind": kind,
-                      "payload": data[at : at + length].hex()})
+        found.append(
+            {
+                "timestamp": timestamp,
+                "index": index if flags & 1 else first_index + row,
+                "kind": kind,
+                "payload": data[at : at + length].hex(),
+            }
+        )
         at += length
-    return {"number": number, "first_sequence": first, "session": session, "first_index": first_index,
-            "explicit_indices": bool(flags & 1), "rows": found}
+    return {
+        "number": number,
+        "first_sequence": first,
+        "session": session,
+        "first_index": first_index,
+        "explicit_indices": bool(flags & 1),
+        "rows": found,
+    }
 
 
 def tail_kind(r):
@@ -565,7 +623,7 @@ def tail(data):
     return {"store": store, "boot": boot, "epoch": epoch, "created": created, "kinds": kinds, "slots": slots}
 
 
-# --- Segment header, footer, trailer -----------------------------------------------------------------------------------
+# --- Segment header, footer, trailer ---
 
 
 def settings(r):
@@ -585,8 +643,13 @@ def segment_header(data):
     r = Reader(data[:152])
     magic, version, reserved, length, incompatible, compatible = r.unpack("8sHHIQQ")
     check(magic == b"VARVESEG", "not VARVESEG")
-    fields = {"incompatible": incompatible, "compatible": compatible, "store": r.uuid(), "segment": r.uuid(),
-              "predecessor": r.uuid()}
+    fields = {
+        "incompatible": incompatible,
+        "compatible": compatible,
+        "store": r.uuid(),
+        "segment": r.uuid(),
+        "predecessor": r.uuid(),
+    }
     names = "predecessor_length ordinal generation digest"
     fields.update(zip(names.split(), r.unpack("QQIB")))
     reserved2 = r.take(3)
@@ -599,7 +662,10 @@ def segment_header(data):
     check(152 <= length <= min(len(data), MAX_HEADER) and length % 8 == 0, "length of the segment header")
     check(fields["ordinal"] >= 1 and fields["epoch"] >= 1, "ordinal or epoch 0")
     check(fields["digest"] <= 1, "an unknown digest algorithm")
-    check(fields["segment"] != NO_UUID and fields["predecessor"] != fields["segment"], "UUIDs of the segment header")
+    check(
+        fields["segment"] != NO_UUID and fields["predecessor"] != fields["segment"],
+        "UUIDs of the segment header",
+    )
     bodies = sections(Reader(data[152:length]), fields["segment"], count, {1, 2, 3, 4, 5})
     check(1 in bodies, "the segment header has no settings")
 
@@ -611,7 +677,10 @@ def segment_header(data):
     fields["session"] = body(3, begin_record)
     fields["limits"] = body(4, limits_body)
     fields["pins"] = body(5, pins)
-    check(fields["session"] is None or fields["session"]["continued"], "the session of a header is not continued")
+    check(
+        fields["session"] is None or fields["session"]["continued"],
+        "the session of a header is not continued",
+    )
     return {**fields, "length": length}
 
 
@@ -623,19 +692,39 @@ def trailer(data):
     r = Reader(data)
     offset, length = r.unpack("QQ")
     store, segment = r.uuid(), r.uuid()
-    ordinal, file_length, count, version, reserved, summary_offset, reserved2, checksum, magic = r.unpack("QQIHHQII8s")
+    ordinal, file_length, count, version, reserved, summary_offset, reserved2, checksum, magic = r.unpack(
+        "QQIHHQII8s"
+    )
     check(magic == b"VARVEEND", "not VARVEEND")
     check(crc32c(data[:84]) == checksum, "checksum of the trailer")
     version_and_features(magic, b"VARVEEND", version)
     check(reserved == reserved2 == 0, "reserved bytes are not zero")
     check(offset % 8 == 0 and offset + length + TRAILER == file_length, "lengths in the trailer")
     check(offset + 8 <= summary_offset < offset + length and summary_offset % 8 == 0, "offset of the summary")
-    return {"footer_offset": offset, "footer_length": length, "store": store, "segment": segment, "ordinal": ordinal,
-            "file_length": file_length, "sections": count, "summary_offset": summary_offset}
+    return {
+        "footer_offset": offset,
+        "footer_length": length,
+        "store": store,
+        "segment": segment,
+        "ordinal": ordinal,
+        "file_length": file_length,
+        "sections": count,
+        "summary_offset": summary_offset,
+    }
 
 
-FOOTER_BODIES = {16: block_index, 17: time_pyramid, 18: kind_counts, 19: session_summaries, 20: checkpoint_entries,
-                 21: ledger_records, 22: replaced_segments, 23: dropped_ranges, 25: digest, 26: summary}
+FOOTER_BODIES = {
+    16: block_index,
+    17: time_pyramid,
+    18: kind_counts,
+    19: session_summaries,
+    20: checkpoint_entries,
+    21: ledger_records,
+    22: replaced_segments,
+    23: dropped_ranges,
+    25: digest,
+    26: summary,
+}
 
 
 def footer(data, end):
@@ -646,25 +735,32 @@ def footer(data, end):
     bodies = sections(r, end["segment"], end["sections"], FOOTER_BODIES.keys())
     missing = {16, 17, 18, 19, 20, 21, 25, 26} - bodies.keys()
     check(not missing, f"sections missing in the footer: {sorted(missing)}")
-    decoded = {kind: decode(Reader(bodies[kind])) if kind in bodies else [] for kind, decode in FOOTER_BODIES.items()}
+    decoded = {
+        kind: decode(Reader(bodies[kind])) if kind in bodies else [] for kind, decode in FOOTER_BODIES.items()
+    }
     head = Reader(data[end["summary_offset"] : end["summary_offset"] + 4])
     check(head.u32() == 26, "offset of the summary")
-    check(decoded[26]["segment"] == end["segment"] and decoded[26]["store"] == end["store"], "UUIDs of the summary")
+    check(
+        decoded[26]["segment"] == end["segment"] and decoded[26]["store"] == end["store"],
+        "UUIDs of the summary",
+    )
     check(decoded[26]["ordinal"] == end["ordinal"], "ordinal of the summary")
     check(decoded[26]["data_bytes"] == start, "bytes of data in the summary")
     check(decoded[26]["blocks"] == len(decoded[16]), "blocks in the summary")
     return decoded
 
 
-# --- Blocks ------------------------------------------------------------------------------------------------------------
+# --- Blocks ---
 
 BLOCK = 176
 EVENTS, CHECKPOINT, BEGIN, END, LEDGER, PADDING, DICTIONARY, KINDS = range(1, 9)
 SUB_BLOCKS = {CHECKPOINT: 1, BEGIN: 0, END: 0, LEDGER: 0, PADDING: 0, DICTIONARY: 2, KINDS: 0}
 
-BLOCK_FIELDS = ("number type flags reserved body_length small_length sub_blocks events first_sequence epoch session "
-                "first_index sessions checkpoints min_time max_time kind_set written head_sequence head_checkpoint "
-                "durable_segment durable_offset raw_bytes kinds small_checksum checksum").split()
+BLOCK_FIELDS = (
+    "number type flags reserved body_length small_length sub_blocks events first_sequence epoch session "
+    "first_index sessions checkpoints min_time max_time kind_set written head_sequence head_checkpoint "
+    "durable_segment durable_offset raw_bytes kinds small_checksum checksum"
+).split()
 
 
 def block_header(data):
@@ -685,7 +781,9 @@ def block_header(data):
     check(fields["body_length"] <= MAX_BODY and fields["small_length"] <= MAX_SMALL, "length of a block")
     check(fields["small_length"] <= fields["body_length"], "length of the small part")
     check(fields["raw_bytes"] <= MAX_RAW and fields["kinds"] <= MAX_KINDS, "a block beyond the limits")
-    check(fields["sub_blocks"] <= MAX_SUB_BLOCKS and fields["events"] <= MAX_EVENTS, "a block beyond the limits")
+    check(
+        fields["sub_blocks"] <= MAX_SUB_BLOCKS and fields["events"] <= MAX_EVENTS, "a block beyond the limits"
+    )
     check(fields["sub_blocks"] * 20 <= fields["small_length"], "sub-blocks of a block")
     check(kind == EVENTS or fields["sub_blocks"] == SUB_BLOCKS[kind], "sub-blocks of a block")
     check((kind == EVENTS) == (fields["events"] > 0), "count of events of a block")
@@ -693,7 +791,10 @@ def block_header(data):
     check(not fields["many_kinds"] or fields["kind_set"] == U64_MAX, "kind set of a block")
     check(kind != PADDING or fields["small_length"] == 0, "small part of a padding block")
     check(fields["first_sequence"] + fields["events"] <= U64_MAX, "sequence numbers beyond 64 bits")
-    check(fields["explicit_indices"] or fields["first_index"] + fields["events"] <= U64_MAX, "indices beyond 64 bits")
+    check(
+        fields["explicit_indices"] or fields["first_index"] + fields["events"] <= U64_MAX,
+        "indices beyond 64 bits",
+    )
     check(fields["min_time"] <= fields["max_time"], "times of a block")
     return fields
 
@@ -711,7 +812,10 @@ class Block:
         check(block_length(h) <= len(data), "a block that reaches beyond the file")
         body = data[BLOCK : BLOCK + h["body_length"]]
         small = body[: h["small_length"]]
-        check(crc32c(seed(h["segment"], h["number"], 1), small) == h["small_checksum"], "checksum of a small part")
+        check(
+            crc32c(seed(h["segment"], h["number"], 1), small) == h["small_checksum"],
+            "checksum of a small part",
+        )
         self.clean = zeros(data[BLOCK + h["body_length"] : block_length(h)])
         if h["type"] == PADDING:
             self.clean = self.clean and zeros(body)
@@ -726,7 +830,9 @@ class Block:
         check(h["type"] == PADDING or at == len(body), "length of a body")
         check(sum(d[0] for d in self.directory) == h["events"], "events of the sub-blocks")
         check(sum(d[1] for d in self.directory) == h["raw_bytes"], "length of the sub-blocks")
-        getattr(self, "_" + "events checkpoint begin end ledger padding dictionary kinds".split()[h["type"] - 1])(r)
+        getattr(
+            self, "_" + "events checkpoint begin end ledger padding dictionary kinds".split()[h["type"] - 1]
+        )(r)
         r.end()
 
     def _time(self, time):
@@ -741,7 +847,9 @@ class Block:
         else:
             self.indices = list(range(h["first_index"], h["first_index"] + n))
         self.sequences = list(range(h["first_sequence"], h["first_sequence"] + n))
-        check((min(self.timestamps), max(self.timestamps)) == (h["min_time"], h["max_time"]), "times of a block")
+        check(
+            (min(self.timestamps), max(self.timestamps)) == (h["min_time"], h["max_time"]), "times of a block"
+        )
         check(all(0 <= length <= MAX_PAYLOAD for length in self.lengths), "length of a payload")
         used = set(self.kinds)
         check(0 <= min(used) and max(used) < h["kinds"], "a kind that is not defined")
@@ -833,8 +941,13 @@ def block(data, dictionary=None):
     kind, result = header["type"], {"header": header}
     parts = [b.sub_block(i, dictionary) for i in range(header["sub_blocks"])]
     if kind == EVENTS:
-        result.update(sequences=b.sequences, timestamps=b.timestamps, kinds=b.kinds, indices=b.indices,
-                      payloads=[payload.hex() for payload in b.payloads(dictionary)[0]])
+        result.update(
+            sequences=b.sequences,
+            timestamps=b.timestamps,
+            kinds=b.kinds,
+            indices=b.indices,
+            payloads=[payload.hex() for payload in b.payloads(dictionary)[0]],
+        )
     elif kind in (CHECKPOINT, BEGIN, END):
         result["record"] = b.record
         if kind == CHECKPOINT:
@@ -849,7 +962,7 @@ def block(data, dictionary=None):
     return result
 
 
-# --- Segments and stores -----------------------------------------------------------------------------------------------
+# --- Segments and stores ---
 
 
 def read_regular(path):
@@ -1047,7 +1160,9 @@ class Store:
                     session["ended"] = (entry["state"], entry["end"])
         for ordinal in [n for n, s in known.items() if s["begin"]["imported"] and not s["ended"]]:
             del known[ordinal]
-        self.unfinished = {record["ordinal"] for record in self._begins() if record["imported"]} - known.keys()
+        self.unfinished = {
+            record["ordinal"] for record in self._begins() if record["imported"]
+        } - known.keys()
 
     def _begins(self):
         for segment in self.segments:
@@ -1081,6 +1196,10 @@ class Store:
                 self.damage += [(segment.name, at, at + block_length(h), reason) for reason in reasons]
                 for i, sequence in enumerate(b.sequences):
                     if sequence < expected:
+                        if sequence >= self.head_sequence:
+                            self.damage.append(
+                                (segment.name, at, at + block_length(h), "a sequence number that occurred")
+                            )
                         continue
                     if sequence > expected:
                         missing(expected, sequence - 1)
@@ -1112,8 +1231,12 @@ class Store:
                 if b.record["session"] in self.unfinished:
                     continue
                 try:
-                    yield {**b.record, "session": self._id(b.record["session"]),
-                           "session_number": b.record["session"], "state": b.sub_block(0, dictionary)}
+                    yield {
+                        **b.record,
+                        "session": self._id(b.record["session"]),
+                        "session_number": b.record["session"],
+                        "state": b.sub_block(0, dictionary),
+                    }
                 except FormatError as error:
                     self.damage.append((segment.name, at, at + block_length(b.header), str(error)))
 
@@ -1122,9 +1245,18 @@ class Store:
         for ordinal in sorted(self.known):
             record, ended = self.known[ordinal]["begin"], self.known[ordinal]["ended"]
             found[ordinal] = {
-                "number": ordinal, "id": record["id"], "start": record["start"], "end": ended[1] if ended else record["start"],
-                "state": "closed" if ended and ended[0] == 1 else "interrupted", "events": 0, "checkpoints": 0,
-                "first_sequence": None, "last_sequence": None, "min_time": None, "max_time": None, "bytes": 0,
+                "number": ordinal,
+                "id": record["id"],
+                "start": record["start"],
+                "end": ended[1] if ended else record["start"],
+                "state": "closed" if ended and ended[0] == 1 else "interrupted",
+                "events": 0,
+                "checkpoints": 0,
+                "first_sequence": None,
+                "last_sequence": None,
+                "min_time": None,
+                "max_time": None,
+                "bytes": 0,
                 "metadata": record["metadata"],
             }
         for event in self.events():
@@ -1136,7 +1268,9 @@ class Store:
                 session.update(first_sequence=event["sequence"], min_time=moment, max_time=moment)
             session["events"] += 1
             session["last_sequence"] = event["sequence"]
-            session["min_time"], session["max_time"] = min(session["min_time"], moment), max(session["max_time"], moment)
+            session["min_time"], session["max_time"] = min(session["min_time"], moment), max(
+                session["max_time"], moment
+            )
             session["bytes"] += len(event["payload"])
             if not self.known[event["session_number"]]["ended"]:
                 session["end"] = moment
@@ -1146,7 +1280,7 @@ class Store:
         return list(found.values())
 
 
-# --- Text --------------------------------------------------------------------------------------------------------------
+# --- Text ---
 
 ESCAPES = {i: f"\\u{i:04x}" for i in range(32)}
 ESCAPES.update({8: "\\b", 9: "\\t", 10: "\\n", 12: "\\f", 13: "\\r", 34: '\\"', 92: "\\\\"})
@@ -1162,8 +1296,10 @@ def timestamp(nanoseconds):
     # The proleptic Gregorian calendar repeats every 146,097 days.
     date = time.gmtime((days % 146_097) * 86_400)
     year = date.tm_year + days // 146_097 * 400
-    return (f"{year:04}-{date.tm_mon:02}-{date.tm_mday:02}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
-            f".{rest:09}Z")
+    return (
+        f"{year:04}-{date.tm_mon:02}-{date.tm_mday:02}T{second // 3600:02}:{second // 60 % 60:02}:{second % 60:02}"
+        f".{rest:09}Z"
+    )
 
 
 def as_text(data):
@@ -1200,21 +1336,26 @@ def event_line(event):
         payload = '"payload":' + one_line(text)
     else:
         payload = '"payload":' + quoted(text)
-    return (f'{{"sequence":{event["sequence"]},"session":{quoted(event["session"])},'
-            f'"session_number":{event["session_number"]},"index":{event["index"]},'
-            f'"timestamp":"{timestamp(event["timestamp"])}","kind":{quoted(event["kind"])},{payload}}}')
+    return (
+        f'{{"sequence":{event["sequence"]},"session":{quoted(event["session"])},'
+        f'"session_number":{event["session_number"]},"index":{event["index"]},'
+        f'"timestamp":"{timestamp(event["timestamp"])}","kind":{quoted(event["kind"])},{payload}}}'
+    )
 
 
 def session_line(s):
     def moment(value):
         return optional(value, lambda v: f'"{timestamp(v)}"')
 
-    metadata = ",".join(f"{quoted(k)}:{quoted(v)}" for k, v in sorted(s["metadata"].items(), key=lambda e: e[0].encode()))
-    return (f'{{"number":{s["number"]},"id":{quoted(s["id"])},"start":{moment(s["start"])},"end":{moment(s["end"])},'
-            f'"state":"{s["state"]}","events":{s["events"]},"checkpoints":{s["checkpoints"]},'
-            f'"first_sequence":{optional(s["first_sequence"], str)},"last_sequence":{optional(s["last_sequence"], str)},'
-            f'"min_time":{moment(s["min_time"])},"max_time":{moment(s["max_time"])},"bytes":{s["bytes"]},'
-            f'"metadata":{{{metadata}}}}}')
+    entries = sorted(s["metadata"].items(), key=lambda entry: entry[0].encode())
+    metadata = ",".join(f"{quoted(key)}:{quoted(value)}" for key, value in entries)
+    return (
+        f'{{"number":{s["number"]},"id":{quoted(s["id"])},"start":{moment(s["start"])},"end":{moment(s["end"])},'
+        f'"state":"{s["state"]}","events":{s["events"]},"checkpoints":{s["checkpoints"]},'
+        f'"first_sequence":{optional(s["first_sequence"], str)},"last_sequence":{optional(s["last_sequence"], str)},'
+        f'"min_time":{moment(s["min_time"])},"max_time":{moment(s["max_time"])},"bytes":{s["bytes"]},'
+        f'"metadata":{{{metadata}}}}}'
+    )
 
 
 def checkpoint_line(c):
@@ -1225,12 +1366,14 @@ def checkpoint_line(c):
         state = '"state":' + one_line(text)
     else:
         state = '"state_text":' + quoted(text)
-    return (f'{{"ordinal":{c["ordinal"]},"session":{quoted(c["session"])},"session_number":{c["session_number"]},'
-            f'"id":{quoted(c["id"])},"label":{optional(c["label"], quoted)},"timestamp":"{timestamp(c["timestamp"])}",'
-            f'"event_index":{c["event_index"]},"sequence":{c["sequence"]},{state}}}')
+    return (
+        f'{{"ordinal":{c["ordinal"]},"session":{quoted(c["session"])},"session_number":{c["session_number"]},'
+        f'"id":{quoted(c["id"])},"label":{optional(c["label"], quoted)},"timestamp":"{timestamp(c["timestamp"])}",'
+        f'"event_index":{c["event_index"]},"sequence":{c["sequence"]},{state}}}'
+    )
 
 
-# --- Golden vectors ----------------------------------------------------------------------------------------------------
+# --- Golden vectors ---
 
 
 def _header_vector(data):
@@ -1274,7 +1417,7 @@ def _file(item, key=None):
     return lambda data, beside: {key: item(data)} if key else item(data)
 
 
-# By folder: the decoder, which gets the file's bytes and the meaning beside it (for owner and dictionary only).
+# By folder: the decoder, which gets the bytes and the meaning beside them (for owner and dictionary only).
 VECTORS = {
     "map": lambda data, beside: {"entries": whole(Reader.map, data)},
     "section": _section_vector,
