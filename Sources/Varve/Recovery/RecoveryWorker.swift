@@ -67,7 +67,7 @@ struct RecoveryWorker {
         if plan.copy.isEmpty, active == nil, plan.gaps.isEmpty, plan.unreadableBytes == 0, plan.remove.isEmpty {
             return (entries, report)
         }
-        do {
+        do throws(IOFailure) {
             let handle = try build(after: last, active: activeBefore, all: readableEntries(), sessions: sessions, &report)
             entries.append(.sealed(handle))
             for number in plan.remove {
@@ -77,10 +77,8 @@ struct RecoveryWorker {
             }
             for name in directory.leftovers { try? fileSystem.unlink(directory.path + "/" + name) }
             try fileSystem.syncDirectory(directory.path)
-        } catch let failure as IOFailure {
-            throw .writing(failure)
         } catch {
-            throw .cannotWrite(path: directory.path, reason: "\(error)")
+            throw .writing(error)
         }
         return (entries, report)
     }
