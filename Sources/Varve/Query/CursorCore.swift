@@ -77,6 +77,7 @@ final class CursorCore {
             to: CursorRun(
                 columns: UnsafePointer(columns.timestamps), UnsafePointer(columns.lengths), UnsafePointer(columns.kinds)))
         sessions = try snapshot.resolve(query)
+        run.pointee.core = Unmanaged.passUnretained(self)
     }
 
     deinit {

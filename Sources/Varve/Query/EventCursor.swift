@@ -34,19 +34,10 @@
         return EventView(run: run, row: current, base: start)
     }
 
-    /// What the event is.
-    public func kind(of view: borrowing EventView) -> EventKind { core.kind(number: view.kindNumber) }
-
-    /// The id of the event's session.
-    public func sessionID(of view: borrowing EventView) -> String { core.sessionID(view.sessionOrdinal) }
-
     /// The next event with its own copy of everything, or nil after the last.
     public mutating func nextEvent() throws(StoreError) -> Event? {
-        let core = core
         guard let view = try next() else { return nil }
-        return Event(
-            sequence: view.sequence, sessionOrdinal: view.sessionOrdinal, sessionID: core.sessionID(view.sessionOrdinal),
-            index: view.index, timestamp: view.timestamp, kind: core.kind(number: view.kindNumber), payload: view.copy())
+        return view.event
     }
 
     /// What is missing in the answer so far: known gaps of the range asked for, and damage met on the way.

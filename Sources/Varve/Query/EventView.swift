@@ -11,6 +11,8 @@ struct CursorRun {
     @usableFromInline var firstSequence: UInt64
     @usableFromInline var firstIndex: UInt64
     @usableFromInline var session: UInt64
+    /// The cursor's other half, which keeps the run alive.
+    var core: Unmanaged<CursorCore>?
 
     init(columns timestamps: UnsafePointer<Int64>, _ lengths: UnsafePointer<UInt32>, _ kinds: UnsafePointer<UInt32>) {
         self.timestamps = timestamps
@@ -21,6 +23,7 @@ struct CursorRun {
         firstSequence = 0
         firstIndex = 0
         session = 0
+        core = nil
     }
 }
 
@@ -54,8 +57,24 @@ struct CursorRun {
     /// When it happened, in nanoseconds since the Unix epoch.
     @inlinable public var timestamp: Int64 { run.pointee.timestamps[row] }
 
-    /// The kind's number in this cursor: dense, from 0. See `EventCursor.kind(of:)`.
+    /// The kind's number in this cursor: dense, from 0; a key for what a caller keeps a kind.
     @inlinable public var kindNumber: UInt32 { run.pointee.kindNumbers[Int(run.pointee.kinds[row])] }
+
+    /// What it is.
+    public var kind: EventKind { core.kind(number: kindNumber) }
+
+    /// The session's id.
+    public var sessionID: String { core.sessionID(sessionOrdinal) }
+
+    /// The event with its own copy of everything.
+    public var event: Event {
+        Event(
+            sequence: sequence, sessionOrdinal: sessionOrdinal, sessionID: sessionID, index: index,
+            timestamp: timestamp, kind: kind, payload: copy())
+    }
+
+    // SAFETY: the cursor that lent the view holds its core.
+    private var core: CursorCore { run.pointee.core!.takeUnretainedValue() }
 
     /// Bytes of the payload.
     @inlinable public var payloadByteCount: Int { Int(run.pointee.lengths[row]) }

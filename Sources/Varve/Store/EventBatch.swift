@@ -59,6 +59,11 @@ public final class EventBatch {
         byteCount += payload.count
     }
 
+    /// The same for an array of bytes.
+    public func add(_ payload: [UInt8], kind: EventKind, at timestamp: Int64) throws(StoreError) {
+        try payload.withBytes { bytes throws(StoreError) in try add(bytes, kind: kind, at: timestamp) }
+    }
+
     /// Empties it; the memory is kept.
     public func removeAll() {
         count = 0

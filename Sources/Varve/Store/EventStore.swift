@@ -303,6 +303,7 @@ public final class EventStore: @unchecked Sendable {
     var registryID: UInt64 { registry.id }
     var isSynced: Bool { options.durability == .synced }
     func now() -> Int64 { options.fileSystem.now() }
+    var fileSystem: any FileSystem { options.fileSystem }
 
     private func writer() throws(StoreError) -> Writing {
         guard let writing else { throw .readOnly }

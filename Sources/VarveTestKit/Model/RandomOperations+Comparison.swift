@@ -29,12 +29,12 @@ extension RandomOperations {
                 throw diverged("\(query) yields more than \(expected.count) events")
             }
             let event = expected[position]
-            let kind = cursor.kind(of: view)
+            let kind = view.kind
             let isEqual =
                 view.sequence == event.sequence && view.index == event.index
                 && view.sessionOrdinal == event.session && view.timestamp == event.timestamp
                 && kind.name == event.kind.name && kind.encoding == event.kind.encoding
-                && cursor.sessionID(of: view) == model.id(ofSession: event.session)
+                && view.sessionID == model.id(ofSession: event.session)
                 && view.copy() == event.payload
             try expect(
                 isEqual, "\(query) yields another event at position \(position), number \(view.sequence)")

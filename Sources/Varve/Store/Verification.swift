@@ -1,0 +1,263 @@
+internal import VarveFormat
+internal import VarveIO
+
+/// Something in a store's files that is not as it was written.
+public struct Damage: Hashable, Sendable {
+    /// The file.
+    public let file: String
+    /// Where in it.
+    public let offset: UInt64
+    /// The sequence numbers that can't be read for it; nil: none, or unknown.
+    public let sequences: ClosedRange<UInt64>?
+    /// What is wrong.
+    public let reason: String
+}
+
+/// How far a verification is.
+public struct VerifyProgress: Hashable, Sendable {
+    /// Bytes read, and bytes to read in all.
+    public let bytes: UInt64, bytesTotal: UInt64
+}
+
+/// What a verification read, and what it found.
+public struct VerificationReport: Hashable, Sendable {
+    /// Files, segments and blocks read.
+    public internal(set) var files = 0, segments = 0, blocks = 0
+    /// Events and checkpoints in them.
+    public internal(set) var events: UInt64 = 0, checkpoints: UInt64 = 0
+    /// Bytes read.
+    public internal(set) var bytes: UInt64 = 0
+    /// What is damaged.
+    public internal(set) var damage: [Damage] = []
+    /// Nothing is damaged, and nothing missing.
+    public var isIntact: Bool { damage.isEmpty && gaps.isEmpty }
+    /// Sequence numbers that no segment holds.
+    public internal(set) var gaps: [Gap] = []
+}
+
+extension EventStore {
+    /// Checks every checksum in the store, decompresses every payload, and compares every index with the data. O(bytes).
+    ///
+    /// Damage is reported, not thrown. Errors: `cannotRead` when the directory can't be listed.
+    public func verify(progress: ((VerifyProgress) -> Void)? = nil) throws(StoreError) -> VerificationReport {
+        var verifier = Verifier(path: path, identifier: identifier, fileSystem: fileSystem, progress: progress)
+        // What a writer has not written yet is not there to be verified: the files are.
+        let snapshot = try snapshot()
+        try verifier.run(snapshot.entries, isBeingWritten: !isReadOnly || fileSystem.isLocked(path + "/LOCK"))
+        verifier.report.gaps = try snapshot.gaps().filter { $0.reason != .retention }
+        return verifier.report
+    }
+}
+
+/// Reads everything.
+struct Verifier {
+    let path: String
+    let identifier: UniqueID
+    let fileSystem: any FileSystem
+    let progress: ((VerifyProgress) -> Void)?
+    var report = VerificationReport()
+    private var total: UInt64 = 0
+
+    init(
+        path: String, identifier: UniqueID, fileSystem: any FileSystem, progress: ((VerifyProgress) -> Void)?
+    ) {
+        self.path = path
+        self.identifier = identifier
+        self.fileSystem = fileSystem
+        self.progress = progress
+    }
+
+    private mutating func add(_ file: String, _ offset: UInt64, _ sequences: ClosedRange<UInt64>?, _ reason: String) {
+        report.damage.append(Damage(file: path + "/" + file, offset: offset, sequences: sequences, reason: reason))
+    }
+
+    mutating func run(_ entries: [Catalog.Entry], isBeingWritten: Bool) throws(StoreError) {
+        let names: [DirectoryEntry]
+        do throws(IOFailure) {
+            names = try fileSystem.list(path).sorted { $0.name < $1.name }
+        } catch {
+            throw .reading(error)
+        }
+        for entry in names where entry.kind == .regular {
+            if let file = try? fileSystem.open(path + "/" + entry.name, .read), let size = try? file.size() { total += size }
+        }
+        let listed = Set(names.map(\.name))
+        var open: [String: SegmentIndex] = [:]
+        for entry in entries {
+            switch entry {
+            case .open(let segment): open[String(segment.file.path.dropFirst(path.count + 1))] = segment.index
+            case .sealed(let handle):
+                if !listed.contains(handle.fileName) {
+                    add(handle.fileName, 0, sequences(of: handle.summary), "the file is gone")
+                }
+            }
+        }
+        for entry in names {
+            guard entry.kind == .regular else {
+                if entry.kind != .directory { add(entry.name, 0, nil, "not a regular file: it is not read") }
+                continue
+            }
+            report.files += 1
+            switch entry.name {
+            case "STORE", "STATE", "TAIL", "LOCK": small(entry.name)
+            case let name where name.hasSuffix(".seg"): segment(name, open[name], isBeingWritten: isBeingWritten)
+            default: break
+            }
+            progress?(VerifyProgress(bytes: report.bytes, bytesTotal: total))
+        }
+    }
+
+    private func sequences(of summary: SegmentSummary) -> ClosedRange<UInt64>? {
+        summary.nextSequence > summary.baseSequence ? summary.baseSequence...summary.nextSequence - 1 : nil
+    }
+
+    private mutating func small(_ name: String) {
+        let bytes: [UInt8]
+        do throws(IOFailure) {
+            guard let found = try fileSystem.readWhole(path + "/" + name, byteCountMax: 512 << 20) else {
+                return add(name, 0, nil, "it is too large")
+            }
+            bytes = found
+        } catch {
+            return add(name, 0, nil, error.reason)
+        }
+        report.bytes += UInt64(bytes.count)
+        do throws(FormatError) {
+            switch name {
+            case "STORE":
+                _ = try bytes.withReader(name) { reader throws(FormatError) in
+                    try StoreIdentity(decoding: try reader.take(reader.remaining))
+                }
+            case "STATE":
+                guard bytes.count == StateFile.byteCount else { throw .invalid(name, reason: "its length is \(bytes.count)") }
+                try bytes.withReader(name) { reader throws(FormatError) in
+                    for _ in 0..<2 { _ = try StateSlot.decode(try reader.take(StateSlot.stride)) }
+                }
+            case "TAIL":
+                try bytes.withReader(name) { reader throws(FormatError) in
+                    let whole = try reader.take(reader.remaining)
+                    let header = try TailHeader(decoding: whole)
+                    for slot in 0..<Int(header.slotCount) {
+                        let start = header.slotOffset(slot)
+                        guard start + Int(header.slotBytes) <= whole.count else { throw .truncated(name) }
+                        _ = try TailSlot.decode(
+                            UnsafeRawBufferPointer(rebasing: whole[start..<start + Int(header.slotBytes)]), header: header)
+                    }
+                }
+            default:
+                guard bytes.isEmpty else { throw .invalid(name, reason: "it is not empty") }
+            }
+        } catch {
+            add(name, 0, nil, error.description)
+        }
+    }
+
+    /// Verifies a segment. `known`: it has no footer, and this is its index.
+    private mutating func segment(_ name: String, _ known: SegmentIndex?, isBeingWritten: Bool) {
+        do {
+            let (found, store) = try StoreDirectory.segment(path, name, fileSystem, limits: [:])
+            guard store == identifier else { return add(name, 0, nil, "it belongs to another store (\(store))") }
+            report.segments += 1
+            switch found {
+            case .unsealed(let scan):
+                let end = known?.dataEnd ?? .max
+                report.bytes += (try? scan.file.size()) ?? 0
+                for block in scan.blocks { count(block) }
+                for hole in scan.unreadable {
+                    // What lies beyond the valid length is not in the log; the end of an active segment is in progress.
+                    if hole.range.lowerBound >= end || (isBeingWritten && hole == scan.unreadable.last) { continue }
+                    let after = scan.blocks.first { $0.offset >= hole.range.upperBound }?.header.firstSequence
+                    let before = scan.blocks.last { $0.end <= hole.range.lowerBound }?.header.nextSequence
+                    var range: ClosedRange<UInt64>?
+                    if let after, let before, after > before { range = before...after - 1 }
+                    add(name, hole.range.lowerBound, range, hole.reason)
+                }
+            case .sealed(let handle): try sealed(name, handle)
+            }
+        } catch let error as StoreError {
+            if case .damaged(_, let offset, let reason) = error {
+                add(name, offset, nil, reason)
+            } else {
+                add(name, 0, nil, error.description)
+            }
+        } catch {
+            add(name, 0, nil, "\(error)")
+        }
+    }
+
+    private mutating func count(_ block: ScannedBlock) {
+        report.blocks += 1
+        report.events += UInt64(block.header.eventCount)
+        if block.header.type == .checkpoint { report.checkpoints += 1 }
+    }
+
+    /// Reads every block at the place that the index says, rebuilds the index from them, and compares.
+    private mutating func sealed(_ name: String, _ handle: SegmentHandle) throws {
+        let loaded = try handle.load()
+        let file = try fileSystem.open(path + "/" + name, .read)
+        defer { file.close() }
+        let footer = try footer(of: handle, file)
+        let reader = BlockReader(
+            file: file, segment: handle.summary.segment, kindCount: loaded.index.header.kinds?.count ?? 0)
+        reader.decompresses = true
+        var rebuilt = SegmentIndex(header: loaded.index.header, headerBytes: loaded.index.headerBytes)
+        var offset = loaded.index.headerBytes
+        var isComplete = true
+        for (number, entry) in loaded.index.entries.enumerated() {
+            if entry.offset != offset { add(name, offset, nil, "the index leaves bytes out before block \(number)") }
+            offset = entry.offset + UInt64(entry.length)
+            do throws(FormatError) {
+                let block = try reader.read(
+                    at: entry.offset, end: handle.summary.dataBytes, number: UInt32(number))
+                guard BlockIndexEntry(block.header, offset: entry.offset) == entry else {
+                    throw .invalid("the block index", reason: "it contradicts block \(number)")
+                }
+                count(block)
+                rebuilt.add(block)
+            } catch {
+                isComplete = false
+                let range = entry.eventCount > 0 ? entry.firstSequence...entry.nextSequence - 1 : nil
+                add(name, entry.offset, range, error.description)
+            }
+            report.bytes += UInt64(entry.length)
+            if number % 64 == 0 { progress?(VerifyProgress(bytes: report.bytes, bytesTotal: total)) }
+        }
+        if offset != handle.summary.dataBytes { add(name, offset, nil, "the index leaves bytes out before the footer") }
+        report.bytes += handle.trailer.footerLength
+        guard isComplete else { return }
+        rebuilt.droppedRanges = footer.droppedRanges
+        var expected = rebuilt.footer(
+            sealedAt: footer.summary.sealedAt, checksum: nil,
+            head: (footer.summary.headSequence, footer.summary.headCheckpoint))
+        expected.replaces = footer.replaces
+        expected.digest = footer.digest
+        if expected != footer {
+            add(name, handle.trailer.footerOffset, nil, "the footer contradicts the blocks: \(difference(expected, footer))")
+        }
+        if footer.digest.algorithm == 1, footer.digest.scope == 1 {
+            let checksum = try storedChecksum(of: file, byteCount: handle.summary.dataBytes)
+            if Digest(storedBytesChecksum: checksum) != footer.digest {
+                add(name, handle.trailer.footerOffset, nil, "the digest is not that of the stored bytes")
+            }
+        }
+    }
+
+    private func footer(of handle: SegmentHandle, _ file: any File) throws -> Footer {
+        let bytes = try file.read(at: handle.trailer.footerOffset, count: Int(handle.trailer.footerLength))
+        let trailer = handle.trailer
+        return try bytes.withReader("a footer") { reader throws(FormatError) in
+            try Footer(decoding: try reader.take(reader.remaining), trailer: trailer)
+        }
+    }
+
+    private func difference(_ expected: Footer, _ found: Footer) -> String {
+        var parts: [String] = []
+        if expected.pyramid != found.pyramid { parts.append("time pyramid") }
+        if expected.kinds != found.kinds { parts.append("kinds") }
+        if expected.sessions != found.sessions { parts.append("sessions") }
+        if expected.checkpoints != found.checkpoints { parts.append("checkpoints") }
+        if expected.ledger != found.ledger { parts.append("ledger") }
+        if expected.summary != found.summary { parts.append("summary") }
+        return parts.joined(separator: ", ")
+    }
+}
