@@ -27,9 +27,9 @@ enum Repository {
         try FileManager.default.contentsOfDirectory(atPath: path(directory))
             .filter { name in
                 var isDirectory: ObjCBool = false
-                FileManager.default.fileExists(
+                let isThere = FileManager.default.fileExists(
                     atPath: path("\(directory)/\(name)"), isDirectory: &isDirectory)
-                return isDirectory.boolValue
+                return isThere && isDirectory.boolValue
             }
             .sorted()
     }

@@ -132,11 +132,11 @@ public struct RandomOperations: ~Copyable {
 
     private mutating func appendBatch() throws {
         guard let session else { return }
-        var batch = EventBatch()
+        let batch = EventBatch()
         let first = model.nextSequence
         for _ in 0..<random.below(60) {
             let (payload, kind, timestamp) = (randomPayload(), randomKind(), nextTimestamp())
-            batch.add(payload, kind: try store.kind(kind.name, kind.encoding), at: timestamp)
+            try batch.add(payload, kind: try store.kind(kind.name, kind.encoding), at: timestamp)
             model.append(payload, kind: kind, at: timestamp)
             summary.events += 1
         }
