@@ -19,8 +19,10 @@ struct WorkloadTests {
 
     @Test("another seed gives other bytes")
     func otherSeed() {
-        var (first, second) = (WorkloadA(), WorkloadA(seed: 7))
-        _ = (first.next(), second.next())
+        var first = WorkloadA()
+        var second = WorkloadA(seed: 7)
+        _ = first.next()
+        _ = second.next()
         #expect(!first.payload.elementsEqual(second.payload))
     }
 

@@ -114,7 +114,7 @@ struct AppendBenchmarks {
         return try withStore(syncedOptions) { store in
             let kinds = try kinds(of: store)
             let session = try store.startSession("bench", at: WorkloadA.startTimestamp)
-            var batch = EventBatch()
+            let batch = EventBatch()
             let duration = try seconds {
                 var position = 0
                 for _ in 0..<batches {
@@ -127,7 +127,7 @@ struct AppendBenchmarks {
                     }
                     batch.removeAll()
                     for _ in 0..<batchCount {
-                        batch.add(
+                        try batch.add(
                             data.payload(position), kind: kinds[Int(data.kinds[position])],
                             at: data.timestamps[position])
                         position += 1

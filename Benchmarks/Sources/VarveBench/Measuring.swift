@@ -33,7 +33,7 @@ extension Array where Element: Comparable {
     }
 }
 
-/// Memory of this process that is its own (no mapped files), in bytes: the most since the last reset.
+/// Resident memory of this process in bytes, mapped files included; 0 on systems without `/proc`.
 enum PeakMemory {
     /// Forgets the peak so far. Does nothing where the system can't.
     static func reset() {
@@ -42,8 +42,8 @@ enum PeakMemory {
         fclose(file)
     }
 
-    /// The most resident bytes since the last reset, mapped files included.
-    static func peakBytes() -> UInt64 { status("VmHWM:") ?? maximumResidentBytes() }
+    /// The most resident bytes since the last reset.
+    static func peakBytes() -> UInt64 { status("VmHWM:") ?? 0 }
 
     /// Resident bytes now.
     static func residentBytes() -> UInt64 { status("VmRSS:") ?? 0 }
@@ -59,15 +59,5 @@ enum PeakMemory {
                 .flatMap { UInt64($0) }.map { $0 << 10 }
         }
         return nil
-    }
-
-    private static func maximumResidentBytes() -> UInt64 {
-        var usage = rusage()
-        getrusage(RUSAGE_SELF, &usage)
-        #if canImport(Darwin)
-        return UInt64(usage.ru_maxrss)
-        #else
-        return UInt64(usage.ru_maxrss) << 10
-        #endif
     }
 }

@@ -24,6 +24,9 @@ public final class CountingFileSystem {
         /// Bytes of the ranges brought in by `populate`.
         public var bytesPopulated: UInt64 = 0
 
+        /// Nothing yet.
+        public init() {}
+
         fileprivate static func + (left: Counts, right: Counts) -> Counts {
             var sum = left
             sum.opens += right.opens
