@@ -600,7 +600,7 @@ def tail(data):
     magic, version, reserved, count = r.unpack("8sHHI")
     check(crc32c(data[:92]) == struct.unpack_from("<I", data, 92)[0], "checksum of TAIL")
     version_and_features(magic, b"VARVETAI", version)
-    store, boot = r.uuid(), r.take(16).hex()
+    store, boot = r.uuid(), r.uuid()
     epoch, size, rows, payload_bytes, kind_bytes, reserved2, created, reserved3 = r.unpack("QQIIIIqI")
     check(reserved == reserved2 == reserved3 == 0 and zeros(data[96:4096]), "reserved bytes are not zero")
     check(1 <= count <= 64 and 1 <= rows <= 65_536, "sizes of TAIL")
