@@ -93,6 +93,8 @@ public struct Footer: Hashable, Sendable {
         guard footer.summary.blockCount == UInt32(footer.entries.count),
             footer.summary.dataBytes == trailer.footerOffset, footer.summary.segment == trailer.segment,
             footer.summary.store == trailer.store, footer.summary.ordinal == trailer.ordinal,
+            footer.pyramid.levels.first?.count ?? 0
+                == (footer.entries.count + TimePyramid.fanOut - 1) / TimePyramid.fanOut,
             footer.checkpoints.allSatisfy({ Int($0.block) < footer.entries.count })
         else { throw .invalid("a footer", reason: "its sections contradict each other") }
         self = footer

@@ -154,6 +154,8 @@ struct FooterTests {
         #expect(refuses { $0.entries[1].offset += 8 })
         #expect(refuses { $0.entries[2].length += 8 })
         #expect(refuses { $0.checkpoints[0].block = 3 })
+        #expect(refuses { $0.pyramid = TimePyramid(Sample.entries(65)) })
+        #expect(refuses { $0.pyramid = TimePyramid([]) })
         let footer = sampleFooter(blocks: 3)
         let bytes = footer.encode()
         let foreign = changing(SectionType.summary, of: bytes, owner: Sample.segment) { $0[192] ^= 1 }
