@@ -1,0 +1,99 @@
+/// Numbers and texts for people.
+enum Formatting {
+    /// `6,026`.
+    static func count(_ value: UInt64) -> String {
+        let digits = String(value)
+        var text = ""
+        for (position, digit) in digits.enumerated() {
+            if position > 0, (digits.count - position).isMultiple(of: 3) { text.append(",") }
+            text.append(digit)
+        }
+        return text
+    }
+
+    /// `1 event`, `2 events`.
+    static func count(_ value: UInt64, _ noun: String) -> String {
+        "\(count(value)) \(noun)\(value == 1 ? "" : "s")"
+    }
+
+    /// Decimal units, one digit after the point: `43.5 MB`; `999 B`.
+    static func bytes(_ value: UInt64) -> String {
+        guard value >= 1000 else { return "\(value) B" }
+        var (number, unit) = (Double(value) / 1000, 0)
+        let units = ["kB", "MB", "GB", "TB", "PB", "EB"]
+        // 999.95 would be printed as 1000.0.
+        while number >= 999.95, unit < units.count - 1 {
+            number /= 1000
+            unit += 1
+        }
+        return "\(oneDecimal(number)) \(units[unit])"
+    }
+
+    /// How many times smaller: `15.5x`.
+    static func ratio(_ raw: UInt64, _ stored: UInt64) -> String {
+        guard stored > 0 else { return "-" }
+        return "\(oneDecimal(Double(raw) / Double(stored)))x"
+    }
+
+    /// `3 s`, `2 min 5 s`, `1 h 10 min`.
+    static func duration(seconds: Double) -> String {
+        // A rate near zero gives anything up to infinity.
+        guard seconds.isFinite, seconds < 1e9 else { return "long" }
+        let whole = Int(seconds.rounded(.up))
+        if whole < 60 { return "\(whole) s" }
+        if whole < 3600 { return "\(whole / 60) min \(whole % 60) s" }
+        return "\(whole / 3600) h \(whole % 3600 / 60) min"
+    }
+
+    static func oneDecimal(_ value: Double) -> String {
+        let tenths = (value * 10).rounded()
+        guard tenths.isFinite, abs(tenths) < 1e15 else { return "\(value)" }
+        let whole = Int(tenths)
+        return "\(whole / 10).\(abs(whole % 10))"
+    }
+
+    /// The text without anything that moves a terminal's cursor or colours: control characters become `·`.
+    static func oneLine(_ text: String) -> String {
+        guard text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f || $0 == 0xc2 }) else { return text }
+        return String(
+            String.UnicodeScalarView(
+                text.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{b7}" : $0 }))
+    }
+}
+
+/// A table for people: columns as wide as their widest cell, two spaces between them.
+struct TextTable {
+    private var rows: [[String]]
+    /// Which columns stand to the right (numbers).
+    private let rightAligned: Set<Int>
+
+    init(_ header: [String], rightAligned: Set<Int> = []) {
+        rows = [header]
+        self.rightAligned = rightAligned
+    }
+
+    mutating func add(_ cells: [String]) { rows.append(cells.map(Formatting.oneLine)) }
+
+    func lines() -> [String] {
+        var widths: [Int] = []
+        for row in rows {
+            for (column, cell) in row.enumerated() {
+                if column == widths.count { widths.append(0) }
+                widths[column] = max(widths[column], cell.count)
+            }
+        }
+        return rows.map { row in
+            var line = ""
+            for (column, cell) in row.enumerated() {
+                let padding = String(repeating: " ", count: widths[column] - cell.count)
+                if column > 0 { line += "  " }
+                if rightAligned.contains(column) {
+                    line += padding + cell
+                } else {
+                    line += column == row.count - 1 ? cell : cell + padding
+                }
+            }
+            return line
+        }
+    }
+}
