@@ -1,0 +1,79 @@
+/// Appends little-endian fields to an array of bytes: the counterpart of `ByteReader`.
+public struct ByteWriter {
+    /// What was written.
+    public var bytes: [UInt8] = []
+
+    public init() {}
+
+    /// Bytes written so far.
+    public var count: Int { bytes.count }
+
+    private mutating func integer<T: FixedWidthInteger>(_ value: T) {
+        Swift.withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
+    }
+
+    public mutating func put(_ value: UInt8) { bytes.append(value) }
+    public mutating func put(_ value: UInt16) { integer(value) }
+    public mutating func put(_ value: UInt32) { integer(value) }
+    public mutating func put(_ value: UInt64) { integer(value) }
+    public mutating func put(_ value: Int32) { integer(value) }
+    public mutating func put(_ value: Int64) { integer(value) }
+
+    public mutating func put(_ value: UniqueID) {
+        put(value.low)
+        put(value.high)
+    }
+
+    /// Text as it stands, without a length: for magics.
+    public mutating func putMagic(_ text: StaticString) {
+        text.withUTF8Buffer { bytes.append(contentsOf: $0) }
+    }
+
+    public mutating func putZeros(_ count: Int) {
+        bytes.append(contentsOf: repeatElement(0, count: count))
+    }
+
+    /// Zeros up to the next multiple of 8.
+    public mutating func pad8() { putZeros(-bytes.count & 7) }
+
+    public mutating func putRaw(_ raw: UnsafeRawBufferPointer) { bytes.append(contentsOf: raw) }
+    public mutating func putRaw(_ raw: [UInt8]) { bytes.append(contentsOf: raw) }
+
+    public mutating func putVarint(_ value: UInt64) {
+        var rest = value
+        while rest >= 0x80 {
+            bytes.append(UInt8(truncatingIfNeeded: rest) | 0x80)
+            rest >>= 7
+        }
+        bytes.append(UInt8(rest))
+    }
+
+    public mutating func putSvarint(_ value: Int64) {
+        putVarint(UInt64(bitPattern: value << 1 ^ value >> 63))
+    }
+
+    public mutating func putBytes(_ raw: [UInt8]) {
+        putVarint(UInt64(raw.count))
+        bytes.append(contentsOf: raw)
+    }
+
+    public mutating func putString(_ text: String) {
+        putVarint(UInt64(text.utf8.count))
+        bytes.append(contentsOf: text.utf8)
+    }
+
+    public mutating func putMetadata(_ map: [String: String]) {
+        putVarint(UInt64(map.count))
+        for (key, value) in map.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {
+            putString(key)
+            putString(value)
+        }
+    }
+
+    /// Overwrites four bytes that were put before; for lengths and checksums known only afterwards.
+    public mutating func patch(_ value: UInt32, at offset: Int) {
+        Swift.withUnsafeBytes(of: value.littleEndian) { source in
+            for (position, byte) in source.enumerated() { bytes[offset + position] = byte }
+        }
+    }
+}
