@@ -6,14 +6,14 @@
 #include <sys/auxv.h>
 #endif
 
-// Throughout, a "register" is the checksum without the inversions at both ends. It is a polynomial over GF(2) modulo
-// P, reflected: bit 31 is the coefficient of x^0. Feeding a zero bit multiplies it by x; so feeding n zero bytes
-// multiplies it by x^(8n) mod P, which is linear, and tabulated here by the register's bytes.
+// Throughout, a "register" is the checksum without the inversions at both ends. It is a polynomial over GF(2)
+// modulo P, reflected: bit 31 is the coefficient of x^0. Feeding a zero bit multiplies it by x; so feeding n
+// zero bytes multiplies it by x^(8n) mod P, which is linear, and tabulated here by the register's bytes.
 
 static const uint32_t polynomial = 0x82F63B78;
 
-// Three streams hide the instruction's latency of three cycles. Long ones where there is enough input, so that joining
-// them costs nothing that can be measured; short ones for what remains.
+// Three streams hide the instruction's latency of three cycles. Long ones where there is enough input, so
+// that joining them costs nothing that can be measured; short ones for what remains.
 enum { long_stream_bytes = 4096, short_stream_bytes = 256 };
 
 // slices[k][b]: the register that byte b leaves behind after k further zero bytes.
@@ -58,7 +58,8 @@ static void make_zero_shift(zero_shift *shift, size_t zero_bytes) {
     uint32_t factor = power_of_x(8 * (uint64_t)zero_bytes);
     for (int byte = 0; byte < 4; byte++) {
         for (uint32_t value = 1; value < 256; value++) {
-            // Linear: the value without its lowest bit, and that bit alone, are known before it unless they are it.
+            // Linear: the value without its lowest bit, and that bit alone, are known before it unless they
+            // are it.
             uint32_t lowest = value & -value;
             shift->by_byte[byte][value] = value == lowest
                 ? product(factor, value << (8 * byte))
@@ -74,10 +75,11 @@ static uint32_t shifted(const zero_shift *shift, uint32_t state) {
 
 static uint32_t portable_update(uint32_t state, const unsigned char *bytes, size_t count) {
     for (; count >= 8; bytes += 8, count -= 8) {
-        uint32_t low = state
-            ^ ((uint32_t)bytes[0] | (uint32_t)bytes[1] << 8 | (uint32_t)bytes[2] << 16 | (uint32_t)bytes[3] << 24);
-        state = slices[7][low & 0xFF] ^ slices[6][low >> 8 & 0xFF] ^ slices[5][low >> 16 & 0xFF] ^ slices[4][low >> 24]
-            ^ slices[3][bytes[4]] ^ slices[2][bytes[5]] ^ slices[1][bytes[6]] ^ slices[0][bytes[7]];
+        uint32_t low = state ^ bytes[0] ^ (uint32_t)bytes[1] << 8 ^ (uint32_t)bytes[2] << 16
+            ^ (uint32_t)bytes[3] << 24;
+        state = slices[7][low & 0xFF] ^ slices[6][low >> 8 & 0xFF] ^ slices[5][low >> 16 & 0xFF]
+            ^ slices[4][low >> 24] ^ slices[3][bytes[4]] ^ slices[2][bytes[5]] ^ slices[1][bytes[6]]
+            ^ slices[0][bytes[7]];
     }
     for (; count > 0; bytes++, count--) {
         state = slices[0][(state ^ *bytes) & 0xFF] ^ state >> 8;
@@ -114,8 +116,9 @@ static inline uint64_t word_at(const unsigned char *bytes) {
     return word;
 }
 
-// Three neighbouring streams of stream_bytes each, a multiple of 8. The first starts from the state and the others from
-// zero: by linearity the whole is each stream's register, carried over the streams after it, all added up.
+// Three neighbouring streams of stream_bytes each, a multiple of 8. The first starts from the state and the
+// others from zero: by linearity the whole is each stream's register, carried over the streams after it, all
+// added up.
 HARDWARE static inline __attribute__((always_inline)) uint32_t feed_three(
     uint32_t state, const unsigned char *bytes, size_t stream_bytes, const zero_shift *shift) {
     uint64_t first = state, second = 0, third = 0;
@@ -134,11 +137,15 @@ HARDWARE static uint32_t instructions_update(uint32_t state, const unsigned char
         for (; (uintptr_t)bytes % 8 != 0; bytes++, count--) {
             state = FEED_BYTE(state, *bytes);
         }
-        for (; count >= 3 * long_stream_bytes; bytes += 3 * long_stream_bytes, count -= 3 * long_stream_bytes) {
+        while (count >= 3 * long_stream_bytes) {
             state = feed_three(state, bytes, long_stream_bytes, &long_shift);
+            bytes += 3 * long_stream_bytes;
+            count -= 3 * long_stream_bytes;
         }
-        for (; count >= 3 * short_stream_bytes; bytes += 3 * short_stream_bytes, count -= 3 * short_stream_bytes) {
+        while (count >= 3 * short_stream_bytes) {
             state = feed_three(state, bytes, short_stream_bytes, &short_shift);
+            bytes += 3 * short_stream_bytes;
+            count -= 3 * short_stream_bytes;
         }
     }
     uint64_t wide = state;
@@ -182,7 +189,10 @@ __attribute__((constructor)) static void prepare(void) {
 }
 
 uint32_t varve_crc32c(uint32_t crc, const void *bytes, size_t count) {
-    return hardware_update != NULL ? ~hardware_update(~crc, bytes, count) : ~portable_update(~crc, bytes, count);
+    if (hardware_update != NULL) {
+        return ~hardware_update(~crc, bytes, count);
+    }
+    return ~portable_update(~crc, bytes, count);
 }
 
 uint32_t varve_crc32c_portable(uint32_t crc, const void *bytes, size_t count) {

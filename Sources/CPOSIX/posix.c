@@ -39,14 +39,15 @@
 #define RENAME_NOREPLACE 1
 #endif
 
-// The result of a call that is made again when a signal interrupts it: what it returned, or the negated errno.
-#define RETRIED(call)                                                                                                  \
-    ({                                                                                                                 \
-        __typeof__(call) result_;                                                                                      \
-        do {                                                                                                           \
-            result_ = (call);                                                                                          \
-        } while (result_ == -1 && errno == EINTR);                                                                     \
-        result_ == -1 ? -errno : result_;                                                                              \
+// The result of a call that is made again when a signal interrupts it: what it returned, or the negated
+// errno.
+#define RETRIED(call)                                                                                        \
+    ({                                                                                                       \
+        __typeof__(call) result_;                                                                            \
+        do {                                                                                                 \
+            result_ = (call);                                                                                \
+        } while (result_ == -1 && errno == EINTR);                                                           \
+        result_ == -1 ? -errno : result_;                                                                    \
     })
 
 void varve_posix_error_text(int32_t code, char *text, size_t capacity) {
@@ -107,7 +108,8 @@ int32_t varve_posix_rename(const char *from, const char *to, _Bool replacing) {
 #if defined(__APPLE__)
     int32_t renamed = RETRIED(renamex_np(from, to, RENAME_EXCL));
 #elif defined(SYS_renameat2)
-    int32_t renamed = (int32_t)RETRIED(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE));
+    long flags = RENAME_NOREPLACE;
+    int32_t renamed = (int32_t)RETRIED(syscall(SYS_renameat2, AT_FDCWD, from, AT_FDCWD, to, flags));
 #else
     int32_t renamed = -ENOSYS;
 #endif
@@ -242,7 +244,8 @@ static int32_t open_existing(const char *path, int access) {
     int32_t descriptor = RETRIED(open(path, access | open_flags));
     if (descriptor < 0) {
         // A symbolic link, a directory (for writing) and a socket can't be opened so; say what they are.
-        if (descriptor == -ELOOP || descriptor == -EISDIR || descriptor == -ENXIO || descriptor == -EOPNOTSUPP) {
+        if (descriptor == -ELOOP || descriptor == -EISDIR || descriptor == -ENXIO
+            || descriptor == -EOPNOTSUPP) {
             struct stat status;
             if (lstat(path, &status) == 0 && !S_ISREG(status.st_mode)) {
                 return varve_posix_not_regular;
@@ -323,7 +326,9 @@ int32_t varve_posix_allocate(int32_t descriptor, int64_t offset, int64_t count) 
 #endif
 }
 
-int32_t varve_posix_truncate(int32_t descriptor, int64_t count) { return RETRIED(ftruncate(descriptor, count)); }
+int32_t varve_posix_truncate(int32_t descriptor, int64_t count) {
+    return RETRIED(ftruncate(descriptor, count));
+}
 
 // Locks.
 
@@ -337,7 +342,7 @@ static int32_t try_lock(int32_t descriptor) {
     return locked == -EACCES || locked == -EWOULDBLOCK ? -EAGAIN : locked;
 }
 
-// 1 if the path still names the descriptor's file: a lock on an unlinked file keeps nobody out.
+// Whether the path still names the descriptor's file: a lock on an unlinked file keeps nobody out.
 static _Bool still_names(const char *path, int32_t descriptor) {
     struct stat named, opened;
     return lstat(path, &named) == 0 && fstat(descriptor, &opened) == 0 && named.st_dev == opened.st_dev
@@ -367,6 +372,15 @@ int32_t varve_posix_lock(const char *path) {
         }
     }
     return -EAGAIN;
+}
+
+void varve_posix_unlock(int32_t descriptor) {
+#ifdef F_OFD_SETLK
+    struct flock whole = {.l_type = F_UNLCK, .l_whence = SEEK_SET, .l_start = 0, .l_len = 0};
+    (void)RETRIED(fcntl(descriptor, F_OFD_SETLK, &whole));
+#else
+    (void)RETRIED(flock(descriptor, LOCK_UN));
+#endif
 }
 
 int32_t varve_posix_is_locked(const char *path) {

@@ -19,7 +19,9 @@ public protocol File: AnyObject, Sendable {
     /// Writes all of `bytes` at `offset`, extending the file where needed. Not durable before ``sync()``.
     ///
     /// - Throws: ``IOFailure``, `isOutOfSpace` among others; then any part of the range may have been
-    ///   written, and the file may have grown. Bytes outside the range are untouched.
+    ///   written, and the file may have grown. Bytes outside the range are untouched. Going past
+    ///   `RLIMIT_FSIZE`, here or in ``allocate(_:)`` and ``truncate(to:)``, also raises `SIGXFSZ`, which ends
+    ///   a process that doesn't ignore it.
     func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(IOFailure)
 
     /// Makes every finished write, and the file's length, durable (`fdatasync`; on Darwin `F_FULLFSYNC`).

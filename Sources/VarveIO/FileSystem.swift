@@ -42,8 +42,9 @@ public protocol FileSystem: Sendable {
     /// Moves a name, atomically: at every instant a reader finds the old or the new file at `to`.
     ///
     /// - Parameter replacing: whether a file at `to` is replaced; if `false`, it is a failure (`isExisting`).
-    /// - Throws: ``IOFailure``. Where the file system can't rename without replacing, the file is linked to
-    ///   the new name and the old one unlinked: there a crash or a failure between the two leaves both names.
+    /// - Throws: ``IOFailure``. Where the file system can't rename without replacing, a file is linked to the
+    ///   new name and the old one unlinked, so that a crash or a failure between the two leaves both names; a
+    ///   directory is not moved there.
     func rename(_ from: String, to: String, replacing: Bool) throws(IOFailure)
 
     /// Removes the name of a file. Open descriptors and mappings of it stay usable.

@@ -161,7 +161,8 @@ package func uuidBytes(_ text: String) -> [UInt8]? {
     return bytes.contains { $0 != 0 } ? bytes : nil
 }
 
-/// A lock of ``POSIXFileSystem``. It lasts as long as its descriptor is open.
+/// A lock of ``POSIXFileSystem``. It belongs to the descriptor, and to the copies that a child process has
+/// between its start and its `exec`: so it is given up in so many words, and not by closing alone.
 final class POSIXFileLock: FileLock {
     let path: String
     private let descriptor: Descriptor
@@ -171,7 +172,15 @@ final class POSIXFileLock: FileLock {
         self.descriptor = descriptor
     }
 
+    deinit {
+        release()
+    }
+
     func release() {
+        _ = descriptor.use { number in
+            varve_posix_unlock(number)
+            return Int32(0)
+        }
         descriptor.close()
     }
 }

@@ -10,8 +10,8 @@ extern "C" {
 #endif
 
 /// The checksum of `count` bytes, going on from `crc`, the checksum of the bytes before them (0 for none):
-/// varve_crc32c(varve_crc32c(0, a), b) is the checksum of a and b together. `bytes` may be null if `count` is 0.
-/// Any thread may call. Uses the processor's instructions where it has them.
+/// varve_crc32c(varve_crc32c(0, a), b) is the checksum of a and b together. `bytes` may be null if `count` is
+/// 0. Any thread may call. Uses the processor's instructions where it has them.
 uint32_t varve_crc32c(uint32_t crc, const void *bytes, size_t count);
 
 /// The same in portable C, on any processor.

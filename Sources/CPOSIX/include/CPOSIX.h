@@ -1,7 +1,7 @@
 // What Swift can't see of the system's headers, or sees differently on each platform.
 //
-// Every function returns its result, or the negated errno, so that nothing can change errno in between; calls that a
-// signal interrupts are made again. Descriptors are close-on-exec. Paths are terminated strings.
+// Every function returns its result, or the negated errno, so that nothing can change errno in between; calls
+// that a signal interrupts are made again. Descriptors are close-on-exec. Paths are terminated strings.
 #pragma once
 
 #include <stddef.h>
@@ -43,14 +43,15 @@ int32_t varve_posix_sync_directory(const char *path);
 
 /// Opens a directory for listing; null on failure, with the negated errno in *failure.
 void *varve_posix_list_open(const char *path, int32_t *failure);
-/// The next name, without . and ..: its kind, 0 at the end. `name` has room for `capacity` bytes with the terminator.
+/// The next name, without . and ..: its kind, 0 at the end. `name` has room for `capacity` bytes with the
+/// terminator.
 int32_t varve_posix_list_next(void *listing, char *name, size_t capacity);
 void varve_posix_list_close(void *listing);
 
 // Descriptors.
 
-/// Opens a regular file (varve_posix_open_read and so on), following no symbolic link in the last component and not
-/// waiting for a FIFO's other end. A created file is 0600 whatever the umask.
+/// Opens a regular file (varve_posix_open_read and so on), following no symbolic link in the last component
+/// and not waiting for a FIFO's other end. A created file is 0600 whatever the umask.
 int32_t varve_posix_open(const char *path, int32_t mode);
 void varve_posix_close(int32_t descriptor);
 int64_t varve_posix_size(int32_t descriptor);
@@ -64,11 +65,15 @@ int32_t varve_posix_sync(int32_t descriptor);
 int32_t varve_posix_allocate(int32_t descriptor, int64_t offset, int64_t count);
 int32_t varve_posix_truncate(int32_t descriptor, int64_t count);
 
-// Locks: whole file, exclusive. An open-file-description lock where the system has them, otherwise flock(2): both
-// belong to the descriptor and not to the process. The two don't see each other; a platform always uses one of them.
+// Locks: whole file, exclusive. An open-file-description lock where the system has them, otherwise flock(2):
+// both belong to the descriptor and not to the process. The two don't see each other; a platform always uses
+// one of them.
 
-/// Opens the file, making it (0600) if it is absent, and takes the lock: the descriptor, or -EAGAIN if it is held.
+/// Opens the file, making it (0600) if it is absent, and takes the lock: the descriptor, or -EAGAIN if it is
+/// held.
 int32_t varve_posix_lock(const char *path);
+/// Gives the lock up, also where a child process that is just being started still has the descriptor.
+void varve_posix_unlock(int32_t descriptor);
 /// 1 if somebody holds the lock, else 0. Takes nothing; with flock(2) it takes a shared lock for an instant.
 int32_t varve_posix_is_locked(const char *path);
 

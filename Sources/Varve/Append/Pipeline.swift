@@ -1,0 +1,343 @@
+internal import VarveFormat
+internal import VarveIO
+
+/// The way from the open batch to stable storage: a bounded queue, encoders, one writer at a time, syncs.
+///
+/// Items are encoded by any thread that works here and written strictly in order by the one that holds the writer's
+/// role. Threads that wait for durability work too, so that a single durable append never changes threads.
+///
+/// Locks are taken in the order tail, pipeline, catalog.
+final class Pipeline: @unchecked Sendable {
+    let monitor = Monitor()
+    private let writer: SegmentWriter
+    private let settings: EncodingSettings
+    private let diagnostics: (@Sendable (Diagnostic) -> Void)?
+
+    // All below: guarded by the monitor.
+
+    /// Handed over and not yet published in the catalog, in order.
+    private(set) var pending: [PendingItem] = []
+    private var freeBatches: [Batch]
+    private let batchBytes: Int
+    private let pendingMax: Int
+    private var freeEncoders: [EventBlockEncoder] = []
+    private var isWriting = false
+    private var isSyncing = false
+    /// Numbers of the last item handed over, written, and synced.
+    private(set) var handedOver: UInt64 = 0
+    private(set) var written: UInt64 = 0
+    private(set) var synced: UInt64 = 0
+    private(set) var watermark: SegmentWriter.DurablePoint
+    /// Why writing waits; appends are refused meanwhile.
+    private(set) var stalled: StoreError?
+    /// Why nothing is accepted any more.
+    private(set) var poisoned: StoreError?
+    private var isStopping = false
+    private var durabilityWaiters: [(item: UInt64, resume: @Sendable (StoreError?) -> Void)] = []
+    private var spaceWaiters: [@Sendable () -> Void] = []
+    /// The dictionary of this opening; made from the first full batch where the options ask for one.
+    private var dictionary: PreparedDictionary?
+    private let wantsDictionary: Bool
+
+    init(writer: SegmentWriter, options: StoreOptions, watermark: SegmentWriter.DurablePoint) {
+        self.writer = writer
+        self.watermark = watermark
+        diagnostics = options.diagnostics
+        settings = writer.settings
+        batchBytes = options.blockBytes
+        pendingMax = options.queueBatches * 2
+        wantsDictionary = options.usesDictionary
+        freeBatches = (0..<options.queueBatches).map { _ in Batch(payloadCapacity: options.blockBytes) }
+    }
+
+    /// Why an append must be refused now. Call with the monitor held.
+    var failure: StoreError? { poisoned ?? stalled }
+
+    // MARK: Handing over
+
+    /// An empty batch, or nil when all are on their way. Call with the monitor held.
+    func takeFreeBatch() -> Batch? { freeBatches.popLast() }
+
+    /// Whether one more item may be queued. Call with the monitor held.
+    var hasRoom: Bool { pending.count < pendingMax }
+
+    /// Queues an item. Call with the monitor held, in order of the items' numbers.
+    func enqueue(_ item: PendingItem) {
+        pending.append(item)
+        handedOver = item.number
+        monitor.wakeAll()
+    }
+
+    /// Registers a closure to be called once when there may be room. Call with the monitor held.
+    func whenRoom(_ resume: @escaping @Sendable () -> Void) { spaceWaiters.append(resume) }
+
+    // MARK: Working
+
+    private enum Work {
+        case write
+        case encode(PendingItem)
+    }
+
+    /// What can be done now; takes the role or the item. Call with the monitor held.
+    private func takeWork() -> Work? {
+        guard poisoned == nil else { return nil }
+        if !isWriting, stalled == nil, let head = pending.first, head.stage == .ready {
+            isWriting = true
+            return .write
+        }
+        if let item = pending.first(where: { $0.stage == .queued }) {
+            item.stage = .encoding
+            return .encode(item)
+        }
+        return nil
+    }
+
+    /// Does one piece of work, giving the monitor up meanwhile. Call with the monitor held.
+    private func carryOut(_ work: Work) {
+        switch work {
+        case .encode(let item): encode(item)
+        case .write: writeReadyItems()
+        }
+        monitor.wakeAll()
+    }
+
+    private func encode(_ item: PendingItem) {
+        guard let batch = item.batch else { return }
+        let encoder = freeEncoders.popLast() ?? EventBlockEncoder()
+        var dictionary = dictionary
+        monitor.unlock()
+        if wantsDictionary, dictionary == nil, batch.payloadBytes >= batchBytes / 2 {
+            let payload = UnsafeRawBufferPointer(start: batch.payload, count: batch.payloadBytes)
+            dictionary = DictionaryBuilder.build(from: payload)
+                .map { PreparedDictionary($0, level: settings.level) }
+        }
+        encoder.encode(
+            rows: batch.rows, count: batch.count,
+            payload: UnsafeRawBufferPointer(start: batch.payload, count: batch.payloadBytes),
+            explicitIndices: batch.hasExplicitIndices, settings: settings, dictionary: dictionary,
+            into: batch.encoded)
+        monitor.lock()
+        if self.dictionary == nil { self.dictionary = dictionary }
+        freeEncoders.append(encoder)
+        item.stage = .ready
+    }
+
+    private func writeReadyItems() {
+        while poisoned == nil, stalled == nil, let item = pending.first, item.stage == .ready {
+            let durable = watermark.place
+            monitor.unlock()
+            let failure: IOFailure?
+            do throws(IOFailure) {
+                try writer.write(item, durable: durable)
+                failure = nil
+            } catch {
+                failure = error
+            }
+            monitor.lock()
+            if let failure {
+                if failure.isOutOfSpace {
+                    stall(.writing(failure))
+                } else {
+                    poison(.writing(failure))
+                }
+                break
+            }
+            // The catalog shows the item by now: only then it may leave the queue.
+            pending.removeFirst()
+            written = item.number
+            if let batch = item.batch { recycle(batch) }
+            if !spaceWaiters.isEmpty {
+                let waiters = spaceWaiters
+                spaceWaiters = []
+                for resume in waiters { resume() }
+            }
+            monitor.wakeAll()
+        }
+        isWriting = false
+    }
+
+    private func recycle(_ batch: Batch) {
+        guard !batch.isOversized else { return }
+        // A snapshot still reads a pinned one: another takes its place.
+        freeBatches.append(batch.pins == 0 ? batch : Batch(payloadCapacity: batchBytes))
+    }
+
+    private func stall(_ error: StoreError) {
+        stalled = error
+        writer.abandonActive()
+        diagnostics?(.stalled(error.description))
+        failWaiters(error)
+        wakeSpaceWaiters()
+    }
+
+    private func poison(_ error: StoreError) {
+        guard poisoned == nil else { return }
+        poisoned = .poisoned(reason: error.description)
+        diagnostics?(.poisoned(error.description))
+        failWaiters(.poisoned(reason: error.description))
+        wakeSpaceWaiters()
+        monitor.wakeAll()
+    }
+
+    private func failWaiters(_ error: StoreError) {
+        let waiters = durabilityWaiters
+        durabilityWaiters = []
+        for waiter in waiters { waiter.resume(error) }
+    }
+
+    private func wakeSpaceWaiters() {
+        let waiters = spaceWaiters
+        spaceWaiters = []
+        for resume in waiters { resume() }
+    }
+
+    /// Tries to write again after a stall. Call with the monitor held.
+    func retryStalled() {
+        guard stalled != nil, poisoned == nil, !isWriting else { return }
+        stalled = nil
+        guard let work = takeWork() else {
+            // Nothing waits: see whether a file can be made at all.
+            isWriting = true
+            monitor.unlock()
+            let failure: IOFailure?
+            do throws(IOFailure) {
+                try writer.openActive(durable: nil)
+                failure = nil
+            } catch {
+                failure = error
+            }
+            monitor.lock()
+            isWriting = false
+            if let failure { stalled = .writing(failure) } else { diagnostics?(.resumed) }
+            return
+        }
+        carryOut(work)
+        if stalled == nil { diagnostics?(.resumed) }
+    }
+
+    // MARK: Syncing
+
+    /// Syncs what is written, unless another thread does. Call with the monitor held; it is given up meanwhile.
+    private func syncWritten() {
+        isSyncing = true
+        let target = written
+        let pass = writer.beginSync()
+        monitor.unlock()
+        let failure: IOFailure?
+        do throws(IOFailure) {
+            try writer.carryOut(pass)
+            failure = nil
+        } catch {
+            failure = error
+        }
+        monitor.lock()
+        isSyncing = false
+        if let failure {
+            // After a failed sync the page cache can't be believed: never sync again, never acknowledge.
+            poison(.writing(failure))
+        } else if poisoned == nil {
+            synced = max(synced, target)
+            if pass.point.place.map({ new in watermark.place.map { new > $0 } ?? true }) ?? false {
+                watermark = pass.point
+            }
+            let due = durabilityWaiters.filter { $0.item <= synced }
+            durabilityWaiters.removeAll { $0.item <= synced }
+            for waiter in due { waiter.resume(nil) }
+        }
+        monitor.wakeAll()
+    }
+
+    /// Whether something written is not yet synced. Call with the monitor held.
+    var needsSync: Bool { synced < written }
+
+    /// Syncs what is written, if anything is and nobody else does. Call with the monitor held.
+    func syncIfNeeded() {
+        guard needsSync, !isSyncing, poisoned == nil else { return }
+        syncWritten()
+    }
+
+    /// Blocks until item `number` is durable, working meanwhile.
+    func waitUntilSynced(_ number: UInt64) throws(StoreError) {
+        monitor.lock()
+        defer { monitor.unlock() }
+        while synced < number {
+            if let failure { throw failure }
+            if let work = takeWork() {
+                carryOut(work)
+            } else if written >= number, !isSyncing {
+                syncWritten()
+            } else {
+                monitor.wait()
+            }
+        }
+    }
+
+    /// Blocks until item `number` is written, working meanwhile.
+    func waitUntilWritten(_ number: UInt64) throws(StoreError) {
+        monitor.lock()
+        defer { monitor.unlock() }
+        while written < number {
+            if let failure { throw failure }
+            if let work = takeWork() { carryOut(work) } else { monitor.wait() }
+        }
+    }
+
+    /// Calls `resume` once item `number` is durable, or can't be. The background thread syncs.
+    func notifyWhenSynced(_ number: UInt64, _ resume: @escaping @Sendable (StoreError?) -> Void) {
+        monitor.lock()
+        defer { monitor.unlock() }
+        if synced >= number {
+            resume(nil)
+        } else if let failure {
+            resume(failure)
+        } else {
+            durabilityWaiters.append((number, resume))
+            monitor.wakeAll()
+        }
+    }
+
+    /// Whether an async caller waits for a sync. Call with the monitor held.
+    var hasDurabilityWaiters: Bool { durabilityWaiters.contains { $0.item <= written } }
+
+    // MARK: Threads
+
+    /// The life of an encoder thread.
+    func runEncoder() {
+        monitor.lock()
+        defer { monitor.unlock() }
+        while true {
+            if let work = takeWork() {
+                carryOut(work)
+            } else if isStopping {
+                return
+            } else {
+                monitor.wait()
+            }
+        }
+    }
+
+    /// Ends the encoder threads once nothing can be done.
+    func stop() {
+        monitor.withLock {
+            isStopping = true
+            failWaiters(.closed)
+            wakeSpaceWaiters()
+            monitor.wakeAll()
+        }
+    }
+
+    // MARK: Snapshots
+
+    /// The queued items beyond `written`, their batches pinned. Call with the monitor held.
+    func pinPending() -> [PendingItem] {
+        for item in pending { item.batch?.pins += 1 }
+        return pending
+    }
+
+    /// Gives pinned batches back.
+    func unpin(_ batches: [Batch]) {
+        monitor.withLock {
+            for batch in batches { batch.pins -= 1 }
+        }
+    }
+}

@@ -1,0 +1,78 @@
+internal import VarveFormat
+
+/// The kinds of a store that is open for writing: name and encoding to a dense number.
+///
+/// Numbers are the kind ids of every segment that this opening writes: a segment knows a prefix of the
+/// registry. Any thread may call.
+final class KindRegistry: @unchecked Sendable {
+    private struct Key: Hashable {
+        let name: String
+        let encoding: PayloadEncoding
+    }
+
+    /// Tells kinds of this registry from those of another store.
+    let id: UInt64
+    private let monitor = Monitor()
+    private var numbers: [Key: UInt32] = [:]
+    private var definitions: [KindDefinition]
+
+    init(id: UInt64, definitions: [KindDefinition]) {
+        self.id = id
+        self.definitions = definitions
+        for (number, definition) in definitions.enumerated() {
+            numbers[Key(name: definition.name, encoding: definition.encoding)] = UInt32(number)
+        }
+    }
+
+    /// The kind's number; the first definition of a name and encoding stands. O(1).
+    func intern(_ name: String, _ encoding: PayloadEncoding, _ metadata: [String: String])
+        throws(StoreError) -> EventKind
+    {
+        let byteCount = name.utf8.count
+        guard byteCount >= 1 else { throw .invalid(what: "a kind's name", reason: "is empty") }
+        guard byteCount <= Limits.kindNameBytesMax else {
+            throw .beyondLimit(
+                what: "the length of a kind's name", value: UInt64(byteCount),
+                limit: UInt64(Limits.kindNameBytesMax))
+        }
+        try checkMetadata(metadata)
+        let key = Key(name: name, encoding: encoding)
+        return try monitor.withLock { () throws(StoreError) in
+            if let number = numbers[key] {
+                return EventKind(name: name, encoding: encoding, number: number, registry: id)
+            }
+            guard definitions.count < Limits.segmentKindsMax else {
+                throw .beyondLimit(
+                    what: "the number of kinds", value: UInt64(definitions.count) + 1,
+                    limit: UInt64(Limits.segmentKindsMax))
+            }
+            let number = UInt32(definitions.count)
+            definitions.append(KindDefinition(name: name, encoding: encoding, metadata: metadata))
+            numbers[key] = number
+            return EventKind(name: name, encoding: encoding, number: number, registry: id)
+        }
+    }
+
+    /// All definitions from `first` on.
+    func definitions(from first: Int = 0) -> [KindDefinition] {
+        monitor.withLock { first == 0 ? definitions : Array(definitions.dropFirst(first)) }
+    }
+}
+
+/// Throws unless the map's encoded form is within its limit.
+func checkMetadata(_ map: [String: String]) throws(StoreError) {
+    var writer = ByteWriter()
+    writer.putMetadata(map)
+    guard writer.count <= Limits.metadataBytesMax else {
+        throw .beyondLimit(
+            what: "the size of a metadata map", value: UInt64(writer.count),
+            limit: UInt64(Limits.metadataBytesMax))
+    }
+}
+
+/// Throws unless the text is within the limit of ids and labels.
+func checkID(_ text: String, _ what: String) throws(StoreError) {
+    guard text.utf8.count <= Limits.idBytesMax else {
+        throw .beyondLimit(what: what, value: UInt64(text.utf8.count), limit: UInt64(Limits.idBytesMax))
+    }
+}

@@ -1,0 +1,95 @@
+public import VarveFormat
+public import VarveIO
+
+/// What a payload's bytes are: `json`, `utf8` or `binary`.
+public typealias PayloadEncoding = VarveFormat.PayloadEncoding
+/// A UUID of a store or segment.
+public typealias UniqueID = VarveFormat.UniqueID
+
+/// When an append counts as durable.
+public enum Durability: Hashable, Sendable {
+    /// Synced when the session ends or the store is closed. Idle batches are still written within 200 ms.
+    case none
+    /// Synced by a background thread at least this often while there is something to sync.
+    case interval(nanoseconds: UInt64)
+    /// Each append or batch returns after its sync; concurrent callers share one.
+    case synced
+}
+
+/// What an append does when the queue to the disk is full.
+public enum WhenFull: Hashable, Sendable {
+    /// Blocks the calling thread until there is room.
+    case wait
+    /// Refuses the event with `StoreError.dropped`; a ledger record counts it. It takes no sequence number.
+    case dropAndCount
+    /// Refuses the event with `StoreError.queueFull`, and leaves no trace.
+    case fail
+}
+
+/// Something the library did on its own that an operator may want to know.
+public enum Diagnostic: Hashable, Sendable {
+    /// The store was not closed in order; this is what opening found.
+    case recovered(RecoveryReport)
+    /// A segment was sealed.
+    case sealed(segment: UInt64, bytes: UInt64)
+    /// Writing is stalled by this failure; appends are refused until it passes.
+    case stalled(String)
+    /// Writing goes on after a stall.
+    case resumed
+    /// A sync failed: the store takes nothing more until it is opened again.
+    case poisoned(String)
+    /// Work in the background that can be repeated failed.
+    case maintenanceFailed(String)
+}
+
+/// How a store is opened and written.
+public struct StoreOptions: Sendable {
+    /// Whether opening for writing creates a store where there is none.
+    public var create = true
+    /// User metadata of a store that this opening creates; at most 64 KiB encoded.
+    public var metadata: [String: String] = [:]
+    /// When an append counts as durable.
+    public var durability = Durability.interval(nanoseconds: 200_000_000)
+    /// What an append does when the queue is full.
+    public var whenFull = WhenFull.wait
+    /// Payload bytes at which a block is closed; 4 KiB...64 MiB.
+    public var blockBytes = 256 << 10
+    /// Payload bytes at which a sub-block is closed; 1 KiB...`blockBytes`.
+    public var subBlockBytes = 64 << 10
+    /// File bytes at which a segment is sealed.
+    public var segmentBytes: UInt64 = 64 << 20
+    /// Blocks at which a segment is sealed; at most 16,384.
+    public var segmentBlocksMax = Limits.segmentBlocksMax
+    /// Age in nanoseconds at which a segment is sealed; nil: never for its age.
+    public var segmentAgeNanoseconds: UInt64?
+    /// LZ4 level: below 3 the fast compressor, 3...12 HC.
+    public var compressionLevel: Int32 = 0
+    /// Whether segments get a dictionary, sampled from the data already recorded.
+    public var usesDictionary = false
+    /// Threads that compress and write; 1...16.
+    public var encoderThreads = 2
+    /// Batches between the callers and the disk; 2...64. Each takes about 1 MiB.
+    public var queueBatches = 8
+    /// Whether a store on a network file system may be written.
+    public var allowsNetworkFileSystem = false
+    /// Disk, clock and randomness.
+    public var fileSystem: any FileSystem = POSIXFileSystem()
+    /// Called with what the library did on its own, on one of its threads: return soon, and do not call the
+    /// store from it.
+    public var diagnostics: (@Sendable (Diagnostic) -> Void)?
+
+    public init() {}
+
+    /// The options with every number inside its range.
+    var clamped: StoreOptions {
+        var options = self
+        options.blockBytes = min(max(blockBytes, 4 << 10), Limits.payloadBytesMax)
+        options.subBlockBytes = min(max(subBlockBytes, 1 << 10), options.blockBytes)
+        options.segmentBytes = max(segmentBytes, 16 << 10)
+        options.segmentBlocksMax = min(max(segmentBlocksMax, 4), Limits.segmentBlocksMax)
+        options.encoderThreads = min(max(encoderThreads, 1), 16)
+        options.queueBatches = min(max(queueBatches, 2), 64)
+        options.compressionLevel = min(max(compressionLevel, 0), 12)
+        return options
+    }
+}

@@ -1,0 +1,240 @@
+public import VarveFormat
+
+/// What an event is: a name and an encoding. Interned by a store, once; see `EventStore.kind`.
+public struct EventKind: Hashable, Sendable {
+    /// The name; 1...255 bytes.
+    public let name: String
+    /// What the payloads of this kind are.
+    public let encoding: PayloadEncoding
+    /// Position in its store's registry.
+    let number: UInt32
+    /// The registry it belongs to; 0: none (a kind read by a cursor).
+    let registry: UInt64
+
+    public static func == (left: EventKind, right: EventKind) -> Bool {
+        left.encoding == right.encoding && left.name == right.name
+    }
+
+    public func hash(into hasher: inout Hasher) {
+        hasher.combine(name)
+        hasher.combine(encoding)
+    }
+}
+
+/// An event with its own copy of everything.
+public struct Event: Hashable, Sendable {
+    /// Unique in the store.
+    public let sequence: UInt64
+    /// The session's ordinal.
+    public let sessionOrdinal: UInt64
+    /// The session's id.
+    public let sessionID: String
+    /// Position in the session.
+    public let index: UInt64
+    /// When it happened, in nanoseconds since the Unix epoch.
+    public let timestamp: Int64
+    /// What it is.
+    public let kind: EventKind
+    /// The bytes as they were given.
+    public let payload: [UInt8]
+}
+
+/// How a session stands.
+public enum SessionState: String, Hashable, Sendable {
+    /// It is being recorded.
+    case active
+    /// It was ended.
+    case closed
+    /// Its writer went away; it ends at its last event.
+    case interrupted
+}
+
+/// A session as the store knows it.
+public struct SessionInfo: Hashable, Sendable {
+    /// Its identity in the store, from 1.
+    public let ordinal: UInt64
+    /// The id its caller gave; ids may repeat.
+    public let id: String
+    /// When it was started.
+    public let startedAt: Int64
+    /// When it ended; nil while it is active.
+    public var endedAt: Int64?
+    /// How it stands.
+    public var state: SessionState
+    /// Whether it was imported, with the indices it came with.
+    public let isImported: Bool
+    /// Retained events.
+    public var eventCount: UInt64
+    /// Retained checkpoints.
+    public var checkpointCount: UInt64
+    /// The index that its next event gets, or would have got.
+    public var nextIndex: UInt64
+    /// Sequence number of its first retained event.
+    public var firstSequence: UInt64?
+    /// Sequence number of its last event.
+    public var lastSequence: UInt64?
+    /// Smallest and largest timestamp over its events.
+    public var timeRange: ClosedRange<Int64>?
+    /// Bytes of its payloads.
+    public var payloadBytes: UInt64
+    /// What its caller gave at its start.
+    public let metadata: [String: String]
+}
+
+/// A checkpoint, without its state: see `Snapshot.state(of:)`.
+public struct Checkpoint: Hashable, Sendable {
+    /// Its identity in the store, from 1.
+    public let ordinal: UInt64
+    /// The session's ordinal.
+    public let sessionOrdinal: UInt64
+    /// The session's id.
+    public let sessionID: String
+    /// The id its caller gave; ids may repeat.
+    public let id: String
+    /// A label for people.
+    public let label: String?
+    /// When it was made, in nanoseconds since the Unix epoch.
+    public let timestamp: Int64
+    /// The index of the session's next event when it was made.
+    public let eventIndex: UInt64
+    /// The sequence number of the store's next event when it was made.
+    public let sequence: UInt64
+    /// Bytes of its state.
+    public let stateBytes: Int
+}
+
+/// Why sequence numbers can't be read.
+public enum GapReason: String, Hashable, Sendable {
+    /// Stored bytes are damaged.
+    case damage
+    /// The end of the log was being written when its writer went away.
+    case unconfirmedTail = "unconfirmed tail"
+    /// The file they were in is not there, or can't be opened.
+    case lostSegment = "lost segment"
+    /// They were left out when the store was copied.
+    case excluded
+    /// The limits dropped them.
+    case retention
+}
+
+/// A range of sequence numbers that can't be read.
+public struct Gap: Hashable, Sendable {
+    /// The numbers.
+    public let sequences: ClosedRange<UInt64>
+    /// Why.
+    public let reason: GapReason
+    /// Where, and what was found, for people.
+    public let note: String
+}
+
+/// Events that were refused because the queue was full. They had no sequence numbers.
+public struct Drop: Hashable, Sendable {
+    /// How many.
+    public let events: UInt64
+    /// Their payload bytes.
+    public let bytes: UInt64
+    /// The session that was active.
+    public let sessionOrdinal: UInt64
+    /// The sequence number of the event recorded next.
+    public let before: UInt64
+    /// When the first and the last were refused.
+    public let time: ClosedRange<Int64>
+}
+
+/// Whether an answer is complete.
+public struct Coverage: Hashable, Sendable {
+    /// What is missing in the range that was asked for.
+    public internal(set) var gaps: [Gap] = []
+    /// Nothing is missing.
+    public var isComplete: Bool { gaps.isEmpty }
+}
+
+/// What a query did; for `--explain` and tests.
+public struct QueryStatistics: Hashable, Sendable {
+    /// Segments in the snapshot, and those not looked into.
+    public internal(set) var segments = 0, segmentsPruned = 0
+    /// Event blocks in the segments looked into, and those not read.
+    public internal(set) var blocks = 0, blocksPruned = 0
+    /// Rows whose small columns were decoded, and rows that matched.
+    public internal(set) var rowsDecoded: UInt64 = 0, rowsMatched: UInt64 = 0
+    /// Sub-blocks whose payloads were decompressed.
+    public internal(set) var subBlocksDecoded = 0
+    /// Stored bytes read, and payload bytes decompressed.
+    public internal(set) var bytesRead: UInt64 = 0, bytesDecoded: UInt64 = 0
+}
+
+/// A place in the log: everything before it is on stable storage.
+public struct Watermark: Hashable, Comparable, Sendable {
+    /// Ordinal of the segment.
+    public let segment: UInt64
+    /// Byte offset in its file.
+    public let offset: UInt64
+
+    public static func < (left: Watermark, right: Watermark) -> Bool {
+        (left.segment, left.offset) < (right.segment, right.offset)
+    }
+}
+
+/// A kind with what there is of it.
+public struct KindInfo: Hashable, Sendable {
+    /// The kind.
+    public let kind: EventKind
+    /// Its metadata, as given when it was interned.
+    public let metadata: [String: String]
+    /// Retained events.
+    public let events: UInt64
+    /// Bytes of their payloads.
+    public let bytes: UInt64
+}
+
+/// A store in figures, from its footers.
+public struct StoreInfo: Sendable {
+    /// The store's UUID.
+    public let identifier: UniqueID
+    /// Time of creation; nil when the file that says so is lost.
+    public let createdAt: Int64?
+    /// User metadata.
+    public let metadata: [String: String]
+    /// Version of the format.
+    public let formatVersion: Int
+    /// Segments, and those of them with a footer.
+    public let segmentCount: Int, sealedCount: Int
+    /// Retained events, sessions and checkpoints.
+    public let eventCount: UInt64, sessionCount: Int, checkpointCount: Int
+    /// Bytes of the payloads, and of the segment files.
+    public let rawBytes: UInt64, storedBytes: UInt64
+    /// Retained sequence numbers; nil when there is no event.
+    public let sequences: Range<UInt64>?
+    /// Smallest and largest timestamp.
+    public let timeRange: ClosedRange<Int64>?
+    /// The kinds.
+    public let kinds: [KindInfo]
+    /// What is known to be durable.
+    public let watermark: Watermark?
+    /// What is missing.
+    public let gaps: [Gap]
+    /// What was refused.
+    public let drops: [Drop]
+    /// Ordinals of pinned sessions.
+    public let pins: [UInt64]
+    /// The last epoch.
+    public let epoch: UInt64
+    /// Ordinal of the active session.
+    public let activeSession: UInt64?
+    /// Whether a writer holds the store.
+    public let isBeingWritten: Bool
+}
+
+/// What opening a store that was not closed in order found and did.
+public struct RecoveryReport: Hashable, Sendable {
+    /// Segments without a footer.
+    public var unsealedSegments: Int
+    /// Events after the watermark, copied into a new segment.
+    public var recoveredEvents: UInt64
+    /// The session that was cut off.
+    public var interruptedSession: UInt64?
+    /// Bytes after the last readable block.
+    public var unreadableBytes: UInt64
+    /// What could not be read before the watermark.
+    public var gaps: [Gap]
+}

@@ -1,0 +1,108 @@
+#if canImport(Darwin)
+internal import Darwin
+#else
+internal import Glibc
+#endif
+
+/// A lock with a condition: what the pipeline's threads wait on.
+///
+/// Any thread may call. `wait` gives the lock up while it sleeps; every waiter wakes at each `wakeAll`.
+final class Monitor: @unchecked Sendable {
+    // SAFETY: both are initialised once, never moved, and destroyed with self.
+    private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
+    private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+
+    init() {
+        mutex.initialize(to: pthread_mutex_t())
+        condition.initialize(to: pthread_cond_t())
+        pthread_mutex_init(mutex, nil)
+        pthread_cond_init(condition, nil)
+    }
+
+    deinit {
+        pthread_cond_destroy(condition)
+        pthread_mutex_destroy(mutex)
+        condition.deallocate()
+        mutex.deallocate()
+    }
+
+    @inline(__always)
+    func lock() { pthread_mutex_lock(mutex) }
+
+    @inline(__always)
+    func unlock() { pthread_mutex_unlock(mutex) }
+
+    /// Sleeps until woken. Call with the lock held; it is held again afterwards. May wake for no reason.
+    func wait() { pthread_cond_wait(condition, mutex) }
+
+    /// Sleeps until woken, for at most `nanoseconds`.
+    func wait(nanoseconds: UInt64) {
+        var time = timespec()
+        clock_gettime(CLOCK_REALTIME, &time)
+        let total = UInt64(time.tv_nsec) + nanoseconds
+        time.tv_sec += Int(total / 1_000_000_000)
+        time.tv_nsec = Int(total % 1_000_000_000)
+        pthread_cond_timedwait(condition, mutex, &time)
+    }
+
+    /// Wakes every waiter.
+    func wakeAll() { pthread_cond_broadcast(condition) }
+
+    func withLock<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+        lock()
+        defer { unlock() }
+        return try body()
+    }
+}
+
+/// A dedicated thread. It runs `body` once; `join` waits for its end.
+final class WorkerThread: @unchecked Sendable {
+    private final class Start {
+        let body: @Sendable () -> Void
+        init(_ body: @escaping @Sendable () -> Void) { self.body = body }
+    }
+
+    // SAFETY: written in init before the thread is shared, read by `join` alone.
+    #if canImport(Darwin)
+    private var handle: pthread_t?
+    #else
+    private var handle = pthread_t()
+    #endif
+
+    /// Nil when the system gives no more threads.
+    init?(name: String, _ body: @escaping @Sendable () -> Void) {
+        let start = Unmanaged.passRetained(Start(body))
+        guard pthread_create(&handle, nil, runWorker, start.toOpaque()) == 0 else {
+            start.release()
+            return nil
+        }
+        #if os(Linux)
+        pthread_setname_np(handle, String(name.prefix(15)))
+        #endif
+    }
+
+    fileprivate static func run(_ context: UnsafeMutableRawPointer) {
+        Unmanaged<Start>.fromOpaque(context).takeRetainedValue().body()
+    }
+
+    /// Call once.
+    func join() {
+        #if canImport(Darwin)
+        if let handle { pthread_join(handle, nil) }
+        #else
+        pthread_join(handle, nil)
+        #endif
+    }
+}
+
+#if canImport(Darwin)
+private func runWorker(_ context: UnsafeMutableRawPointer) -> UnsafeMutableRawPointer? {
+    WorkerThread.run(context)
+    return nil
+}
+#else
+private func runWorker(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawPointer? {
+    if let context { WorkerThread.run(context) }
+    return nil
+}
+#endif

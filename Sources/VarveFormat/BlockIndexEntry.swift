@@ -1,0 +1,90 @@
+/// Where a block stands and what is in it. `Formats/segment.md#block-index-entry`.
+public struct BlockIndexEntry: Hashable, Sendable {
+    /// Bytes of an entry.
+    public static let byteCount = 80
+
+    public var offset: UInt64
+    /// With header and padding.
+    public var length: UInt32
+    public var type: BlockType
+    public var flags: BlockFlags
+    public var eventCount: UInt32
+    public var rawBytes: UInt32
+    public var firstSequence: UInt64
+    public var minTimestamp: Int64
+    public var maxTimestamp: Int64
+    public var kindSet: UInt64
+    public var sessionOrdinal: UInt64
+    public var firstIndex: UInt64
+    public var smallLength: UInt32
+    public var subBlockCount: UInt32
+
+    public init(_ header: BlockHeader, offset: UInt64) {
+        self.offset = offset
+        length = UInt32(header.blockLength)
+        type = header.type
+        flags = header.flags
+        eventCount = header.eventCount
+        rawBytes = header.rawBytes
+        firstSequence = header.firstSequence
+        minTimestamp = header.minTimestamp
+        maxTimestamp = header.maxTimestamp
+        kindSet = header.kindSet
+        sessionOrdinal = header.sessionOrdinal
+        firstIndex = header.firstIndex
+        smallLength = header.smallLength
+        subBlockCount = header.subBlockCount
+    }
+
+    /// The number after the last event. Checked when decoding.
+    @inline(__always)
+    public var nextSequence: UInt64 { firstSequence &+ UInt64(eventCount) }
+
+    public init(from reader: inout ByteReader) throws(FormatError) {
+        let what = "a block index entry"
+        offset = try reader.u64()
+        length = try reader.u32()
+        guard let type = BlockType(rawValue: try reader.u8()) else {
+            throw .unknownFeatures(0, of: what)
+        }
+        self.type = type
+        flags = BlockFlags(rawValue: try reader.u8())
+        guard flags.isSubset(of: .known) else { throw .invalid(what, reason: "reserved flags are set") }
+        try reader.takeZeros(2)
+        eventCount = try reader.u32()
+        rawBytes = try reader.u32()
+        firstSequence = try reader.u64()
+        minTimestamp = try reader.i64()
+        maxTimestamp = try reader.i64()
+        kindSet = try reader.u64()
+        sessionOrdinal = try reader.u64()
+        firstIndex = try reader.u64()
+        smallLength = try reader.u32()
+        subBlockCount = try reader.u32()
+        guard eventCount <= Limits.blockEventsMax, rawBytes <= Limits.blockRawBytesMax,
+            smallLength <= Limits.smallPartBytesMax, subBlockCount <= Limits.subBlocksMax,
+            Int(length) >= BlockHeader.byteCount + Int(smallLength),
+            Int(length) <= BlockHeader.byteCount + Limits.blockBodyBytesMax + 8,
+            minTimestamp <= maxTimestamp,
+            !firstSequence.addingReportingOverflow(UInt64(eventCount)).overflow
+        else { throw .invalid(what, reason: "its fields contradict each other or a limit") }
+    }
+
+    public func encode(to writer: inout ByteWriter) {
+        writer.put(offset)
+        writer.put(length)
+        writer.put(type.rawValue)
+        writer.put(flags.rawValue)
+        writer.put(UInt16(0))
+        writer.put(eventCount)
+        writer.put(rawBytes)
+        writer.put(firstSequence)
+        writer.put(minTimestamp)
+        writer.put(maxTimestamp)
+        writer.put(kindSet)
+        writer.put(sessionOrdinal)
+        writer.put(firstIndex)
+        writer.put(smallLength)
+        writer.put(subBlockCount)
+    }
+}

@@ -1,0 +1,123 @@
+/// The index and statistics at the end of a sealed segment. `Formats/segment.md#footer`.
+public struct Footer: Hashable, Sendable {
+    static let magic: StaticString = "VARVEFTR"
+
+    public var entries: [BlockIndexEntry] = []
+    public var pyramid = TimePyramid(levels: [])
+    public var kinds: [KindCount] = []
+    public var sessions: [SessionSummary] = []
+    public var checkpoints: [CheckpointEntry] = []
+    public var ledger: [LedgerRecord] = []
+    public var replaces: [ReplacedSegment] = []
+    public var droppedRanges: [DroppedRange] = []
+    public var digest = Digest()
+    public var summary = SegmentSummary()
+
+    public init() {}
+
+    /// The footer and the trailer, to be written at `summary.dataBytes`.
+    public func encode() -> [UInt8] {
+        let owner = summary.segment
+        var writer = ByteWriter()
+        writer.putMagic(Footer.magic)
+        var count: UInt32 = 8
+        writer.putSection(SectionType.blockIndex, owner: owner) { body in
+            body.put(UInt32(entries.count))
+            body.put(UInt32(BlockIndexEntry.byteCount))
+            body.bytes.reserveCapacity(8 + entries.count * BlockIndexEntry.byteCount)
+            for entry in entries { entry.encode(to: &body) }
+        }
+        writer.putSection(SectionType.timePyramid, owner: owner) { pyramid.encode(to: &$0) }
+        writer.putSection(SectionType.kindCounts, owner: owner) { KindCount.putAll(kinds, to: &$0) }
+        writer.putSection(SectionType.sessions, owner: owner) { body in
+            body.putVarint(UInt64(sessions.count))
+            for session in sessions { session.encode(to: &body) }
+        }
+        writer.putSection(SectionType.checkpoints, owner: owner) { CheckpointEntry.putAll(checkpoints, to: &$0) }
+        writer.putSection(SectionType.ledger, owner: owner) { $0.put(ledger) }
+        if !replaces.isEmpty {
+            count += 1
+            writer.putSection(SectionType.replaces, owner: owner) { ReplacedSegment.putAll(replaces, to: &$0) }
+        }
+        if !droppedRanges.isEmpty {
+            count += 1
+            writer.putSection(SectionType.droppedRanges, owner: owner) {
+                DroppedRange.putAll(droppedRanges, to: &$0)
+            }
+        }
+        writer.putSection(SectionType.digest, owner: owner) { digest.encode(to: &$0) }
+        let summaryOffset = summary.dataBytes + UInt64(writer.count)
+        writer.putSection(SectionType.summary, owner: owner) { summary.encode(to: &$0) }
+        Trailer(
+            footerOffset: summary.dataBytes, footerLength: UInt64(writer.count), store: summary.store,
+            segment: owner, ordinal: summary.ordinal,
+            fileLength: summary.dataBytes + UInt64(writer.count + Trailer.byteCount), sectionCount: count,
+            summaryOffset: summaryOffset
+        ).encode(to: &writer)
+        return writer.bytes
+    }
+
+    /// Reads a footer: the bytes from the trailer's footer offset to the trailer.
+    public init(decoding bytes: UnsafeRawBufferPointer, trailer: Trailer) throws(FormatError) {
+        var reader = ByteReader(bytes, "a footer")
+        guard magicMatches(try reader.take(8), Footer.magic) else { throw .notFound("footer") }
+        var found: Set<UInt32> = []
+        var footer = Footer()
+        try Section.readAll(trailer.sectionCount, from: &reader, owner: trailer.segment) {
+            (type, body) throws(FormatError) in
+            found.insert(type)
+            switch type {
+            case SectionType.blockIndex: footer.entries = try Footer.blockIndex(&body, end: trailer.footerOffset)
+            case SectionType.timePyramid: footer.pyramid = try TimePyramid(from: &body)
+            case SectionType.kindCounts: footer.kinds = try KindCount.readAll(from: &body)
+            case SectionType.sessions:
+                for _ in 0..<(try body.count(itemBytes: 13, max: Limits.segmentBlocksMax)) {
+                    footer.sessions.append(try SessionSummary(from: &body))
+                }
+            case SectionType.checkpoints: footer.checkpoints = try CheckpointEntry.readAll(from: &body)
+            case SectionType.ledger: footer.ledger = try body.ledgerRecords()
+            case SectionType.replaces: footer.replaces = try ReplacedSegment.readAll(from: &body)
+            case SectionType.droppedRanges: footer.droppedRanges = try DroppedRange.readAll(from: &body)
+            case SectionType.digest: footer.digest = try Digest(from: &body)
+            case SectionType.summary: footer.summary = try SegmentSummary(from: &body)
+            default: return false
+            }
+            return true
+        }
+        try reader.finish()
+        let required: Set<UInt32> = [
+            SectionType.blockIndex, SectionType.timePyramid, SectionType.kindCounts, SectionType.sessions,
+            SectionType.checkpoints, SectionType.ledger, SectionType.digest, SectionType.summary,
+        ]
+        guard required.isSubset(of: found) else { throw .invalid("a footer", reason: "a section is missing") }
+        guard footer.summary.blockCount == UInt32(footer.entries.count),
+            footer.summary.dataBytes == trailer.footerOffset, footer.summary.segment == trailer.segment,
+            footer.checkpoints.allSatisfy({ Int($0.block) < footer.entries.count })
+        else { throw .invalid("a footer", reason: "its sections contradict each other") }
+        self = footer
+    }
+
+    private static func blockIndex(_ reader: inout ByteReader, end: UInt64) throws(FormatError) -> [BlockIndexEntry] {
+        let count = try reader.u32()
+        guard count <= Limits.segmentBlocksMax else {
+            throw .beyondLimit("the block index", value: UInt64(count), limit: UInt64(Limits.segmentBlocksMax))
+        }
+        guard try reader.u32() == UInt32(BlockIndexEntry.byteCount) else {
+            throw .invalid("the block index", reason: "its entries have another size")
+        }
+        guard Int(count) * BlockIndexEntry.byteCount <= reader.remaining else { throw .truncated("the block index") }
+        var entries: [BlockIndexEntry] = []
+        entries.reserveCapacity(Int(count))
+        var next: UInt64?
+        for _ in 0..<count {
+            let entry = try BlockIndexEntry(from: &reader)
+            let stop = entry.offset.addingReportingOverflow(UInt64(entry.length))
+            guard !stop.overflow, stop.partialValue <= end, next.map({ $0 == entry.offset }) ?? true else {
+                throw .invalid("the block index", reason: "its blocks do not follow each other")
+            }
+            next = stop.partialValue
+            entries.append(entry)
+        }
+        return entries
+    }
+}

@@ -1,0 +1,194 @@
+/// The retention in force; nil: not limited.
+public struct RetentionLimits: Hashable, Sendable {
+    public var events: UInt64?
+    public var checkpoints: UInt64?
+    public var bytes: UInt64?
+    public var ageNanoseconds: UInt64?
+    public var freeBytes: UInt64?
+
+    public init(
+        events: UInt64? = nil, checkpoints: UInt64? = nil, bytes: UInt64? = nil, ageNanoseconds: UInt64? = nil,
+        freeBytes: UInt64? = nil
+    ) {
+        self.events = events
+        self.checkpoints = checkpoints
+        self.bytes = bytes
+        self.ageNanoseconds = ageNanoseconds
+        self.freeBytes = freeBytes
+    }
+
+    public init(from reader: inout ByteReader) throws(FormatError) {
+        let count = try reader.count(itemBytes: 2, max: 255)
+        var previous: UInt8 = 0
+        for _ in 0..<count {
+            let limit = try reader.u8()
+            guard limit > previous else { throw .invalid("the limits", reason: "they are not in order") }
+            previous = limit
+            let value = try reader.varint()
+            switch limit {
+            case 1: events = value
+            case 2: checkpoints = value
+            case 3: bytes = value
+            case 4: ageNanoseconds = value
+            case 5: freeBytes = value
+            default: throw .invalid("the limits", reason: "limit \(limit) is unknown")
+            }
+        }
+    }
+
+    public func encode(to writer: inout ByteWriter) {
+        let all = [events, checkpoints, bytes, ageNanoseconds, freeBytes]
+        writer.putVarint(UInt64(all.count { $0 != nil }))
+        for (position, value) in all.enumerated() {
+            if let value {
+                writer.put(UInt8(position + 1))
+                writer.putVarint(value)
+            }
+        }
+    }
+}
+
+/// A record about the store in the store. `Formats/segment.md#ledger-record`.
+public enum LedgerRecord: Hashable, Sendable {
+    public enum GapReason: UInt8, Hashable, Sendable {
+        case damage = 1
+        case unconfirmedTail = 2
+        case lostSegment = 3
+        case leftOut = 4
+        case retention = 5
+    }
+
+    public enum DropReason: UInt8, Hashable, Sendable {
+        case queueFull = 1
+        case writerFailed = 2
+    }
+
+    /// Numbers that can't be read.
+    case gap(first: UInt64, last: UInt64, reason: GapReason, time: Int64, note: String)
+    /// Events that were refused; they had no numbers.
+    case drop(
+        events: UInt64, bytes: UInt64, session: UInt64, before: UInt64, firstTime: Int64, lastTime: Int64,
+        reason: DropReason)
+    case limits(RetentionLimits)
+    case pin(session: UInt64, isPinned: Bool)
+    /// An opening found that the one before was not closed.
+    case interruption(
+        epoch: UInt64, session: UInt64, next: UInt64, segment: UInt64, unreadable: UInt64, time: Int64)
+    /// Dropped by the limits.
+    case retention(first: UInt64, last: UInt64, time: Int64)
+    /// Of a type that this library does not know; kept as it is.
+    case unknown(type: UInt8, body: [UInt8])
+
+    public init(from reader: inout ByteReader) throws(FormatError) {
+        let type = try reader.u8()
+        let raw = try reader.bytes(max: Limits.smallPartBytesMax)
+        var body = ByteReader(raw, "a ledger record")
+        switch type {
+        case 1, 6:
+            let first = try body.varint()
+            let last = try body.varint()
+            guard first <= last else { throw .invalid("a ledger record", reason: "its range is reversed") }
+            if type == 6 {
+                self = .retention(first: first, last: last, time: try body.svarint())
+            } else {
+                guard let reason = GapReason(rawValue: try body.u8()), reason != .retention else {
+                    throw .invalid("a gap", reason: "its reason is unknown")
+                }
+                let time = try body.svarint()
+                self = .gap(
+                    first: first, last: last, reason: reason, time: time, note: try body.string(max: Limits.idBytesMax))
+            }
+        case 2:
+            let events = try body.varint()
+            let bytes = try body.varint()
+            let session = try body.varint()
+            let before = try body.varint()
+            let firstTime = try body.svarint()
+            let lastTime = try body.svarint()
+            guard let reason = DropReason(rawValue: try body.u8()) else {
+                throw .invalid("a drop", reason: "its reason is unknown")
+            }
+            self = .drop(
+                events: events, bytes: bytes, session: session, before: before, firstTime: firstTime,
+                lastTime: lastTime, reason: reason)
+        case 3: self = .limits(try RetentionLimits(from: &body))
+        case 4:
+            let session = try body.varint()
+            let mark = try body.u8()
+            guard mark <= 1 else { throw .invalid("a pin", reason: "its mark is neither 0 nor 1") }
+            self = .pin(session: session, isPinned: mark == 1)
+        case 5:
+            let epoch = try body.varint()
+            let session = try body.varint()
+            let next = try body.varint()
+            let segment = try body.varint()
+            let unreadable = try body.varint()
+            self = .interruption(
+                epoch: epoch, session: session, next: next, segment: segment, unreadable: unreadable,
+                time: try body.svarint())
+        default:
+            self = .unknown(type: type, body: Array(raw))
+            return
+        }
+        try body.finish()
+    }
+
+    public func encode(to writer: inout ByteWriter) {
+        var body = ByteWriter()
+        let type: UInt8
+        switch self {
+        case .gap(let first, let last, let reason, let time, let note):
+            type = 1
+            body.putVarint(first)
+            body.putVarint(last)
+            body.put(reason.rawValue)
+            body.putSvarint(time)
+            body.putString(note)
+        case .drop(let events, let bytes, let session, let before, let firstTime, let lastTime, let reason):
+            type = 2
+            for value in [events, bytes, session, before] { body.putVarint(value) }
+            body.putSvarint(firstTime)
+            body.putSvarint(lastTime)
+            body.put(reason.rawValue)
+        case .limits(let limits):
+            type = 3
+            limits.encode(to: &body)
+        case .pin(let session, let isPinned):
+            type = 4
+            body.putVarint(session)
+            body.put(UInt8(isPinned ? 1 : 0))
+        case .interruption(let epoch, let session, let next, let segment, let unreadable, let time):
+            type = 5
+            for value in [epoch, session, next, segment, unreadable] { body.putVarint(value) }
+            body.putSvarint(time)
+        case .retention(let first, let last, let time):
+            type = 6
+            body.putVarint(first)
+            body.putVarint(last)
+            body.putSvarint(time)
+        case .unknown(let unknown, let raw):
+            type = unknown
+            body.putRaw(raw)
+        }
+        writer.put(type)
+        writer.putBytes(body.bytes)
+    }
+}
+
+extension ByteReader {
+    /// A counted list of ledger records.
+    public mutating func ledgerRecords() throws(FormatError) -> [LedgerRecord] {
+        let count = try count(itemBytes: 2)
+        var records: [LedgerRecord] = []
+        for _ in 0..<count { records.append(try LedgerRecord(from: &self)) }
+        return records
+    }
+}
+
+extension ByteWriter {
+    /// A counted list of ledger records.
+    public mutating func put(_ records: [LedgerRecord]) {
+        putVarint(UInt64(records.count))
+        for record in records { record.encode(to: &self) }
+    }
+}

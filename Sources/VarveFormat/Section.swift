@@ -1,0 +1,78 @@
+/// Types of sections; see `Formats/`.
+public enum SectionType {
+    /// Sections of a segment's header.
+    public static let settings: UInt32 = 1, kinds: UInt32 = 2, session: UInt32 = 3, limits: UInt32 = 4, pins: UInt32 = 5
+    /// The section of `STORE`.
+    public static let metadata: UInt32 = 1
+    /// Sections of a footer.
+    public static let blockIndex: UInt32 = 16, timePyramid: UInt32 = 17, kindCounts: UInt32 = 18
+    public static let sessions: UInt32 = 19, checkpoints: UInt32 = 20, ledger: UInt32 = 21
+    public static let replaces: UInt32 = 22, droppedRanges: UInt32 = 23, digest: UInt32 = 25, summary: UInt32 = 26
+}
+
+/// A typed, length-prefixed, checksummed run of bytes: what headers and footers are made of.
+public struct Section {
+    public static let headerBytes = 16
+
+    public let type: UInt32
+    /// A reader that does not know the type must refuse the file.
+    public let isRequired: Bool
+    /// The body; lies in the bytes that were read.
+    public let body: UnsafeRawBufferPointer
+
+    /// Reads the next section and its padding, and verifies its checksum.
+    public init(from reader: inout ByteReader, owner: UniqueID) throws(FormatError) {
+        let head = try reader.take(12)
+        var fields = ByteReader(head, "a section's header")
+        type = try fields.u32()
+        let flags = try fields.u32()
+        let length = try fields.u32()
+        guard flags <= 1 else { throw .invalid("a section", reason: "reserved flags are set") }
+        isRequired = flags & 1 != 0
+        guard length <= Limits.sectionBytesMax else {
+            throw .beyondLimit("a section", value: UInt64(length), limit: UInt64(Limits.sectionBytesMax))
+        }
+        let checksum = try reader.u32()
+        body = try reader.take(Int(length))
+        guard Checksum.crc(body, after: Checksum.crc(head, after: Checksum.seed(owner))) == checksum else {
+            throw .checksumMismatch("section \(type)")
+        }
+        try reader.takeZeros(-Int(length) & 7)
+    }
+
+    /// Reads all of `count` sections; hands each known one to `body`, which returns whether it knew the type.
+    static func readAll(
+        _ count: UInt32, from reader: inout ByteReader, owner: UniqueID,
+        _ body: (UInt32, inout ByteReader) throws(FormatError) -> Bool
+    ) throws(FormatError) {
+        var seen: Set<UInt32> = []
+        for _ in 0..<count {
+            let section = try Section(from: &reader, owner: owner)
+            guard seen.insert(section.type).inserted else {
+                throw .invalid("section \(section.type)", reason: "occurs twice")
+            }
+            var fields = ByteReader(section.body, "section \(section.type)")
+            if try !body(section.type, &fields), section.isRequired {
+                throw .unknownFeatures(UInt64(section.type), of: "section \(section.type)")
+            }
+        }
+    }
+}
+
+extension ByteWriter {
+    /// Puts a section whose body `body` writes.
+    public mutating func putSection(
+        _ type: UInt32, isRequired: Bool = false, owner: UniqueID, _ body: (inout ByteWriter) -> Void
+    ) {
+        var content = ByteWriter()
+        body(&content)
+        let start = count
+        put(type)
+        put(UInt32(isRequired ? 1 : 0))
+        put(UInt32(content.count))
+        let head = bytes[start...].withUnsafeBytes { Checksum.crc($0, after: Checksum.seed(owner)) }
+        put(content.bytes.withUnsafeBytes { Checksum.crc($0, after: head) })
+        putRaw(content.bytes)
+        pad8()
+    }
+}

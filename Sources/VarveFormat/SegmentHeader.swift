@@ -1,0 +1,198 @@
+/// The header of a segment. `Formats/segment.md#segment-header`.
+public struct SegmentHeader: Hashable, Sendable {
+    static let magic: StaticString = "VARVESEG"
+    static let checksumOffset = 148
+    /// Bytes before the sections.
+    public static let fixedBytes = checksumOffset + 4
+
+    public var incompatibleFeatures: UInt64 = 0
+    public var compatibleFeatures: UInt64 = 0
+    public var store: UniqueID
+    public var segment: UniqueID
+    public var predecessor = UniqueID.zero
+    /// Bytes of the predecessor that belong to the log.
+    public var predecessorLength: UInt64 = 0
+    public var ordinal: UInt64
+    public var generation: UInt32 = 0
+    public var digestAlgorithm: UInt8 = 0
+    public var epoch: UInt64
+    public var baseSequence: UInt64 = 0
+    public var createdAt: Int64
+    public var sessionsBegun: UInt64 = 0
+    public var checkpointsMade: UInt64 = 0
+    public var settings: EncodingSettings
+    /// nil: the section is absent; the same below.
+    public var kinds: [KindDefinition]?
+    public var session: SessionBegin?
+    public var limits: RetentionLimits?
+    public var pins: [UInt64]?
+
+    public init(
+        store: UniqueID, segment: UniqueID, ordinal: UInt64, epoch: UInt64, createdAt: Int64,
+        settings: EncodingSettings
+    ) {
+        self.store = store
+        self.segment = segment
+        self.ordinal = ordinal
+        self.epoch = epoch
+        self.createdAt = createdAt
+        self.settings = settings
+    }
+
+    /// The header with its sections; a multiple of 8 bytes.
+    public func encode() -> [UInt8] {
+        var sections = ByteWriter()
+        var count: UInt32 = 1
+        sections.putSection(SectionType.settings, owner: segment) { body in
+            body.put(settings.blockBytes)
+            body.put(settings.subBlockBytes)
+            body.put(settings.level)
+            body.put(UInt32(0))
+        }
+        if let kinds {
+            count += 1
+            sections.putSection(SectionType.kinds, owner: segment) { $0.put(kinds) }
+        }
+        if let session {
+            count += 1
+            sections.putSection(SectionType.session, owner: segment) { session.encode(to: &$0) }
+        }
+        if let limits {
+            count += 1
+            sections.putSection(SectionType.limits, owner: segment) { limits.encode(to: &$0) }
+        }
+        if let pins {
+            count += 1
+            sections.putSection(SectionType.pins, owner: segment) { body in
+                body.putVarint(UInt64(pins.count))
+                for pin in pins { body.putVarint(pin) }
+            }
+        }
+        var writer = ByteWriter()
+        writer.putMagic(SegmentHeader.magic)
+        writer.put(Limits.formatVersion)
+        writer.put(UInt16(0))
+        writer.put(UInt32(SegmentHeader.fixedBytes + sections.count))
+        writer.put(incompatibleFeatures)
+        writer.put(compatibleFeatures)
+        writer.put(store)
+        writer.put(segment)
+        writer.put(predecessor)
+        writer.put(predecessorLength)
+        writer.put(ordinal)
+        writer.put(generation)
+        writer.put(digestAlgorithm)
+        writer.putZeros(3)
+        writer.put(epoch)
+        writer.put(baseSequence)
+        writer.put(createdAt)
+        writer.put(sessionsBegun)
+        writer.put(checkpointsMade)
+        writer.put(count)
+        writer.put(writer.bytes.withUnsafeBytes { Checksum.crc($0) })
+        writer.putRaw(sections.bytes)
+        return writer.bytes
+    }
+
+    /// The length of the whole header, read from its first `fixedBytes` bytes, which are verified.
+    public static func byteCount(ofPrefix bytes: UnsafeRawBufferPointer) throws(FormatError) -> Int {
+        let what = "a segment header"
+        var reader = ByteReader(bytes, what)
+        let magic = try reader.take(8)
+        guard magicMatches(magic, SegmentHeader.magic) else { throw .notFound("segment header") }
+        guard bytes.count >= fixedBytes else { throw .truncated(what) }
+        let version = try reader.u16()
+        guard version == Limits.formatVersion else { throw .unknownVersion(version, of: "the segment") }
+        let stored = UInt32(
+            littleEndian: bytes.loadUnaligned(fromByteOffset: checksumOffset, as: UInt32.self))
+        guard Checksum.crc(UnsafeRawBufferPointer(rebasing: bytes[..<checksumOffset])) == stored else {
+            throw .checksumMismatch(what)
+        }
+        try reader.takeZeros(2)
+        let length = try reader.u32()
+        guard length <= Limits.headerBytesMax else {
+            throw .beyondLimit(what, value: UInt64(length), limit: UInt64(Limits.headerBytesMax))
+        }
+        guard length >= fixedBytes, length % 8 == 0 else {
+            throw .invalid(what, reason: "its length can't be \(length)")
+        }
+        return Int(length)
+    }
+
+    /// Reads a whole header; more bytes may follow.
+    public init(decoding bytes: UnsafeRawBufferPointer) throws(FormatError) {
+        let what = "a segment header"
+        let length = try SegmentHeader.byteCount(ofPrefix: bytes)
+        guard bytes.count >= length else { throw .truncated(what) }
+        var reader = ByteReader(UnsafeRawBufferPointer(rebasing: bytes[..<length]), what)
+        _ = try reader.take(16)
+        incompatibleFeatures = try reader.u64()
+        guard incompatibleFeatures == 0 else {
+            throw .unknownFeatures(incompatibleFeatures, of: "the segment")
+        }
+        compatibleFeatures = try reader.u64()
+        store = try reader.uniqueID()
+        segment = try reader.uniqueID()
+        predecessor = try reader.uniqueID()
+        predecessorLength = try reader.u64()
+        ordinal = try reader.u64()
+        generation = try reader.u32()
+        digestAlgorithm = try reader.u8()
+        try reader.takeZeros(3)
+        epoch = try reader.u64()
+        baseSequence = try reader.u64()
+        createdAt = try reader.i64()
+        sessionsBegun = try reader.u64()
+        checkpointsMade = try reader.u64()
+        let count = try reader.u32()
+        _ = try reader.u32()
+        guard ordinal > 0 else { throw .invalid(what, reason: "its ordinal is 0") }
+
+        var settings: EncodingSettings?
+        var kinds: [KindDefinition]?
+        var session: SessionBegin?
+        var limits: RetentionLimits?
+        var pins: [UInt64]?
+        try Section.readAll(count, from: &reader, owner: segment) { (type, body) throws(FormatError) in
+            switch type {
+            case SectionType.settings:
+                let block = try body.u32()
+                let subBlock = try body.u32()
+                settings = EncodingSettings(blockBytes: block, subBlockBytes: subBlock, level: try body.i32())
+                try body.takeZeros(4)
+            case SectionType.kinds: kinds = try body.kindDefinitions()
+            case SectionType.session: session = try SessionBegin(from: &body)
+            case SectionType.limits: limits = try RetentionLimits(from: &body)
+            case SectionType.pins: pins = try body.ascendingVarints()
+            default: return false
+            }
+            return true
+        }
+        try reader.finish()
+        guard let settings else { throw .invalid(what, reason: "it has no settings") }
+        self.settings = settings
+        self.kinds = kinds
+        self.session = session
+        self.limits = limits
+        self.pins = pins
+    }
+}
+
+/// Whether the bytes are the magic.
+func magicMatches(_ bytes: UnsafeRawBufferPointer, _ magic: StaticString) -> Bool {
+    magic.withUTF8Buffer { $0.elementsEqual(bytes) }
+}
+
+extension ByteReader {
+    /// A counted list of ascending varints.
+    mutating func ascendingVarints() throws(FormatError) -> [UInt64] {
+        let count = try count(itemBytes: 1)
+        var values: [UInt64] = []
+        for _ in 0..<count {
+            let value = try varint()
+            if let last = values.last, last >= value { throw .invalid(what, reason: "its list is not ascending") }
+            values.append(value)
+        }
+        return values
+    }
+}

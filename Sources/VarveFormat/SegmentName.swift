@@ -1,0 +1,25 @@
+/// The name of a segment's file. `Formats/store.md#segment-file-names`.
+public struct SegmentName: Hashable, Sendable {
+    public var baseSequence: UInt64
+    public var ordinal: UInt64
+    public var generation: UInt32
+
+    public init(baseSequence: UInt64, ordinal: UInt64, generation: UInt32) {
+        self.baseSequence = baseSequence
+        self.ordinal = ordinal
+        self.generation = generation
+    }
+
+    private static func padded(_ value: UInt64, _ width: Int) -> String {
+        let digits = String(value)
+        return String(repeating: "0", count: max(0, width - digits.count)) + digits
+    }
+
+    /// The file's name.
+    public var fileName: String {
+        [
+            SegmentName.padded(baseSequence, 20), SegmentName.padded(ordinal, 10),
+            SegmentName.padded(UInt64(generation), 2),
+        ].joined(separator: "-") + ".seg"
+    }
+}

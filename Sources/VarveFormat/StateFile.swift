@@ -1,0 +1,94 @@
+/// One of the two slots of `STATE`. `Formats/store.md#state`.
+public struct StateSlot: Hashable, Sendable {
+    static let magic: StaticString = "VARVESTA"
+    static let checksumOffset = 124
+    /// Bytes of a slot's fields.
+    public static let byteCount = checksumOffset + 4
+    /// Bytes from one slot to the next.
+    public static let stride = 4096
+
+    public var store: UniqueID
+    public var counter: UInt64
+    public var headSequence: UInt64 = 0
+    public var headCheckpoint: UInt64 = 0
+    public var watermarkSegment: UInt64 = 0
+    public var watermarkOffset: UInt64 = 0
+    public var nextSequence: UInt64 = 0
+    public var epoch: UInt64 = 0
+    public var writtenAt: Int64 = 0
+    public var sessionsBegun: UInt64 = 0
+    public var watermarkUUID = UniqueID.zero
+    /// The store was closed in order.
+    public var isClosed = false
+
+    public init(store: UniqueID, counter: UInt64) {
+        self.store = store
+        self.counter = counter
+    }
+
+    /// The slot with the zeros that follow it.
+    public func encode() -> [UInt8] {
+        var writer = ByteWriter()
+        writer.putMagic(StateSlot.magic)
+        writer.put(Limits.formatVersion)
+        writer.putZeros(6)
+        writer.put(store)
+        for value in [
+            counter, headSequence, headCheckpoint, watermarkSegment, watermarkOffset, nextSequence, epoch,
+        ] { writer.put(value) }
+        writer.put(writtenAt)
+        writer.put(sessionsBegun)
+        writer.put(watermarkUUID)
+        writer.put(UInt32(isClosed ? 1 : 0))
+        writer.put(writer.bytes.withUnsafeBytes { Checksum.crc($0) })
+        writer.putZeros(StateSlot.stride - writer.count)
+        return writer.bytes
+    }
+
+    /// Reads a slot with the zeros that follow it; nil for one that was never written.
+    public static func decode(_ bytes: UnsafeRawBufferPointer) throws(FormatError) -> StateSlot? {
+        let what = "a slot of STATE"
+        guard bytes.count == stride else { throw .truncated(what) }
+        if allZero(bytes) { return nil }
+        var reader = ByteReader(bytes, what)
+        guard magicMatches(try reader.take(8), magic) else { throw .notFound("slot of STATE") }
+        let stored = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: checksumOffset, as: UInt32.self))
+        guard Checksum.crc(UnsafeRawBufferPointer(rebasing: bytes[..<checksumOffset])) == stored else {
+            throw .checksumMismatch(what)
+        }
+        let version = try reader.u16()
+        guard version == Limits.formatVersion else { throw .unknownVersion(version, of: "STATE") }
+        try reader.takeZeros(6)
+        let store = try reader.uniqueID()
+        var slot = StateSlot(store: store, counter: try reader.u64())
+        slot.headSequence = try reader.u64()
+        slot.headCheckpoint = try reader.u64()
+        slot.watermarkSegment = try reader.u64()
+        slot.watermarkOffset = try reader.u64()
+        slot.nextSequence = try reader.u64()
+        slot.epoch = try reader.u64()
+        slot.writtenAt = try reader.i64()
+        slot.sessionsBegun = try reader.u64()
+        slot.watermarkUUID = try reader.uniqueID()
+        let flags = try reader.u32()
+        guard flags <= 1 else { throw .invalid(what, reason: "reserved flags are set") }
+        slot.isClosed = flags == 1
+        _ = try reader.u32()
+        try reader.takeZeros(reader.remaining)
+        return slot
+    }
+}
+
+/// The file `STATE`: two slots, written in turn.
+public enum StateFile {
+    public static let byteCount = StateSlot.stride * 2
+
+    /// The valid slot with the higher counter; nil when there is none. Damaged slots count as none: it is a cache.
+    public static func latest(of bytes: UnsafeRawBufferPointer) -> StateSlot? {
+        guard bytes.count == byteCount else { return nil }
+        let slots = [0, StateSlot.stride].compactMap { start in
+            try? StateSlot.decode(UnsafeRawBufferPointer(rebasing: bytes[start..<start + StateSlot.stride]))
+        }
+        return slots.max { $0.counter < $1.counter }
+    }
+}

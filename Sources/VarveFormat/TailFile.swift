@@ -1,0 +1,218 @@
+/// The header of `TAIL`. `Formats/store.md#tail`.
+public struct TailHeader: Hashable, Sendable {
+    static let magic: StaticString = "VARVETAI"
+    static let checksumOffset = 92
+    /// Bytes of the header with its zeros.
+    public static let byteCount = 4096
+
+    public var slotCount: UInt32
+    public var store: UniqueID
+    /// 16 bytes.
+    public var boot: [UInt8]
+    public var epoch: UInt64
+    public var slotBytes: UInt64
+    public var slotRows: UInt32
+    public var slotPayloadBytes: UInt32
+    public var kindsBytes: UInt32
+    public var createdAt: Int64
+
+    public init(
+        slotCount: UInt32, store: UniqueID, boot: [UInt8], epoch: UInt64, slotBytes: UInt64, slotRows: UInt32,
+        slotPayloadBytes: UInt32, kindsBytes: UInt32, createdAt: Int64
+    ) {
+        self.slotCount = slotCount
+        self.store = store
+        self.boot = boot
+        self.epoch = epoch
+        self.slotBytes = slotBytes
+        self.slotRows = slotRows
+        self.slotPayloadBytes = slotPayloadBytes
+        self.kindsBytes = kindsBytes
+        self.createdAt = createdAt
+    }
+
+    public func encode() -> [UInt8] {
+        var writer = ByteWriter()
+        writer.putMagic(TailHeader.magic)
+        writer.put(Limits.formatVersion)
+        writer.put(UInt16(0))
+        writer.put(slotCount)
+        writer.put(store)
+        writer.putRaw(boot)
+        writer.put(epoch)
+        writer.put(slotBytes)
+        writer.put(slotRows)
+        writer.put(slotPayloadBytes)
+        writer.put(kindsBytes)
+        writer.put(UInt32(0))
+        writer.put(createdAt)
+        writer.put(UInt32(0))
+        writer.put(writer.bytes.withUnsafeBytes { Checksum.crc($0) })
+        writer.putZeros(TailHeader.byteCount - writer.count)
+        return writer.bytes
+    }
+
+    public init(decoding bytes: UnsafeRawBufferPointer) throws(FormatError) {
+        let what = "TAIL"
+        guard bytes.count >= TailHeader.byteCount else { throw .truncated(what) }
+        var reader = ByteReader(UnsafeRawBufferPointer(rebasing: bytes[..<TailHeader.byteCount]), what)
+        guard magicMatches(try reader.take(8), TailHeader.magic) else { throw .notFound("TAIL header") }
+        let stored = UInt32(
+            littleEndian: bytes.loadUnaligned(fromByteOffset: TailHeader.checksumOffset, as: UInt32.self))
+        guard Checksum.crc(UnsafeRawBufferPointer(rebasing: bytes[..<TailHeader.checksumOffset])) == stored else {
+            throw .checksumMismatch(what)
+        }
+        let version = try reader.u16()
+        guard version == Limits.formatVersion else { throw .unknownVersion(version, of: what) }
+        try reader.takeZeros(2)
+        slotCount = try reader.u32()
+        store = try reader.uniqueID()
+        boot = Array(try reader.take(16))
+        epoch = try reader.u64()
+        slotBytes = try reader.u64()
+        slotRows = try reader.u32()
+        slotPayloadBytes = try reader.u32()
+        kindsBytes = try reader.u32()
+        try reader.takeZeros(4)
+        createdAt = try reader.i64()
+        try reader.takeZeros(4)
+        _ = try reader.u32()
+        try reader.takeZeros(reader.remaining)
+        guard (1...64).contains(slotCount), slotBytes <= 256 << 20, slotBytes % 4096 == 0,
+            (1...65_536).contains(slotRows), kindsBytes <= 64 << 20, kindsBytes % 4096 == 0,
+            UInt64(TailSlot.rowsOffset) + UInt64(slotRows) * UInt64(TailSlot.rowBytes) + UInt64(slotPayloadBytes)
+                <= slotBytes
+        else { throw .invalid(what, reason: "its sizes do not fit each other") }
+    }
+
+    /// Where slot `number` starts.
+    public func slotOffset(_ number: Int) -> Int {
+        TailHeader.byteCount + Int(kindsBytes) + number * Int(slotBytes)
+    }
+
+    /// The definitions in the kinds region with their ids; stops where they make no sense.
+    public func kinds(in file: UnsafeRawBufferPointer) -> [(id: UInt32, definition: KindDefinition)] {
+        let end = TailHeader.byteCount + Int(kindsBytes)
+        guard file.count >= end, kindsBytes >= 8 else { return [] }
+        let region = UnsafeRawBufferPointer(rebasing: file[TailHeader.byteCount..<end])
+        let committed = UInt32(littleEndian: region.loadUnaligned(as: UInt32.self))
+        guard Int(committed) <= region.count - 8 else { return [] }
+        var reader = ByteReader(UnsafeRawBufferPointer(rebasing: region[8..<8 + Int(committed)]), "TAIL's kinds")
+        var kinds: [(UInt32, KindDefinition)] = []
+        while reader.remaining > 0, let id = try? reader.u32(), let kind = try? KindDefinition(from: &reader) {
+            kinds.append((id, kind))
+        }
+        return kinds
+    }
+}
+
+/// A slot of `TAIL`, decoded as hostile bytes.
+public struct TailSlot: Hashable, Sendable {
+    static let checksumOffset = 44
+    public static let rowsOffset = 64
+    public static let rowBytes = 24
+
+    public struct Row: Hashable, Sendable {
+        public var timestamp: Int64
+        /// As it counts: implied, or explicit.
+        public var index: UInt64
+        public var kind: UInt32
+        public var payload: [UInt8]
+
+        public init(timestamp: Int64, index: UInt64, kind: UInt32, payload: [UInt8]) {
+            self.timestamp = timestamp
+            self.index = index
+            self.kind = kind
+            self.payload = payload
+        }
+    }
+
+    public var number: UInt64
+    public var firstSequence: UInt64
+    public var session: UInt64
+    public var firstIndex: UInt64
+    public var hasExplicitIndices: Bool
+    public var rows: [Row]
+
+    public init(
+        number: UInt64, firstSequence: UInt64, session: UInt64, firstIndex: UInt64, hasExplicitIndices: Bool,
+        rows: [Row]
+    ) {
+        self.number = number
+        self.firstSequence = firstSequence
+        self.session = session
+        self.firstIndex = firstIndex
+        self.hasExplicitIndices = hasExplicitIndices
+        self.rows = rows
+    }
+
+    /// Reads a slot; nil for an unused one. Rows end where one does not fit its slot.
+    public static func decode(_ bytes: UnsafeRawBufferPointer, header: TailHeader) throws(FormatError) -> TailSlot? {
+        let what = "a slot of TAIL"
+        guard bytes.count >= Int(header.slotBytes) else { throw .truncated(what) }
+        var reader = ByteReader(bytes, what)
+        let number = try reader.u64()
+        if number == 0 { return nil }
+        var epoch = header.epoch.littleEndian
+        let seed = withUnsafeBytes(of: &epoch) { Checksum.crc($0) }
+        let stored = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: checksumOffset, as: UInt32.self))
+        guard Checksum.crc(UnsafeRawBufferPointer(rebasing: bytes[..<40]), after: seed) == stored else {
+            throw .checksumMismatch(what)
+        }
+        let firstSequence = try reader.u64()
+        let session = try reader.u64()
+        let firstIndex = try reader.u64()
+        let flags = try reader.u32()
+        try reader.takeZeros(4)
+        let committed = try reader.u32()
+        _ = try reader.u32()
+        try reader.takeZeros(16)
+        guard flags <= 1, committed <= header.slotRows else {
+            throw .invalid(what, reason: "reserved flags are set, or it has too many rows")
+        }
+        var slot = TailSlot(
+            number: number, firstSequence: firstSequence, session: session, firstIndex: firstIndex,
+            hasExplicitIndices: flags == 1, rows: [])
+        var offset = rowsOffset + Int(header.slotRows) * rowBytes
+        let end = offset + Int(header.slotPayloadBytes)
+        for position in 0..<Int(committed) {
+            let timestamp = try reader.i64()
+            let index = try reader.u64()
+            let length = Int(try reader.u32())
+            let kind = try reader.u32()
+            guard length <= end - offset else { break }
+            let implied = firstIndex.addingReportingOverflow(UInt64(position))
+            guard slot.hasExplicitIndices || !implied.overflow else { break }
+            slot.rows.append(
+                Row(
+                    timestamp: timestamp, index: slot.hasExplicitIndices ? index : implied.partialValue, kind: kind,
+                    payload: Array(bytes[offset..<offset + length])))
+            offset += length
+        }
+        return slot
+    }
+
+    /// The slot's bytes as a writer lays them out.
+    public func encode(header: TailHeader) -> [UInt8] {
+        var writer = ByteWriter()
+        for value in [number, firstSequence, session, firstIndex] { writer.put(value) }
+        writer.put(UInt32(hasExplicitIndices ? 1 : 0))
+        writer.put(UInt32(0))
+        var epoch = header.epoch.littleEndian
+        let seed = withUnsafeBytes(of: &epoch) { Checksum.crc($0) }
+        let checksum = writer.bytes.withUnsafeBytes { Checksum.crc($0, after: seed) }
+        writer.put(UInt32(rows.count))
+        writer.put(checksum)
+        writer.putZeros(16)
+        for row in rows {
+            writer.put(row.timestamp)
+            writer.put(hasExplicitIndices ? row.index : 0)
+            writer.put(UInt32(row.payload.count))
+            writer.put(row.kind)
+        }
+        writer.putZeros((Int(header.slotRows) - rows.count) * TailSlot.rowBytes)
+        for row in rows { writer.putRaw(row.payload) }
+        writer.putZeros(Int(header.slotBytes) - writer.count)
+        return writer.bytes
+    }
+}

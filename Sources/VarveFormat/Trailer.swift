@@ -1,0 +1,81 @@
+/// The last bytes of a sealed segment. `Formats/segment.md#trailer`.
+public struct Trailer: Hashable, Sendable {
+    static let magic: StaticString = "VARVEEND"
+    static let checksumOffset = 84
+    /// Bytes of a trailer.
+    public static let byteCount = checksumOffset + 12
+
+    public var footerOffset: UInt64
+    /// Without the trailer.
+    public var footerLength: UInt64
+    public var store: UniqueID
+    public var segment: UniqueID
+    public var ordinal: UInt64
+    public var fileLength: UInt64
+    public var sectionCount: UInt32
+    public var summaryOffset: UInt64
+
+    public init(
+        footerOffset: UInt64, footerLength: UInt64, store: UniqueID, segment: UniqueID, ordinal: UInt64,
+        fileLength: UInt64, sectionCount: UInt32, summaryOffset: UInt64
+    ) {
+        self.footerOffset = footerOffset
+        self.footerLength = footerLength
+        self.store = store
+        self.segment = segment
+        self.ordinal = ordinal
+        self.fileLength = fileLength
+        self.sectionCount = sectionCount
+        self.summaryOffset = summaryOffset
+    }
+
+    /// Reads the trailer at the end of `bytes`, which are the last of a file of `fileLength` bytes.
+    public init(decodingEndOf bytes: UnsafeRawBufferPointer, fileLength: UInt64) throws(FormatError) {
+        let what = "a trailer"
+        guard bytes.count >= Trailer.byteCount else { throw .notFound("trailer") }
+        let fields = UnsafeRawBufferPointer(rebasing: bytes[(bytes.count - Trailer.byteCount)...])
+        var reader = ByteReader(fields, what)
+        guard magicMatches(UnsafeRawBufferPointer(rebasing: fields[88...]), Trailer.magic) else {
+            throw .notFound("trailer")
+        }
+        let stored = UInt32(
+            littleEndian: fields.loadUnaligned(fromByteOffset: Trailer.checksumOffset, as: UInt32.self))
+        guard Checksum.crc(UnsafeRawBufferPointer(rebasing: fields[..<Trailer.checksumOffset])) == stored else {
+            throw .checksumMismatch(what)
+        }
+        footerOffset = try reader.u64()
+        footerLength = try reader.u64()
+        store = try reader.uniqueID()
+        segment = try reader.uniqueID()
+        ordinal = try reader.u64()
+        self.fileLength = try reader.u64()
+        sectionCount = try reader.u32()
+        let version = try reader.u16()
+        guard version == Limits.formatVersion else { throw .unknownVersion(version, of: "the segment") }
+        try reader.takeZeros(2)
+        summaryOffset = try reader.u64()
+        try reader.takeZeros(4)
+        let end = footerOffset.addingReportingOverflow(footerLength)
+        guard self.fileLength == fileLength, !end.overflow,
+            end.partialValue == fileLength - UInt64(Trailer.byteCount), footerLength >= 8,
+            summaryOffset > footerOffset, footerOffset % 8 == 0, ordinal > 0, sectionCount <= 64
+        else { throw .invalid(what, reason: "its lengths do not fit the file") }
+    }
+
+    public func encode(to writer: inout ByteWriter) {
+        let start = writer.count
+        writer.put(footerOffset)
+        writer.put(footerLength)
+        writer.put(store)
+        writer.put(segment)
+        writer.put(ordinal)
+        writer.put(fileLength)
+        writer.put(sectionCount)
+        writer.put(Limits.formatVersion)
+        writer.put(UInt16(0))
+        writer.put(summaryOffset)
+        writer.put(UInt32(0))
+        writer.put(writer.bytes[start...].withUnsafeBytes { Checksum.crc($0) })
+        writer.putMagic(Trailer.magic)
+    }
+}
