@@ -6,6 +6,13 @@ let upcoming: [SwiftSetting] = [
     .enableUpcomingFeature("InternalImportsByDefault"),
 ]
 
+// On Linux the library is on the default paths, and its pkg-config file carries a flag that SwiftPM refuses.
+#if os(Linux)
+    let simdjsonPkgConfig: String? = nil
+#else
+    let simdjsonPkgConfig: String? = "simdjson"
+#endif
+
 let package = Package(
     name: "varve",
     platforms: [.macOS(.v15)],
@@ -37,9 +44,10 @@ let package = Package(
 
         // JSON over payloads.
         .systemLibrary(
-            name: "CSimdJSONLibrary", pkgConfig: "simdjson",
+            name: "CSimdJSONLibrary", pkgConfig: simdjsonPkgConfig,
             providers: [.apt(["libsimdjson-dev"]), .brew(["simdjson"])]),
-        .target(name: "CSimdJSON", dependencies: ["CSimdJSONLibrary"]),
+        .target(
+            name: "CSimdJSON", dependencies: ["CSimdJSONLibrary"], linkerSettings: [.linkedLibrary("simdjson")]),
         .target(name: "VarveJSON", dependencies: ["Varve", "CSimdJSON"], swiftSettings: upcoming),
 
         // The recorder and the command.

@@ -1,2 +1,413 @@
 #include "CSimdJSON.h"
+
 #include <simdjson.h>
+
+#include <cstring>
+#include <memory>
+#include <new>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace dom = simdjson::dom;
+using std::string_view;
+
+static_assert(simdjson::SIMDJSON_PADDING <= varve_json_padding, "the promised padding is enough");
+
+namespace {
+
+struct Path {
+    std::string whole;
+    std::vector<std::string> steps;  // Empty when there is no dot.
+};
+
+// A value and the ordinals of the members that lead to it, by which its own text is found again in the document.
+struct Found {
+    bool present = false;
+    dom::element element;
+    uint32_t ordinal = 0;
+};
+
+constexpr size_t depth_max = 1024;
+constexpr size_t capacity_kept = 8 << 20;
+constexpr size_t line_small = 1 << 20;
+
+const uint8_t *skip_space(const uint8_t *p, const uint8_t *end) {
+    while (p < end && (*p == ' ' || *p == '\t' || *p == '\n' || *p == '\r')) ++p;
+    return p;
+}
+
+// Past the string whose opening quote is at p.
+const uint8_t *skip_string(const uint8_t *p, const uint8_t *end) {
+    for (++p; p < end; ++p) {
+        if (*p == '\\') {
+            ++p;
+        } else if (*p == '"') {
+            return p + 1;
+        }
+    }
+    return end;
+}
+
+// Past the value at p, in a document known to be valid.
+const uint8_t *skip_value(const uint8_t *p, const uint8_t *end) {
+    size_t depth = 0;
+    while (p < end) {
+        switch (*p) {
+            case '"':
+                p = skip_string(p, end);
+                break;
+            case '{':
+            case '[':
+                ++depth;
+                ++p;
+                continue;
+            case '}':
+            case ']':
+                if (depth > 0) --depth;
+                ++p;
+                break;
+            case ',':
+            case ':':
+            case ' ':
+            case '\t':
+            case '\n':
+            case '\r':
+                ++p;
+                continue;
+            default:
+                while (p < end && *p != ',' && *p != '}' && *p != ']' && *p != ' ' && *p != '\t' && *p != '\n' &&
+                       *p != '\r')
+                    ++p;
+        }
+        if (depth == 0) return p;
+    }
+    return end;
+}
+
+// Start of the value of the object's member with this ordinal; `p` is at the opening brace of a valid object.
+const uint8_t *member_value(const uint8_t *p, const uint8_t *end, uint32_t ordinal) {
+    p = skip_space(p, end);
+    if (p < end) ++p;
+    for (uint32_t i = 0; p < end; ++i) {
+        p = skip_space(p, end);
+        p = skip_string(p, end);
+        p = skip_space(p, end);
+        if (p < end) ++p;  // The colon.
+        p = skip_space(p, end);
+        if (i == ordinal) return p;
+        p = skip_space(skip_value(p, end), end);
+        if (p < end) ++p;  // The comma.
+    }
+    return end;
+}
+
+bool find_member(dom::object object, string_view key, Found &found) {
+    uint32_t ordinal = 0;
+    for (auto it = object.begin(), last = object.end(); it != last; ++it, ++ordinal) {
+        if (it.key_length() == key.size() && memcmp(it.key_c_str(), key.data(), key.size()) == 0) {
+            found.present = true;
+            found.element = it.value();
+            found.ordinal = ordinal;
+            return true;
+        }
+    }
+    return false;
+}
+
+varve_json_value value_of(dom::element element) {
+    varve_json_value value{};
+    switch (element.type()) {
+        case dom::element_type::NULL_VALUE:
+            value.type = varve_json_null;
+            break;
+        case dom::element_type::BOOL:
+            value.type = varve_json_bool;
+            value.integer = bool(element.get_bool().value_unsafe()) ? 1 : 0;
+            break;
+        case dom::element_type::INT64:
+            value.type = varve_json_int64;
+            value.integer = element.get_int64().value_unsafe();
+            break;
+        case dom::element_type::UINT64:
+            value.type = varve_json_uint64;
+            value.integer = int64_t(element.get_uint64().value_unsafe());
+            break;
+        case dom::element_type::DOUBLE:
+            value.type = varve_json_double;
+            break;
+        case dom::element_type::STRING: {
+            string_view text = element.get_string().value_unsafe();
+            value.type = varve_json_string;
+            value.text = reinterpret_cast<const uint8_t *>(text.data());
+            value.length = text.size();
+            break;
+        }
+        case dom::element_type::ARRAY:
+            value.type = varve_json_array;
+            break;
+        case dom::element_type::OBJECT:
+            value.type = varve_json_object;
+            break;
+    }
+    return value;
+}
+
+}  // namespace
+
+struct varve_json_parser {
+    std::unique_ptr<dom::parser> parser;
+    std::vector<uint8_t> copy;
+    std::vector<Path> paths;  // The time paths, then the kind paths.
+    std::vector<Found> found;
+    std::vector<varve_json_value> times;
+    size_t time_count = 0;
+    uint64_t lengths = 0;  // Bit n: some path's key or first step has n bytes (63: or more).
+    const uint8_t *bytes = nullptr;
+    size_t length = 0;
+    dom::element root;
+    simdjson::error_code error = simdjson::EMPTY;
+    dom::object members;
+    dom::object::iterator next;
+
+    bool parse(const uint8_t *source, size_t count, bool padded) noexcept {
+        try {
+            bytes = nullptr;
+            length = 0;
+            if (count > varve_json_document_max) return fail(simdjson::CAPACITY);
+            if (count == 0) return fail(simdjson::EMPTY);
+            if (!parser || (parser->capacity() > capacity_kept && count <= line_small)) {
+                // One huge line shall not hold its memory for the rest of the input.
+                parser.reset();
+                parser = std::make_unique<dom::parser>(size_t(varve_json_document_max));
+                copy = {};
+            }
+            if (parser->capacity() < count) {
+                size_t capacity = 4096;
+                while (capacity < count) capacity *= 2;
+                if (capacity > varve_json_document_max) capacity = varve_json_document_max;
+                if (auto code = parser->allocate(capacity, depth_max)) return fail(code);
+            }
+            if (!padded) {
+                if (copy.size() < count + varve_json_padding) copy.resize((count + varve_json_padding) * 3 / 2);
+                memcpy(copy.data(), source, count);
+                memset(copy.data() + count, 0, varve_json_padding);
+                source = copy.data();
+            }
+            error = parser->parse(source, count, false).get(root);
+            if (error) return false;
+            bytes = source;
+            length = count;
+            return true;
+        } catch (...) {
+            parser.reset();
+            return fail(simdjson::MEMALLOC);
+        }
+    }
+
+    bool fail(simdjson::error_code code) noexcept {
+        error = code;
+        return false;
+    }
+
+    bool root_is_object() const { return error == simdjson::SUCCESS && bytes && root.is_object(); }
+
+    void set_number_text(varve_json_value &value, const uint8_t *start) const {
+        value.text = start;
+        value.length = size_t(skip_value(start, bytes + length) - start);
+    }
+
+    bool add(const uint8_t *path, size_t count, bool time) noexcept {
+        if (paths.size() >= varve_json_paths_max) return false;
+        try {
+            Path added;
+            added.whole.assign(reinterpret_cast<const char *>(path), count);
+            if (added.whole.find('.') != std::string::npos) {
+                size_t start = 0;
+                for (;;) {
+                    size_t dot = added.whole.find('.', start);
+                    if (dot == std::string::npos) break;
+                    added.steps.push_back(added.whole.substr(start, dot - start));
+                    start = dot + 1;
+                }
+                added.steps.push_back(added.whole.substr(start));
+                mark(added.steps[0].size());
+            }
+            mark(added.whole.size());
+            found.reserve(varve_json_paths_max * 2);
+            found.resize((paths.size() + 1) * 2);
+            if (time) {
+                times.resize(time_count + 1);
+                paths.insert(paths.begin() + std::ptrdiff_t(time_count), std::move(added));
+                ++time_count;
+            } else {
+                paths.push_back(std::move(added));
+            }
+            return true;
+        } catch (...) {
+            return false;
+        }
+    }
+
+    void mark(size_t count) { lengths |= uint64_t(1) << (count < 63 ? count : 63); }
+
+    // The value of path i, and where in the document it starts; found[2i] is its whole key, found[2i + 1] its first step.
+    bool resolve(size_t i, dom::element &element, uint32_t *ordinals, size_t &depth) {
+        depth = 1;
+        if (found[2 * i].present) {
+            element = found[2 * i].element;
+            ordinals[0] = found[2 * i].ordinal;
+            return true;
+        }
+        if (!found[2 * i + 1].present) return false;
+        element = found[2 * i + 1].element;
+        ordinals[0] = found[2 * i + 1].ordinal;
+        const auto &steps = paths[i].steps;
+        for (size_t s = 1; s < steps.size(); ++s) {
+            dom::object object;
+            Found next;
+            if (s >= depth_max || element.get_object().get(object)) return false;
+            if (!find_member(object, steps[s], next)) return false;
+            element = next.element;
+            ordinals[depth++] = next.ordinal;
+        }
+        return true;
+    }
+
+    const uint8_t *start_of(const uint32_t *ordinals, size_t depth) const {
+        const uint8_t *p = bytes;
+        for (size_t i = 0; i < depth; ++i) p = member_value(p, bytes + length, ordinals[i]);
+        return p;
+    }
+};
+
+varve_json_parser *varve_json_parser_new(void) { return new (std::nothrow) varve_json_parser; }
+
+void varve_json_parser_free(varve_json_parser *parser) { delete parser; }
+
+bool varve_json_add_time_path(varve_json_parser *parser, const uint8_t *path, size_t length) {
+    return parser->add(path, length, true);
+}
+
+bool varve_json_add_kind_path(varve_json_parser *parser, const uint8_t *path, size_t length) {
+    return parser->add(path, length, false);
+}
+
+varve_json_line varve_json_parse_line(varve_json_parser *parser, const uint8_t *bytes, size_t length, bool padded) {
+    varve_json_line line{};
+    line.kind_index = -1;
+    line.times = parser->times.data();
+    line.time_count = parser->time_count;
+    line.valid = parser->parse(bytes, length, padded);
+    for (auto &value : parser->times) value.type = varve_json_missing;
+    dom::object object;
+    if (!line.valid || parser->root.get_object().get(object)) return line;
+
+    const size_t count = parser->paths.size();
+    for (auto &found : parser->found) found.present = false;
+    uint32_t ordinal = 0;
+    for (auto it = object.begin(), last = object.end(); it != last; ++it, ++ordinal) {
+        const size_t key_length = it.key_length();
+        if (!(parser->lengths >> (key_length < 63 ? key_length : 63) & 1)) continue;
+        const char *key = it.key_c_str();
+        for (size_t i = 0; i < count; ++i) {
+            const Path &path = parser->paths[i];
+            Found *found = &parser->found[2 * i];
+            const std::string *wanted = &path.whole;
+            for (int form = 0; form < 2; ++form, ++found) {
+                if (form == 1) {
+                    if (path.steps.empty()) break;
+                    wanted = &path.steps[0];
+                }
+                if (found->present || wanted->size() != key_length) continue;
+                if (memcmp(wanted->data(), key, key_length) != 0) continue;
+                *found = Found{true, it.value(), ordinal};
+            }
+        }
+    }
+
+    uint32_t ordinals[depth_max];
+    size_t depth = 0;
+    dom::element element;
+    for (size_t i = 0; i < parser->time_count; ++i) {
+        if (!parser->resolve(i, element, ordinals, depth)) continue;
+        varve_json_value &value = parser->times[i];
+        value = value_of(element);
+        if (value.type == varve_json_double) parser->set_number_text(value, parser->start_of(ordinals, depth));
+    }
+    for (size_t i = parser->time_count; i < count; ++i) {
+        if (!parser->resolve(i, element, ordinals, depth)) continue;
+        varve_json_value value = value_of(element);
+        if (value.type == varve_json_int64 || value.type == varve_json_uint64 || value.type == varve_json_double) {
+            parser->set_number_text(value, parser->start_of(ordinals, depth));
+        } else if (value.type != varve_json_string) {
+            continue;
+        }
+        line.kind_index = int32_t(i - parser->time_count);
+        line.kind_text = value.text;
+        line.kind_length = value.length;
+        break;
+    }
+    return line;
+}
+
+varve_json_type varve_json_parse(varve_json_parser *parser, const uint8_t *bytes, size_t length) {
+    if (!parser->parse(bytes, length, false)) return varve_json_missing;
+    return value_of(parser->root).type;
+}
+
+const char *varve_json_error(const varve_json_parser *parser) { return simdjson::error_message(parser->error); }
+
+bool varve_json_valid(varve_json_parser *parser, const uint8_t *bytes, size_t length, bool padded) {
+    return parser->parse(bytes, length, padded);
+}
+
+static bool root_member(varve_json_parser *parser, const uint8_t *key, size_t length, Found &found) {
+    if (!parser->root_is_object()) return false;
+    return find_member(
+        parser->root.get_object().value_unsafe(), string_view(reinterpret_cast<const char *>(key), length), found);
+}
+
+varve_json_value varve_json_member(varve_json_parser *parser, const uint8_t *key, size_t length) {
+    Found found;
+    if (!root_member(parser, key, length, found)) return varve_json_value{};
+    varve_json_value value = value_of(found.element);
+    if (value.type == varve_json_double) parser->set_number_text(value, parser->start_of(&found.ordinal, 1));
+    return value;
+}
+
+bool varve_json_member_range(
+    varve_json_parser *parser, const uint8_t *key, size_t length, size_t *start, size_t *end) {
+    Found found;
+    if (!root_member(parser, key, length, found)) return false;
+    const uint8_t *first = parser->start_of(&found.ordinal, 1);
+    *start = size_t(first - parser->bytes);
+    *end = size_t(skip_value(first, parser->bytes + parser->length) - parser->bytes);
+    return true;
+}
+
+varve_json_type varve_json_members_begin(varve_json_parser *parser, const uint8_t *key, size_t length) {
+    Found found;
+    parser->members = dom::object();
+    if (!root_member(parser, key, length, found)) return varve_json_missing;
+    const varve_json_type type = value_of(found.element).type;
+    if (type == varve_json_object) {
+        parser->members = found.element.get_object().value_unsafe();
+        parser->next = parser->members.begin();
+    }
+    return type;
+}
+
+bool varve_json_members_next(
+    varve_json_parser *parser, const uint8_t **key, size_t *length, varve_json_value *value) {
+    if (parser->next == parser->members.end()) return false;
+    *key = reinterpret_cast<const uint8_t *>(parser->next.key_c_str());
+    *length = parser->next.key_length();
+    *value = value_of(parser->next.value());
+    ++parser->next;
+    return true;
+}
+
+bool varve_json_utf8(const uint8_t *bytes, size_t length) {
+    return simdjson::validate_utf8(reinterpret_cast<const char *>(bytes), length);
+}

@@ -1,1 +1,86 @@
 #pragma once
+// A C face over simdjson's DOM parser. No call lets an exception out, and none reads past the bytes it is given except
+// where `padded` says that varve_json_padding more of them are readable.
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+enum {
+    varve_json_padding = 64,
+    // The longest document that is parsed: the longest line, and room for the record around it.
+    varve_json_document_max = (64 << 20) + 4096,
+    varve_json_paths_max = 32,
+};
+
+typedef enum {
+    varve_json_missing = 0,
+    varve_json_null,
+    varve_json_bool,
+    varve_json_int64,
+    varve_json_uint64,
+    varve_json_double,
+    varve_json_string,
+    varve_json_array,
+    varve_json_object,
+} varve_json_type;
+
+typedef struct {
+    varve_json_type type;
+    // The value of a boolean, an int64 or (as its bits) a uint64.
+    int64_t integer;
+    // Decoded bytes of a string; the number's own text for a double. Valid until the parser's next document.
+    const uint8_t *text;
+    size_t length;
+} varve_json_value;
+
+typedef struct {
+    bool valid;
+    // Index of the path that gave the kind, or -1.
+    int32_t kind_index;
+    const uint8_t *kind_text;
+    size_t kind_length;
+    // One for each time path, in order.
+    const varve_json_value *times;
+    size_t time_count;
+} varve_json_line;
+
+typedef struct varve_json_parser varve_json_parser;
+
+// Null when there is no memory.
+varve_json_parser *varve_json_parser_new(void);
+void varve_json_parser_free(varve_json_parser *parser);
+
+// Adds a path to look for in each line; false when there are too many, or no memory.
+bool varve_json_add_time_path(varve_json_parser *parser, const uint8_t *path, size_t length);
+bool varve_json_add_kind_path(varve_json_parser *parser, const uint8_t *path, size_t length);
+
+// Parses one line and finds its time and kind values.
+varve_json_line varve_json_parse_line(varve_json_parser *parser, const uint8_t *bytes, size_t length, bool padded);
+
+// Parses one document and keeps it for the calls below: its root's type, or varve_json_missing when it isn't valid JSON;
+// then varve_json_error says why. Copies the bytes.
+varve_json_type varve_json_parse(varve_json_parser *parser, const uint8_t *bytes, size_t length);
+const char *varve_json_error(const varve_json_parser *parser);
+
+// Whether the bytes are one valid document.
+bool varve_json_valid(varve_json_parser *parser, const uint8_t *bytes, size_t length, bool padded);
+
+// The first member of the root object with this key.
+varve_json_value varve_json_member(varve_json_parser *parser, const uint8_t *key, size_t length);
+// Where the member's value stands in the document's bytes; false when it is missing.
+bool varve_json_member_range(
+    varve_json_parser *parser, const uint8_t *key, size_t length, size_t *start, size_t *end);
+// Walks the members of the object under this key: begin gives the value's type, next is false at the end.
+varve_json_type varve_json_members_begin(varve_json_parser *parser, const uint8_t *key, size_t length);
+bool varve_json_members_next(
+    varve_json_parser *parser, const uint8_t **key, size_t *length, varve_json_value *value);
+
+bool varve_json_utf8(const uint8_t *bytes, size_t length);
+
+#ifdef __cplusplus
+}
+#endif
