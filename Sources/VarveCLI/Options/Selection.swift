@@ -41,6 +41,9 @@ struct Selection {
         if indices == nil { query.limit = limit }
     }
 
+    /// Whether an event of that index, which matches the query, is meant.
+    func contains(index: UInt64) -> Bool { indices?.contains(index) ?? true }
+
     /// The ordinal that a number on the command line means: itself, or counted from the last session.
     static func ordinal(_ number: Int64, of sessions: [SessionInfo]) throws -> UInt64 {
         if number > 0, let found = sessions.first(where: { $0.ordinal == UInt64(number) }) {

@@ -88,12 +88,25 @@ struct ChildProcess {
         func failure() -> CommandFailure {
             CommandFailure("cannot make a pseudo-terminal: \(errorText(errno))")
         }
+        #if canImport(Darwin)
         let controller = OwnedDescriptor(posix_openpt(O_RDWR | O_NOCTTY))
-        guard controller.number >= 0 else { throw failure() }
-        _ = fcntl(controller.number, F_SETFD, FD_CLOEXEC)
-        guard grantpt(controller.number) == 0, unlockpt(controller.number) == 0,
-            let name = ptsname(controller.number)
+        guard controller.number >= 0, grantpt(controller.number) == 0, unlockpt(controller.number) == 0,
+            let pointer = ptsname(controller.number)
         else { throw failure() }
+        let name = String(cString: pointer)
+        #else
+        // What posix_openpt, unlockpt and ptsname do; Swift doesn't see them in Glibc's headers, nor these two
+        // requests: _IOW('T', 0x31, int) and _IOR('T', 0x30, unsigned int).
+        let (setLock, getNumber): (UInt, UInt) = (0x4004_5431, 0x8004_5430)
+        let controller = OwnedDescriptor(open("/dev/ptmx", O_RDWR | O_NOCTTY | O_CLOEXEC))
+        var lock: Int32 = 0
+        var number: UInt32 = 0
+        guard controller.number >= 0, ioctl(controller.number, setLock, &lock) == 0,
+            ioctl(controller.number, getNumber, &number) == 0
+        else { throw failure() }
+        let name = "/dev/pts/\(number)"
+        #endif
+        _ = fcntl(controller.number, F_SETFD, FD_CLOEXEC)
         // O_NOCTTY: the child keeps the terminal that it would have without us, so that its signals reach it.
         let terminal = OwnedDescriptor(open(name, O_RDWR | O_NOCTTY | O_CLOEXEC))
         guard terminal.number >= 0 else { throw failure() }

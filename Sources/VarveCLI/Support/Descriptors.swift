@@ -117,6 +117,7 @@ private func makePipe(_ ends: UnsafeMutablePointer<Int32>) -> Int32 { pipe(ends)
 /// What `fstat` says about an open file.
 struct FileStatus {
     var isRegular: Bool
+    var isDirectory: Bool
     var bytes: UInt64
     /// Nanoseconds since the epoch.
     var modifiedAt: Int64
@@ -127,6 +128,7 @@ struct FileStatus {
             throw CommandFailure("cannot inspect \(name): \(errorText(errno))")
         }
         isRegular = status.st_mode & S_IFMT == S_IFREG
+        isDirectory = status.st_mode & S_IFMT == S_IFDIR
         bytes = UInt64(max(0, status.st_size))
         #if canImport(Darwin)
         let modified = status.st_mtimespec

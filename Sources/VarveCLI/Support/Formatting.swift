@@ -1,5 +1,32 @@
+import Varve
+import VarveJSON
+
+#if canImport(Darwin)
+import Darwin
+#else
+import Glibc
+#endif
+
 /// Numbers and texts for people.
 enum Formatting {
+    /// `2026-05-10T12:34:56.1Z`: no more digits than are needed.
+    static func time(_ nanoseconds: Int64) -> String {
+        var buffer = ByteBuffer(capacity: 32)
+        RFC3339.appendShortest(nanoseconds, to: &buffer)
+        return buffer.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
+    }
+
+    /// `sequence 7`, `sequences 7 to 9`.
+    static func sequences(_ range: ClosedRange<UInt64>) -> String {
+        range.lowerBound == range.upperBound
+            ? "sequence \(range.lowerBound)" : "sequences \(range.lowerBound) to \(range.upperBound)"
+    }
+
+    /// `sequences 7 to 9: damage: the checksum is wrong`.
+    static func gap(_ gap: Gap) -> String {
+        "\(sequences(gap.sequences)): \(gap.reason.rawValue)" + (gap.note.isEmpty ? "" : ": \(gap.note)")
+    }
+
     /// `6,026`.
     static func count(_ value: UInt64) -> String {
         let digits = String(value)
@@ -96,4 +123,17 @@ struct TextTable {
             return line
         }
     }
+}
+
+/// The position of the first such byte.
+func position(of byte: UInt8, in bytes: UnsafeRawBufferPointer) -> Int? {
+    guard let base = bytes.baseAddress, let found = memchr(base, Int32(byte), bytes.count) else { return nil }
+    return UnsafeRawPointer(found) - base
+}
+
+/// The position of the first CR or LF.
+func firstLineBreak(in bytes: UnsafeRawBufferPointer) -> Int? {
+    let newline = position(of: 0x0A, in: bytes)
+    let before = newline.map { UnsafeRawBufferPointer(rebasing: bytes[..<$0]) } ?? bytes
+    return position(of: 0x0D, in: before) ?? newline
 }

@@ -7,7 +7,7 @@ package import Varve
 /// ```
 /// {"record":"export","version":1,"store":"…","metadata":{}}
 /// {"record":"session","session":1,"id":"s1","started_at":"2026-05-10T12:34:56.000000000Z","metadata":{}}
-/// {"record":"kind","kind":1,"name":"Console","encoding":"json"}
+/// {"record":"kind","kind":1,"name":"Console","encoding":"json","metadata":{}}
 /// {"record":"event","session":1,"index":0,"timestamp":"…","kind":1,"payload":{"level":"info"}}
 /// {"record":"checkpoint","session":1,"id":"cp1","label":null,"timestamp":"…","event_index":1,"state":{}}
 /// {"record":"end","session":1,"ended_at":"…","state":"closed"}
@@ -43,6 +43,13 @@ package enum ExportLine: Equatable {
         package var id: String
         package var startedAt: Int64
         package var metadata: [String: String]
+
+        package init(number: UInt64, id: String, startedAt: Int64, metadata: [String: String]) {
+            self.number = number
+            self.id = id
+            self.startedAt = startedAt
+            self.metadata = metadata
+        }
     }
 
     package struct SessionEnd: Equatable {
@@ -50,12 +57,26 @@ package enum ExportLine: Equatable {
         /// `nil` while it is active.
         package var endedAt: Int64?
         package var state: SessionState
+
+        package init(number: UInt64, endedAt: Int64?, state: SessionState) {
+            self.number = number
+            self.endedAt = endedAt
+            self.state = state
+        }
     }
 
     package struct Kind: Equatable {
         package var number: UInt64
         package var name: String
         package var encoding: PayloadEncoding
+        package var metadata: [String: String]
+
+        package init(number: UInt64, name: String, encoding: PayloadEncoding, metadata: [String: String]) {
+            self.number = number
+            self.name = name
+            self.encoding = encoding
+            self.metadata = metadata
+        }
     }
 
     package struct Event: Equatable {
