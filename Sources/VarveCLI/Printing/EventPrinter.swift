@@ -226,13 +226,37 @@ final class EventPrinter {
 extension ByteBuffer {
     mutating func append(bytes: [UInt8]) { bytes.withUnsafeBytes { append($0) } }
 
-    /// Text for people on one line: white space as spaces, other controls and what is no UTF-8 replaced.
+    /// Text for people on one line: tabs and line breaks as spaces, other controls as `·`, what is no UTF-8
+    /// repaired.
     mutating func appendReadable(_ bytes: UnsafeRawBufferPointer) {
-        var isPlain = true
-        // 0xC2 starts the controls from U+0080 on. No early exit, so that it is done many bytes at a time.
-        for byte in bytes { isPlain = isPlain && (byte >= 0x20 && byte != 0x7f && byte != 0xc2) }
-        if isPlain, JSONText.isUTF8(bytes) { return append(bytes) }
-        append(string: Formatting.oneLine(String(decoding: bytes, as: UTF8.self)))
+        guard JSONText.isUTF8(bytes) else {
+            var repaired = String(decoding: bytes, as: UTF8.self)
+            return repaired.withUTF8 { appendReadable(UnsafeRawBufferPointer($0)) }
+        }
+        var start = 0
+        var index = 0
+        while index < bytes.count {
+            let byte = bytes[index]
+            if byte >= 0x20, byte != 0x7f, byte != 0xc2 {
+                index += 1
+                continue
+            }
+            // The controls from U+0080 to U+009F are two bytes; others that start with 0xC2 are none.
+            let isWide = byte == 0xc2
+            if isWide, index + 1 < bytes.count, bytes[index + 1] > 0x9f {
+                index += 2
+                continue
+            }
+            append(UnsafeRawBufferPointer(rebasing: bytes[start..<index]))
+            if byte == 0x09 || byte == 0x0A || byte == 0x0D {
+                append(UInt8(ascii: " "))
+            } else {
+                append("\u{b7}")
+            }
+            index += isWide ? 2 : 1
+            start = min(index, bytes.count)
+        }
+        append(UnsafeRawBufferPointer(rebasing: bytes[start...]))
     }
 }
 

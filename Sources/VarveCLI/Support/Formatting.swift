@@ -79,12 +79,15 @@ enum Formatting {
         return "\(whole / 10).\(abs(whole % 10))"
     }
 
-    /// The text without anything that moves a terminal's cursor or colours: control characters become `·`.
+    /// The text on one line, without anything that moves a terminal's cursor or colours.
     static func oneLine(_ text: String) -> String {
-        guard text.utf8.contains(where: { $0 < 0x20 || $0 == 0x7f || $0 == 0xc2 }) else { return text }
-        return String(
-            String.UnicodeScalarView(
-                text.unicodeScalars.map { $0.properties.generalCategory == .control ? "\u{b7}" : $0 }))
+        var text = text
+        return text.withUTF8 { bytes in
+            guard bytes.contains(where: { $0 < 0x20 || $0 == 0x7f || $0 == 0xc2 }) else { return nil }
+            var buffer = ByteBuffer(capacity: bytes.count + 16)
+            buffer.appendReadable(UnsafeRawBufferPointer(bytes))
+            return buffer.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
+        } ?? text
     }
 }
 
