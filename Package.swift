@@ -8,9 +8,9 @@ let upcoming: [SwiftSetting] = [
 
 // On Linux the library is on the default paths, and its pkg-config file carries a flag that SwiftPM refuses.
 #if os(Linux)
-    let simdjsonPkgConfig: String? = nil
+let simdjsonPkgConfig: String? = nil
 #else
-    let simdjsonPkgConfig: String? = "simdjson"
+let simdjsonPkgConfig: String? = "simdjson"
 #endif
 
 let package = Package(
@@ -47,7 +47,8 @@ let package = Package(
             name: "CSimdJSONLibrary", pkgConfig: simdjsonPkgConfig,
             providers: [.apt(["libsimdjson-dev"]), .brew(["simdjson"])]),
         .target(
-            name: "CSimdJSON", dependencies: ["CSimdJSONLibrary"], linkerSettings: [.linkedLibrary("simdjson")]),
+            name: "CSimdJSON", dependencies: ["CSimdJSONLibrary"],
+            linkerSettings: [.linkedLibrary("simdjson")]),
         .target(name: "VarveJSON", dependencies: ["Varve", "CSimdJSON"], swiftSettings: upcoming),
 
         // The recorder and the command.

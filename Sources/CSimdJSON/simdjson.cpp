@@ -16,6 +16,8 @@ static_assert(simdjson::SIMDJSON_PADDING <= varve_json_padding, "the promised pa
 
 namespace {
 
+static_assert(varve_json_paths_max * 2 <= 64, "a line's findings fit a word");
+
 struct Path {
     std::string whole;
     std::vector<std::string> steps;  // Empty when there is no dot.
@@ -23,12 +25,21 @@ struct Path {
 
 // A value and the ordinals of the members that lead to it, by which its own text is found again in the document.
 struct Found {
-    bool present = false;
     dom::element element;
     uint32_t ordinal = 0;
 };
 
+// A key of a line's object that some path begins with.
+struct Wanted {
+    std::string key;
+    uint8_t slot;  // Where in `found` it goes: twice the path's index, and one more for a first step.
+};
+
 constexpr size_t depth_max = 1024;
+constexpr size_t length_classes = 32;  // The last holds all longer keys.
+
+size_t length_class(size_t length) { return length < length_classes ? length : length_classes - 1; }
+
 constexpr size_t capacity_kept = 8 << 20;
 constexpr size_t line_small = 1 << 20;
 
@@ -102,11 +113,71 @@ const uint8_t *member_value(const uint8_t *p, const uint8_t *end, uint32_t ordin
     return end;
 }
 
+bool is_digit(uint8_t byte) { return byte >= '0' && byte <= '9'; }
+
+// Past the JSON number at p, or null when there is none that ends there. `wide`: it has a fraction or an exponent, or is a
+// whole number beyond 64 bits.
+const uint8_t *skip_number(const uint8_t *p, const uint8_t *end, bool &wide) {
+    const bool negative = *p == '-';
+    if (negative) ++p;
+    if (p == end || !is_digit(*p)) return nullptr;
+    const uint8_t *first = p;
+    uint64_t size = 0;
+    wide = false;
+    for (; p < end && is_digit(*p); ++p) {
+        uint64_t digit = uint64_t(*p - '0');
+        wide = wide || size > (UINT64_MAX - digit) / 10;
+        size = size * 10 + digit;
+    }
+    wide = wide || (negative && size > uint64_t(1) << 63);
+    if (*first == '0' && p - first > 1) return nullptr;
+    if (p < end && *p == '.') {
+        wide = true;
+        first = ++p;
+        while (p < end && is_digit(*p)) ++p;
+        if (p == first) return nullptr;
+    }
+    if (p < end && (*p == 'e' || *p == 'E')) {
+        wide = true;
+        ++p;
+        if (p < end && (*p == '+' || *p == '-')) ++p;
+        first = p;
+        while (p < end && is_digit(*p)) ++p;
+        if (p == first) return nullptr;
+    }
+    return p == end || memchr(",]} \t\n\r", *p, 7) ? p : nullptr;
+}
+
+// Writes a zero and spaces over each wide number of a document, which leaves it exactly as valid as it was: only whole tokens
+// that are numbers are touched. Returns whether there were any.
+bool blank_wide_numbers(uint8_t *bytes, size_t length) {
+    bool any = false;
+    uint8_t before = ' ';
+    uint8_t *const end = bytes + length;
+    for (uint8_t *p = bytes; p < end;) {
+        uint8_t *next = p + 1;
+        if (*p == '"') {
+            next = const_cast<uint8_t *>(skip_string(p, end));
+        } else if ((*p == '-' || is_digit(*p)) && memchr(",:[ \t\n\r", before, 7)) {
+            bool wide = false;
+            const uint8_t *past = skip_number(p, end, wide);
+            if (past) next = const_cast<uint8_t *>(past);
+            if (past && wide) {
+                memset(p, ' ', size_t(past - p));
+                *p = '0';
+                any = true;
+            }
+        }
+        before = next[-1];
+        p = next;
+    }
+    return any;
+}
+
 bool find_member(dom::object object, string_view key, Found &found) {
     uint32_t ordinal = 0;
     for (auto it = object.begin(), last = object.end(); it != last; ++it, ++ordinal) {
         if (it.key_length() == key.size() && memcmp(it.key_c_str(), key.data(), key.size()) == 0) {
-            found.present = true;
             found.element = it.value();
             found.ordinal = ordinal;
             return true;
@@ -158,11 +229,17 @@ varve_json_value value_of(dom::element element) {
 struct varve_json_parser {
     std::unique_ptr<dom::parser> parser;
     std::vector<uint8_t> copy;
+    // The document with its wide numbers blanked, when it was refused with them: they are JSON, but no number that simdjson
+    // holds. It has the same members at the same places.
+    std::vector<uint8_t> blanked;
+    bool is_blanked = false;
     std::vector<Path> paths;  // The time paths, then the kind paths.
-    std::vector<Found> found;
+    std::vector<Found> found;  // For path i, its whole key at 2i and its first step at 2i + 1.
+    uint64_t present = 0;      // Bit n: the line has found[n].
     std::vector<varve_json_value> times;
     size_t time_count = 0;
-    uint64_t lengths = 0;  // Bit n: some path's key or first step has n bytes (63: or more).
+    std::vector<Wanted> wanted;  // The keys to look for, those of the same length class together.
+    uint8_t first_wanted[length_classes + 1] = {};
     const uint8_t *bytes = nullptr;
     size_t length = 0;
     dom::element root;
@@ -174,6 +251,7 @@ struct varve_json_parser {
         try {
             bytes = nullptr;
             length = 0;
+            is_blanked = false;
             if (count > varve_json_document_max) return fail(simdjson::CAPACITY);
             if (count == 0) return fail(simdjson::EMPTY);
             if (!parser || (parser->capacity() > capacity_kept && count <= line_small)) {
@@ -181,6 +259,7 @@ struct varve_json_parser {
                 parser.reset();
                 parser = std::make_unique<dom::parser>(size_t(varve_json_document_max));
                 copy = {};
+                blanked = {};
             }
             if (parser->capacity() < count) {
                 size_t capacity = 4096;
@@ -195,6 +274,13 @@ struct varve_json_parser {
                 source = copy.data();
             }
             error = parser->parse(source, count, false).get(root);
+            if (error == simdjson::NUMBER_ERROR) {
+                if (blanked.size() < count + varve_json_padding) blanked.resize((count + varve_json_padding) * 3 / 2);
+                memcpy(blanked.data(), source, count);
+                memset(blanked.data() + count, 0, varve_json_padding);
+                is_blanked = blank_wide_numbers(blanked.data(), count);
+                if (is_blanked) error = parser->parse(blanked.data(), count, false).get(root);
+            }
             if (error) return false;
             bytes = source;
             length = count;
@@ -212,9 +298,17 @@ struct varve_json_parser {
 
     bool root_is_object() const { return error == simdjson::SUCCESS && bytes && root.is_object(); }
 
+    // Gives a number its own text, and a wide one the type of those that have only that.
     void set_number_text(varve_json_value &value, const uint8_t *start) const {
         value.text = start;
         value.length = size_t(skip_value(start, bytes + length) - start);
+        if (is_blanked && memcmp(start, blanked.data() + (start - bytes), value.length) != 0)
+            value.type = varve_json_double;
+    }
+
+    // Whether the value's text is needed to know it.
+    bool needs_text(const varve_json_value &value) const {
+        return value.type == varve_json_double || (is_blanked && value.type == varve_json_int64);
     }
 
     bool add(const uint8_t *path, size_t count, bool time) noexcept {
@@ -231,10 +325,7 @@ struct varve_json_parser {
                     start = dot + 1;
                 }
                 added.steps.push_back(added.whole.substr(start));
-                mark(added.steps[0].size());
             }
-            mark(added.whole.size());
-            found.reserve(varve_json_paths_max * 2);
             found.resize((paths.size() + 1) * 2);
             if (time) {
                 times.resize(time_count + 1);
@@ -243,23 +334,39 @@ struct varve_json_parser {
             } else {
                 paths.push_back(std::move(added));
             }
+            list_wanted();
             return true;
         } catch (...) {
             return false;
         }
     }
 
-    void mark(size_t count) { lengths |= uint64_t(1) << (count < 63 ? count : 63); }
+    void list_wanted() {
+        std::vector<Wanted> listed;
+        for (size_t length = 0; length < length_classes; ++length) {
+            first_wanted[length] = uint8_t(listed.size());
+            for (size_t i = 0; i < paths.size(); ++i) {
+                const Path &path = paths[i];
+                if (length_class(path.whole.size()) == length) listed.push_back({path.whole, uint8_t(2 * i)});
+                if (!path.steps.empty() && length_class(path.steps[0].size()) == length)
+                    listed.push_back({path.steps[0], uint8_t(2 * i + 1)});
+            }
+        }
+        first_wanted[length_classes] = uint8_t(listed.size());
+        wanted = std::move(listed);
+    }
 
-    // The value of path i, and where in the document it starts; found[2i] is its whole key, found[2i + 1] its first step.
+    // Whether the line has the whole key or the first step of path i.
+    bool may_have(size_t i) const { return (present >> (2 * i) & 3) != 0; }
+
+    // The value of path i, which the line may have, and the ordinals of the members that lead to it.
     bool resolve(size_t i, dom::element &element, uint32_t *ordinals, size_t &depth) {
         depth = 1;
-        if (found[2 * i].present) {
+        if (present >> (2 * i) & 1) {
             element = found[2 * i].element;
             ordinals[0] = found[2 * i].ordinal;
             return true;
         }
-        if (!found[2 * i + 1].present) return false;
         element = found[2 * i + 1].element;
         ordinals[0] = found[2 * i + 1].ordinal;
         const auto &steps = paths[i].steps;
@@ -304,39 +411,38 @@ varve_json_line varve_json_parse_line(varve_json_parser *parser, const uint8_t *
     if (!line.valid || parser->root.get_object().get(object)) return line;
 
     const size_t count = parser->paths.size();
-    for (auto &found : parser->found) found.present = false;
+    uint64_t present = 0;
     uint32_t ordinal = 0;
+    const Wanted *const all = parser->wanted.data();
     for (auto it = object.begin(), last = object.end(); it != last; ++it, ++ordinal) {
         const size_t key_length = it.key_length();
-        if (!(parser->lengths >> (key_length < 63 ? key_length : 63) & 1)) continue;
+        const size_t key_class = length_class(key_length);
+        if (parser->first_wanted[key_class] == parser->first_wanted[key_class + 1]) continue;
         const char *key = it.key_c_str();
-        for (size_t i = 0; i < count; ++i) {
-            const Path &path = parser->paths[i];
-            Found *found = &parser->found[2 * i];
-            const std::string *wanted = &path.whole;
-            for (int form = 0; form < 2; ++form, ++found) {
-                if (form == 1) {
-                    if (path.steps.empty()) break;
-                    wanted = &path.steps[0];
-                }
-                if (found->present || wanted->size() != key_length) continue;
-                if (memcmp(wanted->data(), key, key_length) != 0) continue;
-                *found = Found{true, it.value(), ordinal};
-            }
+        for (size_t w = parser->first_wanted[key_class]; w < parser->first_wanted[key_class + 1]; ++w) {
+            const Wanted &wanted = all[w];
+            if (wanted.key.size() != key_length) continue;
+            // The byte after a key is its end mark on both sides, so that the first can be compared of an empty key too.
+            if (wanted.key.c_str()[0] != key[0] || memcmp(wanted.key.data(), key, key_length) != 0) continue;
+            const uint64_t bit = uint64_t(1) << wanted.slot;
+            if (present & bit) continue;
+            present |= bit;
+            parser->found[wanted.slot] = Found{it.value(), ordinal};
         }
     }
+    parser->present = present;
 
     uint32_t ordinals[depth_max];
     size_t depth = 0;
     dom::element element;
     for (size_t i = 0; i < parser->time_count; ++i) {
-        if (!parser->resolve(i, element, ordinals, depth)) continue;
+        if (!parser->may_have(i) || !parser->resolve(i, element, ordinals, depth)) continue;
         varve_json_value &value = parser->times[i];
         value = value_of(element);
-        if (value.type == varve_json_double) parser->set_number_text(value, parser->start_of(ordinals, depth));
+        if (parser->needs_text(value)) parser->set_number_text(value, parser->start_of(ordinals, depth));
     }
     for (size_t i = parser->time_count; i < count; ++i) {
-        if (!parser->resolve(i, element, ordinals, depth)) continue;
+        if (!parser->may_have(i) || !parser->resolve(i, element, ordinals, depth)) continue;
         varve_json_value value = value_of(element);
         if (value.type == varve_json_int64 || value.type == varve_json_uint64 || value.type == varve_json_double) {
             parser->set_number_text(value, parser->start_of(ordinals, depth));
@@ -372,7 +478,7 @@ varve_json_value varve_json_member(varve_json_parser *parser, const uint8_t *key
     Found found;
     if (!root_member(parser, key, length, found)) return varve_json_value{};
     varve_json_value value = value_of(found.element);
-    if (value.type == varve_json_double) parser->set_number_text(value, parser->start_of(&found.ordinal, 1));
+    if (parser->needs_text(value)) parser->set_number_text(value, parser->start_of(&found.ordinal, 1));
     return value;
 }
 

@@ -1,62 +1,86 @@
-/// An events block as it will be stored, but for what only the writer knows: its number and its place. Reusable; one thread
-/// at a time.
+// SAFETY: unchecked, because a block is handed from the thread that encodes to the one that writes.
+/// An events block as `EventBlockEncoder` leaves it: complete but for its header and its checksums.
+///
+/// The memory is reused from one block to the next. One thread at a time.
 public final class EncodedBlock: @unchecked Sendable {
-    // SAFETY: `storage` has `capacity` bytes; `reserve` keeps the first `kept` when it grows.
-    var storage: UnsafeMutableRawPointer
+    /// Room for the header at the start of `bytes`.
+    public static let headerRoom = 176
+
+    private var memory: UnsafeMutableRawPointer
     private var capacity: Int
 
+    /// Bytes of the small part: directory and columns.
     public internal(set) var smallLength = 0
+    /// Bytes of the body: the small part and the stored sub-blocks, without padding.
     public internal(set) var bodyLength = 0
+    /// Sub-blocks.
     public internal(set) var subBlockCount = 0
+    /// Events.
     public internal(set) var eventCount = 0
+    /// Payload bytes before compression.
     public internal(set) var rawBytes = 0
+    /// Smallest timestamp.
     public internal(set) var minTimestamp: Int64 = 0
+    /// Largest timestamp.
     public internal(set) var maxTimestamp: Int64 = 0
+    /// Bit *k* for kind id *k*; all ones with `hasManyKinds`.
     public internal(set) var kindSet: UInt64 = 0
+    /// Whether kind ids beyond 63 occur.
     public internal(set) var hasManyKinds = false
+    /// Whether the block has a column of indices.
     public internal(set) var hasExplicitIndices = false
-    /// The first row's index where indices are explicit.
+    /// The first row's index.
     public internal(set) var firstIndex: UInt64 = 0
-    /// The dictionary that a sub-block uses; nil when none does.
+    /// The dictionary, when at least one sub-block was compressed with it.
     public internal(set) var dictionary: PreparedDictionary?
-    /// Events and payload bytes of each kind that occurs, by ascending id.
+    /// Events and payload bytes of each kind id that occurs, in ascending order.
     public internal(set) var kindTally: [(kind: UInt32, events: UInt64, bytes: UInt64)] = []
 
+    /// An empty block.
     public init() {
-        capacity = 4096
-        storage = .allocate(byteCount: capacity, alignment: 64)
+        capacity = 4 << 10
+        memory = .allocate(byteCount: capacity, alignment: 64)
     }
 
-    deinit { storage.deallocate() }
+    deinit { memory.deallocate() }
 
-    func reserve(_ byteCount: Int, keeping kept: Int) {
-        guard byteCount > capacity else { return }
-        let fresh = UnsafeMutableRawPointer.allocate(byteCount: byteCount, alignment: 64)
-        fresh.copyMemory(from: storage, byteCount: kept)
-        storage.deallocate()
-        storage = fresh
-        capacity = byteCount
-    }
-
-    /// The whole block: room for its header, body, padding.
+    /// The whole block: room for the header, the body, zeros up to a multiple of 8. Valid until the next
+    /// block is encoded into this object, which must be kept alive meanwhile.
     public var bytes: UnsafeMutableRawBufferPointer {
-        UnsafeMutableRawBufferPointer(start: storage, count: (BlockHeader.byteCount + bodyLength + 7) & ~7)
+        UnsafeMutableRawBufferPointer(start: memory, count: (Self.headerRoom + bodyLength + 7) & ~7)
     }
 
-    /// Fills in the checksums of the sub-blocks, and returns that of the small part.
+    /// Fills in the checksums of the directory, and returns the small part's. May be done again for another
+    /// segment or number. O(bodyLength).
     public func sealChecksums(segment: UniqueID, number: UInt32) -> UInt32 {
-        let small = storage + BlockHeader.byteCount
-        var stored = small + smallLength
+        let small = memory + Self.headerRoom
+        var stored = UnsafeRawPointer(small + smallLength)
         for position in 0..<subBlockCount {
             let entry = small + position * SubBlockDirectoryEntry.byteCount
-            let length = Int(UInt32(littleEndian: entry.loadUnaligned(fromByteOffset: 8, as: UInt32.self)))
-            let seed = Checksum.seed(segment: segment, block: number, part: UInt32(2 + position))
-            let checksum = Checksum.crc(UnsafeRawBufferPointer(start: stored, count: length), after: seed)
+            let count = Int(
+                UInt32(
+                    littleEndian: entry.loadUnaligned(
+                        fromByteOffset: SubBlockDirectoryEntry.storedBytesOffset, as: UInt32.self)))
+            let checksum = Checksum.crc(
+                UnsafeRawBufferPointer(start: stored, count: count),
+                after: Checksum.seed(segment: segment, block: number, part: 2 + UInt32(position)))
             entry.storeBytes(
-                of: checksum.littleEndian, toByteOffset: SubBlockDirectoryEntry.checksumOffset, as: UInt32.self)
-            stored += length
+                of: checksum.littleEndian, toByteOffset: SubBlockDirectoryEntry.checksumOffset,
+                as: UInt32.self)
+            stored += count
         }
-        let seed = Checksum.seed(segment: segment, block: number, part: 1)
-        return Checksum.crc(UnsafeRawBufferPointer(start: small, count: smallLength), after: seed)
+        return Checksum.crc(
+            UnsafeRawBufferPointer(start: small, count: smallLength),
+            after: Checksum.seed(segment: segment, block: number, part: 1))
+    }
+
+    /// Makes room for `count` bytes, whose contents are then undefined.
+    func reserve(_ count: Int) -> UnsafeMutableRawPointer {
+        if count > capacity {
+            memory.deallocate()
+            capacity = count + count / 4
+            memory = .allocate(byteCount: capacity, alignment: 64)
+        }
+        return memory
     }
 }

@@ -1,162 +1,208 @@
-internal import CLZ4
-
-/// Builds events blocks: columns, sub-blocks, compression. Keeps its memory between blocks; one thread at a time.
+/// Encodes rows and payloads to events blocks; reuses its memory from one block to the next. One thread at a
+/// time.
 public final class EventBlockEncoder {
     private let compressor = LZ4Compressor()
-    private var columnCapacity = 0
+    /// One column's values.
     private var column: UnsafeMutablePointer<Int64>
-    private var scratch: UnsafeMutablePointer<UInt64>
-    private var kindEvents: [UInt64] = []
-    private var kindBytes: [UInt64] = []
+    private var columnCapacity = 1 << 10
+    /// Events and bytes of each kind id; all zeros between blocks.
+    private var tally: UnsafeMutablePointer<Tally>
+    private var tallyCapacity = 64
 
+    private struct Tally {
+        var events: UInt64 = 0
+        var bytes: UInt64 = 0
+    }
+
+    /// What the rows say, found in one pass.
+    private struct Summary {
+        var minTimestamp: Int64
+        var maxTimestamp: Int64
+        var kindSet: UInt64 = 0
+        var maxKind: UInt32 = 0
+        var rawBytes = 0
+        var subBlocks = 1
+    }
+
+    /// An encoder; its memory grows with its blocks.
     public init() {
-        columnCapacity = 4096
         column = .allocate(capacity: columnCapacity)
-        scratch = .allocate(capacity: columnCapacity)
+        tally = .allocate(capacity: tallyCapacity)
+        tally.initialize(repeating: Tally(), count: tallyCapacity)
     }
 
     deinit {
         column.deallocate()
-        scratch.deallocate()
+        tally.deallocate()
     }
 
-    private func reserve(_ count: Int) {
-        guard count > columnCapacity else { return }
-        column.deallocate()
-        scratch.deallocate()
-        columnCapacity = count
-        column = .allocate(capacity: count)
-        scratch = .allocate(capacity: count)
-    }
-
-    /// Encodes `count` rows (1...65,536) whose payloads lie one after the other in `payload`. O(rows + payload bytes).
+    /// Encodes a block into `block`, replacing what it held.
+    ///
+    /// - Parameters:
+    ///   - rows: 1...65,536 of them, with kinds below 65,535 and payloads of at most 64 MiB.
+    ///   - payload: the payloads, one after the other: as many bytes as the rows' lengths add up to, at most
+    ///     128 MiB.
+    ///   - explicitIndices: whether to store each row's index; else they go up by one from the first's.
+    ///   - dictionary: compresses the sub-blocks at its own level, when given.
+    ///
+    /// O(count + payload).
     public func encode(
         rows: UnsafePointer<EventRow>, count: Int, payload: UnsafeRawBufferPointer, explicitIndices: Bool,
         settings: EncodingSettings, dictionary: PreparedDictionary?, into block: EncodedBlock
     ) {
-        reserve(count)
-        let subBlockBytes = Int(settings.subBlockBytes)
-        summarise(rows, count, into: block)
-        let subBlocks = countSubBlocks(rows, count, subBlockBytes)
+        precondition(count > 0 && count <= Limits.blockEventsMax, "a block has 1...65,536 events")
+        let target = Int(min(settings.subBlockBytes, UInt32(Limits.payloadBytesMax)))
+        let summary = Self.summarize(rows, count: count, target: target)
+        // The payload is read by the rows' lengths below, and tables are indexed by kind.
+        precondition(summary.rawBytes == payload.count, "the rows' lengths don't add up to the payload's")
+        precondition(summary.maxKind < Limits.segmentKindsMax, "a kind id is beyond the limit")
+        precondition(summary.rawBytes <= Limits.blockRawBytesMax, "a block's payload is beyond the limit")
+        reserve(count: count, kinds: Int(summary.maxKind) + 1)
 
-        // The columns do not depend on the compression: they are laid down first, and the compressor writes straight
-        // behind them.
-        let columns = explicitIndices ? 4 : 3
-        let directory = BlockHeader.byteCount + subBlocks * SubBlockDirectoryEntry.byteCount
-        block.reserve(
-            directory + columns * PackedColumn.byteCountMax(count) + payload.count + 64, keeping: 0)
-        var end = directory
-        func put(_ value: (EventRow) -> Int64) {
-            let column = column
-            for position in 0..<count { column[position] = value(rows[position]) }
-            end += PackedColumn.encode(column, count: count, into: block.storage + end, scratch: scratch)
-        }
-        put { $0.timestamp }
-        put { Int64($0.length) }
-        put { Int64($0.kind) }
-        if explicitIndices { put { Int64(bitPattern: $0.index ^ 1 << 63) } }
-        block.smallLength = end - BlockHeader.byteCount
-        block.subBlockCount = subBlocks
+        let directoryBytes = summary.subBlocks * SubBlockDirectoryEntry.byteCount
+        let memory = block.reserve(
+            EncodedBlock.headerRoom + directoryBytes + 4 * PackedColumn.bytesMax(count)
+                + LZ4.bound(payload.count) + 8)
+        let small = memory + EncodedBlock.headerRoom
+        let smallEnd = encodeColumns(
+            rows, count: count, explicitIndices: explicitIndices, at: small + directoryBytes)
+        let (bodyEnd, usesDictionary) = compress(
+            rows, count: count, payload: payload, target: target, level: settings.level,
+            dictionary: dictionary,
+            directory: small, stored: smallEnd)
+        // The padding: what it may take, of which the block's length takes what it does.
+        bodyEnd.storeBytes(of: 0, as: UInt64.self)
+
+        block.smallLength = smallEnd - small
+        block.bodyLength = bodyEnd - small
+        block.subBlockCount = summary.subBlocks
         block.eventCount = count
-        block.rawBytes = payload.count
+        block.rawBytes = summary.rawBytes
+        block.minTimestamp = summary.minTimestamp
+        block.maxTimestamp = summary.maxTimestamp
+        block.hasManyKinds = summary.maxKind > 63
+        block.kindSet = block.hasManyKinds ? .max : summary.kindSet
         block.hasExplicitIndices = explicitIndices
-        block.firstIndex = explicitIndices ? rows[0].index : 0
-        block.dictionary = nil
-
-        var row = 0
-        var offset = 0
-        for position in 0..<subBlocks {
-            let (rowsIn, bytes) = nextSubBlock(rows, count, from: row, subBlockBytes)
-            var method = SubBlockMethod.raw
-            var stored = bytes
-            let source = (payload.baseAddress ?? UnsafeRawPointer(block.storage)) + offset
-            // Stored raw unless it saves at least 1/32.
-            let capacity = bytes - bytes / 32 - 1
-            if bytes >= 64 {
-                let length = compressor.compress(
-                    source, bytes, into: block.storage + end, capacity: capacity, level: settings.level,
-                    dictionary: dictionary)
-                if length > 0 {
-                    method = dictionary == nil ? .lz4 : .lz4WithDictionary
-                    if let dictionary { block.dictionary = dictionary }
-                    stored = length
-                }
-            }
-            if method == .raw { (block.storage + end).copyMemory(from: source, byteCount: bytes) }
-            SubBlockDirectoryEntry(
-                eventCount: UInt32(rowsIn), rawBytes: UInt32(bytes), storedBytes: UInt32(stored), method: method,
-                checksum: 0
-            ).encode(into: block.storage + BlockHeader.byteCount + position * SubBlockDirectoryEntry.byteCount)
-            end += stored
-            offset += bytes
-            row += rowsIn
-        }
-        block.bodyLength = end - BlockHeader.byteCount
-        let padding = -end & 7
-        (block.storage + end).initializeMemory(as: UInt8.self, repeating: 0, count: padding)
+        block.firstIndex = rows[0].index
+        block.dictionary = usesDictionary ? dictionary : nil
+        tallyKinds(rows, count: count, maxKind: Int(summary.maxKind), into: block)
     }
 
-    private func countSubBlocks(_ rows: UnsafePointer<EventRow>, _ count: Int, _ limit: Int) -> Int {
-        var row = 0
-        var blocks = 0
-        while row < count {
-            row += nextSubBlock(rows, count, from: row, limit).rows
-            blocks += 1
-        }
-        return blocks
-    }
-
-    /// As many rows as fit `limit` payload bytes, and at least one.
-    @inline(__always)
-    private func nextSubBlock(
-        _ rows: UnsafePointer<EventRow>, _ count: Int, from first: Int, _ limit: Int
-    ) -> (rows: Int, bytes: Int) {
-        var row = first
-        var bytes = 0
-        while row < count {
-            let length = Int(rows[row].length)
-            if bytes &+ length > limit, row > first { break }
-            bytes &+= length
-            row &+= 1
-        }
-        return (row &- first, bytes)
-    }
-
-    private func summarise(_ rows: UnsafePointer<EventRow>, _ count: Int, into block: EncodedBlock) {
-        var kindMax: UInt32 = 0
-        var smallest = Int64.max
-        var largest = Int64.min
+    /// One pass over the rows. A sub-block ends before the payload that would make it larger than `target`.
+    private static func summarize(_ rows: UnsafePointer<EventRow>, count: Int, target: Int) -> Summary {
+        var (least, greatest) = (rows[0].timestamp, rows[0].timestamp)
+        var (kindSet, maxKind, maxLength) = (UInt64(0), UInt32(0), UInt32(0))
+        var (total, subBlocks, first, filled) = (0, 1, 0, 0)
         for position in 0..<count {
             let row = rows[position]
-            if row.timestamp < smallest { smallest = row.timestamp }
-            if row.timestamp > largest { largest = row.timestamp }
-            if row.kind > kindMax { kindMax = row.kind }
+            least = min(least, row.timestamp)
+            greatest = max(greatest, row.timestamp)
+            kindSet |= 1 &<< UInt64(row.kind & 63)
+            maxKind = max(maxKind, row.kind)
+            maxLength = max(maxLength, row.length)
+            let length = Int(row.length)
+            if filled &+ length > target, position > first {
+                subBlocks &+= 1
+                first = position
+                filled = 0
+            }
+            filled &+= length
+            total &+= length
         }
-        let kinds = Int(kindMax) + 1
-        if kindEvents.count < kinds {
-            kindEvents = [UInt64](repeating: 0, count: kinds)
-            kindBytes = kindEvents
+        precondition(maxLength <= Limits.payloadBytesMax, "a payload is beyond the limit")
+        return Summary(
+            minTimestamp: least, maxTimestamp: greatest, kindSet: kindSet, maxKind: maxKind, rawBytes: total,
+            subBlocks: subBlocks)
+    }
+
+    /// Writes the columns at `start`; returns where they end.
+    private func encodeColumns(
+        _ rows: UnsafePointer<EventRow>, count: Int, explicitIndices: Bool, at start: UnsafeMutableRawPointer
+    ) -> UnsafeMutableRawPointer {
+        let column = column
+        var end = start
+        for position in 0..<count { column[position] = rows[position].timestamp }
+        end += PackedColumn.encode(column, count: count, into: end)
+        for position in 0..<count { column[position] = Int64(rows[position].length) }
+        end += PackedColumn.encode(column, count: count, into: end)
+        for position in 0..<count { column[position] = Int64(rows[position].kind) }
+        end += PackedColumn.encode(column, count: count, into: end)
+        if explicitIndices {
+            for position in 0..<count { column[position] = Int64(bitPattern: rows[position].index ^ 1 << 63) }
+            end += PackedColumn.encode(column, count: count, into: end)
+        }
+        return end
+    }
+
+    /// Writes the directory, without checksums, at `directory` and the sub-blocks at `stored`; returns where
+    /// they end, and whether one was compressed with the dictionary.
+    private func compress(
+        _ rows: UnsafePointer<EventRow>, count: Int, payload: UnsafeRawBufferPointer, target: Int,
+        level: Int32,
+        dictionary: PreparedDictionary?, directory: UnsafeMutableRawPointer, stored: UnsafeMutableRawPointer
+    ) -> (end: UnsafeMutableRawPointer, usesDictionary: Bool) {
+        var (directory, stored, usesDictionary) = (directory, stored, false)
+        var (first, position, start) = (0, 0, 0)
+        while position < count {
+            // The rule of summarize, which counted the entries.
+            var filled = 0
+            while position < count {
+                let length = Int(rows[position].length)
+                if filled &+ length > target, position > first { break }
+                filled &+= length
+                position += 1
+            }
+            let raw = UnsafeRawBufferPointer(rebasing: payload[start..<start + filled])
+            // SAFETY: each sub-block before took at most its raw length, so the bound of what is left fits.
+            let room = UnsafeMutableRawBufferPointer(start: stored, count: LZ4.bound(filled))
+            var written =
+                filled == 0 ? 0 : compressor.compress(raw, into: room, level: level, dictionary: dictionary)
+            var method = dictionary == nil ? SubBlockMethod.lz4 : .lz4WithDictionary
+            if !LZ4.pays(raw: filled, stored: written) {
+                method = .raw
+                written = filled
+                room.copyMemory(from: raw)
+            }
+            usesDictionary = usesDictionary || method == .lz4WithDictionary
+            SubBlockDirectoryEntry(
+                eventCount: UInt32(position - first), rawBytes: UInt32(filled), storedBytes: UInt32(written),
+                method: method
+            ).encode(into: directory)
+            directory += SubBlockDirectoryEntry.byteCount
+            stored += written
+            start += filled
+            first = position
+        }
+        return (stored, usesDictionary)
+    }
+
+    private func tallyKinds(
+        _ rows: UnsafePointer<EventRow>, count: Int, maxKind: Int, into block: EncodedBlock
+    ) {
+        let tally = tally
+        for position in 0..<count {
+            let kind = Int(rows[position].kind)
+            tally[kind].events &+= 1
+            tally[kind].bytes &+= UInt64(rows[position].length)
         }
         block.kindTally.removeAll(keepingCapacity: true)
-        block.kindSet = 0
-        kindEvents.withUnsafeMutableBufferPointer { events in
-            kindBytes.withUnsafeMutableBufferPointer { bytes in
-                for position in 0..<count {
-                    let kind = Int(rows[position].kind)
-                    events[kind] &+= 1
-                    bytes[kind] &+= UInt64(rows[position].length)
-                }
-                for kind in 0..<kinds where events[kind] > 0 {
-                    block.kindTally.append((UInt32(kind), events[kind], bytes[kind]))
-                    if kind < 64 { block.kindSet |= 1 << UInt64(kind) }
-                    events[kind] = 0
-                    bytes[kind] = 0
-                }
-            }
+        for kind in 0...maxKind where tally[kind].events > 0 {
+            block.kindTally.append((UInt32(kind), tally[kind].events, tally[kind].bytes))
+            tally[kind] = Tally()
         }
-        block.hasManyKinds = kindMax >= 64
-        if block.hasManyKinds { block.kindSet = .max }
-        block.minTimestamp = smallest
-        block.maxTimestamp = largest
+    }
+
+    private func reserve(count: Int, kinds: Int) {
+        if count > columnCapacity {
+            column.deallocate()
+            columnCapacity = count + count / 4
+            column = .allocate(capacity: columnCapacity)
+        }
+        if kinds > tallyCapacity {
+            tally.deallocate()
+            tallyCapacity = kinds * 2
+            tally = .allocate(capacity: tallyCapacity)
+            tally.initialize(repeating: Tally(), count: tallyCapacity)
+        }
     }
 }

@@ -1,98 +1,156 @@
-/// The small columns of an events block, unpacked into memory that is kept between blocks. One thread at a time.
+/// The decoded columns of an events block; reuses its memory from one block to the next. One thread at a
+/// time.
 public final class EventColumns {
-    /// A sub-block of the block that is loaded.
-    public struct SubBlock: Sendable {
+    /// Where a sub-block's events and bytes are.
+    public struct SubBlock {
+        /// The first event's position in the block.
         public var firstRow: Int
+        /// Events in it.
         public var eventCount: Int
+        /// Bytes before compression.
         public var rawBytes: Int
+        /// Bytes in the file.
         public var storedBytes: Int
-        /// Of the stored bytes, from the start of the body.
+        /// Of the stored bytes, from the start of the block's body.
         public var offset: Int
+        /// How the bytes are stored.
         public var method: SubBlockMethod
+        /// Seeded checksum of the stored bytes.
         public var checksum: UInt32
     }
 
-    // SAFETY: each array has `capacity` elements, allocated by `reserve`.
-    public private(set) var timestamps: UnsafeMutablePointer<Int64>
-    public private(set) var lengths: UnsafeMutablePointer<UInt32>
-    public private(set) var kinds: UnsafeMutablePointer<UInt32>
-    private var indexStorage: UnsafeMutablePointer<UInt64>
-    private var scratch: UnsafeMutablePointer<Int64>
-    private var capacity = 1024
-    private var subBlocks: [SubBlock] = []
-    /// Rows of the block that is loaded.
-    public private(set) var count = 0
-    private var hasIndices = false
+    private static let what = "an events block"
 
+    /// Events; the arrays below hold as many values, until the next load and as long as this object lives.
+    public private(set) var count = 0
+    /// Nanoseconds since 1970-01-01T00:00:00Z.
+    public private(set) var timestamps: UnsafeMutablePointer<Int64>
+    /// Bytes of each payload.
+    public private(set) var lengths: UnsafeMutablePointer<UInt32>
+    /// Each event's kind id in the segment.
+    public private(set) var kinds: UnsafeMutablePointer<UInt32>
+    /// Each event's index in its session; nil when they go up by one from the block's first.
+    public private(set) var indices: UnsafeMutablePointer<UInt64>?
+    private var indexRoom: UnsafeMutablePointer<UInt64>?
+    private var capacity = 1 << 10
+    private var indexCapacity = 0
+    private var subBlocks: [SubBlock] = []
+
+    /// No events.
     public init() {
         timestamps = .allocate(capacity: capacity)
         lengths = .allocate(capacity: capacity)
         kinds = .allocate(capacity: capacity)
-        indexStorage = .allocate(capacity: capacity)
-        scratch = .allocate(capacity: capacity)
     }
 
-    deinit { free() }
-
-    private func free() {
+    deinit {
         timestamps.deallocate()
         lengths.deallocate()
         kinds.deallocate()
-        indexStorage.deallocate()
-        scratch.deallocate()
+        indexRoom?.deallocate()
     }
 
-    private func reserve(_ count: Int) {
-        guard count > capacity else { return }
-        free()
-        capacity = count
-        timestamps = .allocate(capacity: capacity)
-        lengths = .allocate(capacity: capacity)
-        kinds = .allocate(capacity: capacity)
-        indexStorage = .allocate(capacity: capacity)
-        scratch = .allocate(capacity: capacity)
-    }
-
-    /// The rows' indices, where they are explicit.
-    public var indices: UnsafeMutablePointer<UInt64>? { hasIndices ? indexStorage : nil }
-
+    /// Sub-blocks.
     public var subBlockCount: Int { subBlocks.count }
 
+    /// The sub-block `number`, below `subBlockCount`.
     public func subBlock(_ number: Int) -> SubBlock { subBlocks[number] }
 
-    /// The sub-block that holds row `row`. O(log sub-blocks).
+    /// The number of the sub-block that holds the event at `row`, below `count`. O(log of sub-blocks).
     public func subBlock(containingRow row: Int) -> Int {
-        var low = 0
-        var high = subBlocks.count - 1
-        while low < high {
-            let middle = (low + high + 1) / 2
-            if subBlocks[middle].firstRow <= row { low = middle } else { high = middle - 1 }
+        precondition(row >= 0 && row < count, "there is no such row")
+        // The last one that starts at or before the row: those without events start where the next one does.
+        var (low, high) = (0, subBlocks.count)
+        while high - low > 1 {
+            let middle = (low + high) / 2
+            if subBlocks[middle].firstRow <= row { low = middle } else { high = middle }
         }
         return low
     }
 
-    /// Reads the small part of an events block, whose checksum was verified, and checks it against the header's figures.
+    /// Decodes a block's small part, whose checksum the caller has verified, replacing what was held.
+    ///
+    /// The other arguments are the header's fields; `kindCount` is the number of kinds defined for the block.
+    /// Throws `FormatError` unless everything agrees with everything; then nothing is held. O(events).
     public func load(
-        small: UnsafeRawBufferPointer, subBlockCount: Int, eventCount: Int, explicitIndices: Bool, rawBytes: Int,
+        small: UnsafeRawBufferPointer, subBlockCount: Int, eventCount: Int, explicitIndices: Bool,
+        rawBytes: Int,
         bodyLength: Int, kindCount: Int
     ) throws(FormatError) {
-        let what = "an events block"
-        guard (1...Limits.blockEventsMax).contains(eventCount), (1...Limits.subBlocksMax).contains(subBlockCount) else {
-            throw .invalid(what, reason: "its counts are beyond the limits")
+        clear()
+        try Self.check(small.count, "a block's small part", Limits.smallPartBytesMax)
+        try Self.check(subBlockCount, "a block's count of sub-blocks", Limits.subBlocksMax)
+        try Self.check(eventCount, "a block's count of events", Limits.blockEventsMax)
+        try Self.check(rawBytes, "a block's payload", Limits.blockRawBytesMax)
+        try Self.check(bodyLength, "a block's body", Limits.blockBodyBytesMax)
+        try Self.check(kindCount, "a segment's count of kinds", Limits.segmentKindsMax)
+        guard eventCount > 0, kindCount > 0 else {
+            throw .invalid(Self.what, reason: "it has no events or no kinds")
         }
-        reserve(eventCount)
-        count = 0
-        hasIndices = explicitIndices
-        var reader = ByteReader(small, what)
-        subBlocks.removeAll(keepingCapacity: true)
-        var row = 0
-        var raw = 0
-        var offset = small.count
-        for _ in 0..<subBlockCount {
-            let entry = try SubBlockDirectoryEntry(decoding: try reader.take(SubBlockDirectoryEntry.byteCount))
-            guard Int(entry.eventCount) <= eventCount - row else {
-                throw .invalid(what, reason: "its sub-blocks hold more events than it has")
-            }
+        var reader = ByteReader(small, Self.what)
+        let directory = try reader.take(subBlockCount * SubBlockDirectoryEntry.byteCount)
+        reserve(eventCount, explicitIndices: explicitIndices)
+        var loaded = false
+        defer { if !loaded { clear() } }
+        try loadDirectory(
+            directory, eventCount: eventCount, rawBytes: rawBytes, offset: small.count, bodyLength: bodyLength
+        )
+        try PackedColumn.decode(&reader, count: eventCount, range: .min ... .max, into: timestamps)
+        try PackedColumn.decode(
+            &reader, count: eventCount, range: 0...Int64(Limits.payloadBytesMax), into: lengths)
+        try PackedColumn.decode(&reader, count: eventCount, range: 0...Int64(kindCount - 1), into: kinds)
+        if explicitIndices, let indexRoom {
+            try PackedColumn.decode(&reader, count: eventCount, range: .min ... .max, into: indexRoom)
+            indices = indexRoom
+        }
+        try reader.finish()
+        try checkLengths()
+        count = eventCount
+        loaded = true
+    }
+
+    /// Copies rows that are only in memory, as one raw sub-block at offset 0, replacing what was held.
+    /// O(count).
+    public func load(rows: UnsafePointer<EventRow>, count: Int, explicitIndices: Bool) {
+        clear()
+        reserve(count, explicitIndices: explicitIndices)
+        let (timestamps, lengths, kinds) = (timestamps, lengths, kinds)
+        var rawBytes = 0
+        for position in 0..<count {
+            let row = rows[position]
+            timestamps[position] = row.timestamp
+            lengths[position] = row.length
+            kinds[position] = row.kind
+            rawBytes &+= Int(row.length)
+        }
+        if explicitIndices, let indexRoom {
+            for position in 0..<count { indexRoom[position] = rows[position].index }
+            indices = indexRoom
+        }
+        subBlocks.append(
+            SubBlock(
+                firstRow: 0, eventCount: count, rawBytes: rawBytes, storedBytes: rawBytes, offset: 0,
+                method: .raw,
+                checksum: 0))
+        self.count = count
+    }
+
+    private static func check(_ value: Int, _ what: String, _ limit: Int) throws(FormatError) {
+        guard value >= 0, value <= limit else {
+            throw .beyondLimit(what, value: UInt64(clamping: value), limit: UInt64(limit))
+        }
+    }
+
+    private func loadDirectory(
+        _ directory: UnsafeRawBufferPointer, eventCount: Int, rawBytes: Int, offset: Int, bodyLength: Int
+    ) throws(FormatError) {
+        let size = SubBlockDirectoryEntry.byteCount
+        subBlocks.reserveCapacity(directory.count / size)
+        // At most 65,536 numbers of 32 bits: the sums can't overflow.
+        var (row, raw, offset) = (0, 0, offset)
+        for start in stride(from: 0, to: directory.count, by: size) {
+            let entry = try SubBlockDirectoryEntry(
+                decoding: UnsafeRawBufferPointer(rebasing: directory[start..<start + size]))
             subBlocks.append(
                 SubBlock(
                     firstRow: row, eventCount: Int(entry.eventCount), rawBytes: Int(entry.rawBytes),
@@ -102,69 +160,53 @@ public final class EventColumns {
             raw += Int(entry.rawBytes)
             offset += Int(entry.storedBytes)
         }
-        guard row == eventCount, raw == rawBytes, offset == bodyLength else {
-            throw .invalid(what, reason: "its sub-blocks do not add up")
+        guard row == eventCount else {
+            throw .invalid(Self.what, reason: "its sub-blocks' events don't add up")
         }
-        try PackedColumn.decode(from: &reader, count: eventCount, into: timestamps)
-        try PackedColumn.decode(from: &reader, count: eventCount, into: scratch)
-        try narrow(to: lengths, eventCount, limit: Limits.payloadBytesMax, "a payload's length")
-        try PackedColumn.decode(from: &reader, count: eventCount, into: scratch)
-        try narrow(to: kinds, eventCount, limit: kindCount - 1, "a kind")
-        if explicitIndices {
-            try PackedColumn.decode(from: &reader, count: eventCount, into: scratch)
-            for position in 0..<eventCount {
-                indexStorage[position] = UInt64(bitPattern: scratch[position]) ^ 1 << 63
-            }
+        guard raw == rawBytes else {
+            throw .invalid(Self.what, reason: "its sub-blocks' payloads don't add up")
         }
-        try reader.finish()
+        guard offset == bodyLength else {
+            throw .invalid(Self.what, reason: "its sub-blocks' stored lengths don't add up")
+        }
+    }
+
+    /// That the lengths of each sub-block's events add up to its payload. The directory was checked before,
+    /// so the sub-blocks' rows are all there.
+    private func checkLengths() throws(FormatError) {
         let lengths = lengths
         for subBlock in subBlocks {
-            var sum = 0
-            for position in subBlock.firstRow..<subBlock.firstRow + subBlock.eventCount {
-                sum &+= Int(lengths[position])
+            // At most 65,536 lengths of 64 MiB.
+            var sum: UInt64 = 0
+            for row in subBlock.firstRow..<subBlock.firstRow + subBlock.eventCount {
+                sum &+= UInt64(lengths[row])
             }
-            guard sum == subBlock.rawBytes else {
-                throw .invalid(what, reason: "the lengths of a sub-block's events do not add up")
+            guard sum == UInt64(subBlock.rawBytes) else {
+                throw .invalid(Self.what, reason: "lengths don't add up to their sub-block's")
             }
-        }
-        count = eventCount
-    }
-
-    private func narrow(
-        to output: UnsafeMutablePointer<UInt32>, _ count: Int, limit: Int, _ what: String
-    ) throws(FormatError) {
-        let scratch = scratch
-        var seen: UInt64 = 0
-        var largest: UInt64 = 0
-        for position in 0..<count {
-            let value = UInt64(bitPattern: scratch[position])
-            seen |= value
-            largest = max(largest, value)
-            output[position] = UInt32(truncatingIfNeeded: value)
-        }
-        guard seen < 1 << 63, Int(largest) <= limit else {
-            throw .beyondLimit(what, value: largest, limit: UInt64(max(limit, 0)))
         }
     }
 
-    /// Takes the rows of a batch that is not written yet, as one sub-block.
-    public func load(rows: UnsafePointer<EventRow>, count: Int, explicitIndices: Bool) {
-        reserve(count)
-        hasIndices = explicitIndices
-        var bytes = 0
-        for position in 0..<count {
-            let row = rows[position]
-            timestamps[position] = row.timestamp
-            lengths[position] = row.length
-            kinds[position] = row.kind
-            indexStorage[position] = row.index
-            bytes += Int(row.length)
-        }
+    private func clear() {
+        count = 0
+        indices = nil
         subBlocks.removeAll(keepingCapacity: true)
-        subBlocks.append(
-            SubBlock(
-                firstRow: 0, eventCount: count, rawBytes: bytes, storedBytes: bytes, offset: 0, method: .raw,
-                checksum: 0))
-        self.count = count
+    }
+
+    private func reserve(_ count: Int, explicitIndices: Bool) {
+        if count > capacity {
+            capacity = count + count / 4
+            timestamps.deallocate()
+            lengths.deallocate()
+            kinds.deallocate()
+            timestamps = .allocate(capacity: capacity)
+            lengths = .allocate(capacity: capacity)
+            kinds = .allocate(capacity: capacity)
+        }
+        if explicitIndices, count > indexCapacity {
+            indexRoom?.deallocate()
+            indexCapacity = count + count / 4
+            indexRoom = .allocate(capacity: indexCapacity)
+        }
     }
 }

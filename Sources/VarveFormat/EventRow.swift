@@ -1,13 +1,17 @@
-/// An event's fields on the way to a block, and in `TAIL`: 24 bytes.
+/// The fixed part of an event, as it waits in memory to be encoded: 24 bytes.
+///
+/// The payload stands elsewhere; rows are in the order of their payloads.
 @frozen public struct EventRow {
+    /// Nanoseconds since 1970-01-01T00:00:00Z.
     public var timestamp: Int64
-    /// Meaningful only where indices are explicit.
+    /// The event's index in its session.
     public var index: UInt64
-    /// Payload bytes.
+    /// Bytes of payload.
     public var length: UInt32
-    /// The segment's kind id.
+    /// The kind's id in the segment.
     public var kind: UInt32
 
+    /// A row with these fields.
     @inlinable
     public init(timestamp: Int64, index: UInt64, length: UInt32, kind: UInt32) {
         self.timestamp = timestamp

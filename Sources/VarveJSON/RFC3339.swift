@@ -14,16 +14,14 @@ public enum RFC3339 {
         guard at[4] == 0x2D, at[7] == 0x2D, at[10] | 0x20 == 0x74 || at[10] == 0x20, at[13] == 0x3A,
             at[16] == 0x3A
         else { return nil }
-        let year1 = pair(at, 0)
-        let year2 = pair(at, 2)
-        let month = pair(at, 5)
-        let day = pair(at, 8)
-        let hour = pair(at, 11)
-        let minute = pair(at, 14)
-        let second = pair(at, 17)
-        // A pair that isn't two digits has its high bit set, which survives the union.
-        guard year1 | year2 | month | day | hour | minute | second >= 0 else { return nil }
-        let year = year1 * 100 + year2
+        var bad = 0
+        let year = pair(at, 0, &bad) &* 100 &+ pair(at, 2, &bad)
+        let month = pair(at, 5, &bad)
+        let day = pair(at, 8, &bad)
+        let hour = pair(at, 11, &bad)
+        let minute = pair(at, 14, &bad)
+        let second = pair(at, 17, &bad)
+        guard bad >= 0 else { return nil }
         guard month >= 1, month <= 12, day >= 1, day <= daysIn(month, year), hour <= 23, minute <= 59,
             second <= 60
         else { return nil }
@@ -33,15 +31,19 @@ public enum RFC3339 {
         if index < size, at[index] == 0x2E {
             index += 1
             let start = index
+            if index + 8 <= size, let eight = eightDigits(at + index) {
+                fraction = eight
+                index += 8
+            }
             while index < size {
                 let digit = at[index] &- 48
                 if digit > 9 { break }
-                if index - start < 9 { fraction = fraction * 10 + Int64(digit) }
+                if index - start < 9 { fraction = fraction &* 10 &+ Int64(digit) }
                 index += 1
             }
             let digits = index - start
             if digits == 0 { return nil }
-            if digits < 9 { fraction *= powersOfTen(9 - digits) }
+            if digits < 9 { fraction &*= powersOfTen(9 - digits) }
         }
 
         var offset = defaultOffsetSeconds
@@ -54,7 +56,7 @@ public enum RFC3339 {
                 offset = zone
             }
         }
-        let whole = Int64(days(year, month, day) * 86400 + hour * 3600 + minute * 60 + second)
+        let whole = Int64(days(year, month, day) &* 86400 &+ hour &* 3600 &+ minute &* 60 &+ second)
         let (seconds, overflow) = whole.subtractingReportingOverflow(Int64(offset))
         return overflow ? nil : combine(seconds: seconds, nanoseconds: fraction)
     }
@@ -74,24 +76,44 @@ public enum RFC3339 {
         // SAFETY: every index below is less than the text's length, which is checked first.
         let at = base.assumingMemoryBound(to: UInt8.self)
         guard at[0] == 0x2B || at[0] == 0x2D else { return nil }
-        let hours = pair(at, 1)
+        var bad = 0
+        let hours = pair(at, 1, &bad)
         var minutes = 0
         switch text.count {
         case 3: break
-        case 5: minutes = pair(at, 3)
-        case 6 where at[3] == 0x3A: minutes = pair(at, 4)
+        case 5: minutes = pair(at, 3, &bad)
+        case 6 where at[3] == 0x3A: minutes = pair(at, 4, &bad)
         default: return nil
         }
-        guard hours | minutes >= 0, hours <= 23, minutes <= 59 else { return nil }
+        guard bad >= 0, hours <= 23, minutes <= 59 else { return nil }
         let seconds = hours * 3600 + minutes * 60
         return at[0] == 0x2D ? -seconds : seconds
     }
 
+    /// The number that two digits make; `bad` becomes negative when they aren't two digits.
     @inline(__always)
-    private static func pair(_ at: UnsafePointer<UInt8>, _ index: Int) -> Int {
-        let tens = at[index] &- 48
-        let ones = at[index + 1] &- 48
-        return tens > 9 || ones > 9 ? -1 : Int(tens) * 10 + Int(ones)
+    private static func pair(_ at: UnsafePointer<UInt8>, _ index: Int, _ bad: inout Int) -> Int {
+        let tens = Int(at[index] &- 48)
+        let ones = Int(at[index + 1] &- 48)
+        bad |= (9 &- tens) | (9 &- ones)
+        return tens &* 10 &+ ones
+    }
+
+    /// The number that the eight bytes at `at` make, or nil when they aren't all digits.
+    @inline(__always)
+    private static func eightDigits(_ at: UnsafePointer<UInt8>) -> Int64? {
+        // SAFETY: the caller checked that eight bytes are there.
+        var word = UInt64(littleEndian: UnsafeRawPointer(at).loadUnaligned(as: UInt64.self))
+        // A digit has the high nibble 3, and still has it with six added.
+        let high: UInt64 = 0xF0F0_F0F0_F0F0_F0F0
+        let threes: UInt64 = 0x3030_3030_3030_3030
+        guard word & high == threes, (word &+ 0x0606_0606_0606_0606) & high == threes else { return nil }
+        // Neighbours are joined to numbers of two, four and eight digits.
+        word &= 0x0F0F_0F0F_0F0F_0F0F
+        word = (word &* 10 &+ word >> 8) & 0x00FF_00FF_00FF_00FF
+        word = (word &* 100 &+ word >> 16) & 0x0000_FFFF_0000_FFFF
+        word = (word &* 10_000 &+ word >> 32) & 0xFFFF_FFFF
+        return Int64(word)
     }
 
     @inline(__always)

@@ -58,6 +58,33 @@ final class Pipeline: @unchecked Sendable {
     /// An empty batch, or nil when all are on their way. Call with the monitor held.
     func takeFreeBatch() -> Batch? { freeBatches.popLast() }
 
+    /// Whether a batch is free. Call with the monitor held.
+    var hasFreeBatch: Bool { !freeBatches.isEmpty }
+
+    /// Takes an unused batch back. Call with the monitor held.
+    func giveBack(_ batch: Batch) { recycle(batch) }
+
+    /// Blocks until an item was written, working meanwhile, unless there is room already.
+    func waitForRoom() {
+        monitor.lock()
+        defer { monitor.unlock() }
+        if failure != nil || (hasFreeBatch && hasRoom) { return }
+        let before = written
+        while written == before, failure == nil {
+            if !hasFreeBatch || !hasRoom, let work = takeWork() { carryOut(work) } else { monitor.wait() }
+            if hasFreeBatch, hasRoom { return }
+        }
+    }
+
+    /// The number of the item that holds an event, or of the last written one when it is written. Call with the monitor held.
+    func item(holding sequence: UInt64) -> UInt64 {
+        for item in pending {
+            guard let batch = item.batch else { continue }
+            if sequence < batch.start.nextSequence + UInt64(batch.count) { return item.number }
+        }
+        return written
+    }
+
     /// Whether one more item may be queued. Call with the monitor held.
     var hasRoom: Bool { pending.count < pendingMax }
 
@@ -146,6 +173,7 @@ final class Pipeline: @unchecked Sendable {
             pending.removeFirst()
             written = item.number
             if let batch = item.batch { recycle(batch) }
+            if hasDurabilityWaiters { monitor.wakeKeeper() }
             if !spaceWaiters.isEmpty {
                 let waiters = spaceWaiters
                 spaceWaiters = []
@@ -293,11 +321,23 @@ final class Pipeline: @unchecked Sendable {
         } else {
             durabilityWaiters.append((number, resume))
             monitor.wakeAll()
+            monitor.wakeKeeper()
         }
     }
 
     /// Whether an async caller waits for a sync. Call with the monitor held.
     var hasDurabilityWaiters: Bool { durabilityWaiters.contains { $0.item <= written } }
+
+    /// Whether items are on their way. Call with the monitor held.
+    var isBusy: Bool { !pending.isEmpty }
+
+    /// Takes nothing more after a sync that another part of the writer saw fail.
+    func poisonAfter(_ failure: IOFailure) {
+        monitor.withLock { poison(.writing(failure)) }
+    }
+
+    /// Sleeps for at most `nanoseconds`, or until there is something for the background thread. Call with the monitor held.
+    func waitAsKeeper(nanoseconds: UInt64) { monitor.waitAsKeeper(nanoseconds: nanoseconds) }
 
     // MARK: Threads
 

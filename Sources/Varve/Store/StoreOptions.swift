@@ -58,8 +58,8 @@ public struct StoreOptions: Sendable {
     public var subBlockBytes = 64 << 10
     /// File bytes at which a segment is sealed.
     public var segmentBytes: UInt64 = 64 << 20
-    /// Blocks at which a segment is sealed; at most 16,384.
-    public var segmentBlocksMax = Limits.segmentBlocksMax
+    /// Blocks at which a segment is sealed; 8...8,000, so that two segments' blocks fit one when they are recovered.
+    public var segmentBlocksMax = 8_000
     /// Age in nanoseconds at which a segment is sealed; nil: never for its age.
     public var segmentAgeNanoseconds: UInt64?
     /// LZ4 level: below 3 the fast compressor, 3...12 HC.
@@ -86,7 +86,7 @@ public struct StoreOptions: Sendable {
         options.blockBytes = min(max(blockBytes, 4 << 10), Limits.payloadBytesMax)
         options.subBlockBytes = min(max(subBlockBytes, 1 << 10), options.blockBytes)
         options.segmentBytes = max(segmentBytes, 16 << 10)
-        options.segmentBlocksMax = min(max(segmentBlocksMax, 4), Limits.segmentBlocksMax)
+        options.segmentBlocksMax = min(max(segmentBlocksMax, 8), 8_000)
         options.encoderThreads = min(max(encoderThreads, 1), 16)
         options.queueBatches = min(max(queueBatches, 2), 64)
         options.compressionLevel = min(max(compressionLevel, 0), 12)

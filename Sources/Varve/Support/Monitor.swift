@@ -11,16 +11,21 @@ final class Monitor: @unchecked Sendable {
     // SAFETY: both are initialised once, never moved, and destroyed with self.
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private let keeperCondition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
     init() {
         mutex.initialize(to: pthread_mutex_t())
         condition.initialize(to: pthread_cond_t())
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(condition, nil)
+        keeperCondition.initialize(to: pthread_cond_t())
+        pthread_cond_init(keeperCondition, nil)
     }
 
     deinit {
         pthread_cond_destroy(condition)
+        pthread_cond_destroy(keeperCondition)
+        keeperCondition.deallocate()
         pthread_mutex_destroy(mutex)
         condition.deallocate()
         mutex.deallocate()
@@ -35,17 +40,20 @@ final class Monitor: @unchecked Sendable {
     /// Sleeps until woken. Call with the lock held; it is held again afterwards. May wake for no reason.
     func wait() { pthread_cond_wait(condition, mutex) }
 
-    /// Sleeps until woken, for at most `nanoseconds`.
-    func wait(nanoseconds: UInt64) {
+    /// Sleeps until `wakeKeeper`, for at most `nanoseconds`: for the one background thread, which need not wake for every block.
+    func waitAsKeeper(nanoseconds: UInt64) {
         var time = timespec()
         clock_gettime(CLOCK_REALTIME, &time)
         let total = UInt64(time.tv_nsec) + nanoseconds
         time.tv_sec += Int(total / 1_000_000_000)
         time.tv_nsec = Int(total % 1_000_000_000)
-        pthread_cond_timedwait(condition, mutex, &time)
+        pthread_cond_timedwait(keeperCondition, mutex, &time)
     }
 
-    /// Wakes every waiter.
+    /// Wakes the background thread.
+    func wakeKeeper() { pthread_cond_signal(keeperCondition) }
+
+    /// Wakes every other waiter.
     func wakeAll() { pthread_cond_broadcast(condition) }
 
     func withLock<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
@@ -70,15 +78,12 @@ final class WorkerThread: @unchecked Sendable {
     #endif
 
     /// Nil when the system gives no more threads.
-    init?(name: String, _ body: @escaping @Sendable () -> Void) {
+    init?(_ body: @escaping @Sendable () -> Void) {
         let start = Unmanaged.passRetained(Start(body))
         guard pthread_create(&handle, nil, runWorker, start.toOpaque()) == 0 else {
             start.release()
             return nil
         }
-        #if os(Linux)
-        pthread_setname_np(handle, String(name.prefix(15)))
-        #endif
     }
 
     fileprivate static func run(_ context: UnsafeMutableRawPointer) {

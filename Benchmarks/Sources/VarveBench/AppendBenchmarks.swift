@@ -1,0 +1,190 @@
+import Foundation
+import Varve
+import VarveTestKit
+
+/// How fast events get in, and what that costs.
+struct AppendBenchmarks {
+    let data: Dataset
+    let directory: String
+
+    func measure(_ wants: (Figure) -> Bool, into samples: inout Samples) throws {
+        if wants(.append) || wants(.appendMemory) {
+            PeakMemory.reset()
+            let before = PeakMemory.residentBytes()
+            samples.add(.append, try appendAll(encoders: 2))
+            samples.add(.appendMemory, Double(PeakMemory.peakBytes()) - Double(before))
+        }
+        if wants(.appendOneEncoder) { samples.add(.appendOneEncoder, try appendAll(encoders: 1)) }
+        if wants(.appendP50) || wants(.appendP999) || wants(.appendP9999) {
+            let latencies = try appendTimed().sorted()
+            func rank(_ rank: Double) -> Double {
+                Double(latencies[min(Int(rank * Double(latencies.count)), latencies.count - 1)])
+            }
+            samples.add(.appendP50, rank(0.5))
+            samples.add(.appendP999, rank(0.999))
+            samples.add(.appendP9999, rank(0.9999))
+        }
+        if wants(.durable1) || wants(.durable64Callers) {
+            samples.add(.durable1, try durable(batch: 1, batches: 1_000))
+            samples.add(.durable64Callers, try durableConcurrent(callers: 64, appends: 100))
+        }
+        if wants(.durable100) { samples.add(.durable100, try durable(batch: 100, batches: 300)) }
+        if wants(.durable1000) { samples.add(.durable1000, try durable(batch: 1_000, batches: 100)) }
+    }
+
+    /// Writes the store that the read benchmarks read; bytes of all its files.
+    func makeStore(at path: String) throws -> UInt64 {
+        let store = try EventStore.open(path, options: StoreOptions())
+        try append(to: store)
+        try store.close()
+        return try bytes(in: path)
+    }
+
+    private func bytes(in path: String) throws -> UInt64 {
+        try FileManager.default.subpathsOfDirectory(atPath: path).reduce(0) { sum, name in
+            let attributes = try FileManager.default.attributesOfItem(atPath: "\(path)/\(name)")
+            return sum + ((attributes[.size] as? NSNumber)?.uint64Value ?? 0)
+        }
+    }
+
+    private func kinds(of store: EventStore) throws -> [EventKind] {
+        try WorkloadA.kindNames.map { try store.kind($0, .json) }
+    }
+
+    private func append(to store: EventStore) throws {
+        let kinds = try kinds(of: store)
+        let session = try store.startSession("bench", at: WorkloadA.startTimestamp)
+        for position in 0..<data.count {
+            try session.append(
+                data.payload(position), kind: kinds[Int(data.kinds[position])], at: data.timestamps[position])
+        }
+    }
+
+    /// A new store for `body`, removed afterwards.
+    private func withStore<R>(_ options: StoreOptions, _ body: (EventStore) throws -> R) throws -> R {
+        let path = "\(directory)/append.varve"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        let store = try EventStore.open(path, options: options)
+        let result = try body(store)
+        try store.close()
+        return result
+    }
+
+    /// Events a second; opening is left out, closing (everything durable) is not.
+    private func appendAll(encoders: Int) throws -> Double {
+        var options = StoreOptions()
+        options.encoderThreads = encoders
+        return try withStore(options) { store in
+            Double(data.count)
+                / (try seconds {
+                    try append(to: store)
+                    try store.close()
+                })
+        }
+    }
+
+    /// Nanoseconds of every single append as its caller sees it.
+    private func appendTimed() throws -> [UInt32] {
+        var latencies = [UInt32](repeating: 1, count: data.count)
+        try withStore(StoreOptions()) { store in
+            let kinds = try kinds(of: store)
+            let session = try store.startSession("bench", at: WorkloadA.startTimestamp)
+            var last = nanoseconds()
+            for position in 0..<data.count {
+                try session.append(
+                    data.payload(position), kind: kinds[Int(data.kinds[position])],
+                    at: data.timestamps[position])
+                let now = nanoseconds()
+                latencies[position] = UInt32(clamping: now - last)
+                last = now
+            }
+        }
+        return latencies
+    }
+
+    private var syncedOptions: StoreOptions {
+        var options = StoreOptions()
+        options.durability = .synced
+        return options
+    }
+
+    /// Events a second when each batch is on the disk before the next one is made.
+    private func durable(batch batchCount: Int, batches: Int) throws -> Double {
+        let batches = min(batches, data.count / batchCount)
+        return try withStore(syncedOptions) { store in
+            let kinds = try kinds(of: store)
+            let session = try store.startSession("bench", at: WorkloadA.startTimestamp)
+            var batch = EventBatch()
+            let duration = try seconds {
+                var position = 0
+                for _ in 0..<batches {
+                    if batchCount == 1 {
+                        try session.append(
+                            data.payload(position), kind: kinds[Int(data.kinds[position])],
+                            at: data.timestamps[position])
+                        position += 1
+                        continue
+                    }
+                    batch.removeAll()
+                    for _ in 0..<batchCount {
+                        batch.add(
+                            data.payload(position), kind: kinds[Int(data.kinds[position])],
+                            at: data.timestamps[position])
+                        position += 1
+                    }
+                    _ = try session.append(batch)
+                }
+            }
+            return Double(batches * batchCount) / duration
+        }
+    }
+
+    /// Events a second of many threads that each wait for every one of their appends.
+    private func durableConcurrent(callers: Int, appends: Int) throws -> Double {
+        let data = data
+        let appends = max(min(appends, data.count / callers), 1)
+        return try withStore(syncedOptions) { store in
+            let kinds = try kinds(of: store)
+            let session = try store.startSession("bench", at: WorkloadA.startTimestamp)
+            let (ready, go) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+            let done = DispatchGroup()
+            let failures = Failures()
+            for caller in 0..<callers {
+                done.enter()
+                let thread = Thread {
+                    defer { done.leave() }
+                    ready.signal()
+                    go.wait()
+                    do {
+                        for number in 0..<appends {
+                            let position = (caller * appends + number) % data.count
+                            try session.append(
+                                data.payload(position), kind: kinds[Int(data.kinds[position])],
+                                at: data.timestamps[position])
+                        }
+                    } catch {
+                        failures.add(error)
+                    }
+                }
+                thread.stackSize = 512 << 10
+                thread.start()
+            }
+            for _ in 0..<callers { ready.wait() }
+            let duration = seconds {
+                for _ in 0..<callers { go.signal() }
+                done.wait()
+            }
+            if let failure = failures.first { throw failure }
+            return Double(callers * appends) / duration
+        }
+    }
+}
+
+/// Errors of several threads.
+private final class Failures: @unchecked Sendable {
+    private let lock = NSLock()
+    private var errors: [any Error] = []
+
+    func add(_ error: any Error) { lock.withLock { errors.append(error) } }
+    var first: (any Error)? { lock.withLock { errors.first } }
+}

@@ -1,0 +1,115 @@
+/// What is measured. The raw value is the key in JSON and for `--only`.
+enum Figure: String, CaseIterable {
+    // Limits of the machine, on the same data.
+    case lz4Compress = "limit-lz4-compress"
+    case lz4Decompress = "limit-lz4-decompress"
+    case crc = "limit-crc32c"
+    case memcpy = "limit-memcpy"
+    case pageCacheWrite = "limit-page-cache-write"
+    case syncedWrite = "limit-write-fdatasync"
+    case appendSync = "limit-append-fdatasync"
+    case overwriteSync = "limit-overwrite-fdatasync"
+
+    // Append.
+    case append
+    case appendOneEncoder = "append-1-encoder"
+    case appendP50 = "append-latency-p50"
+    case appendP999 = "append-latency-p99.9"
+    case appendP9999 = "append-latency-p99.99"
+    case appendMemory = "append-memory"
+    case storedBytes = "stored-bytes"
+    case durable1 = "durable-batch-1"
+    case durable64Callers = "durable-batch-1-64-callers"
+    case durable100 = "durable-batch-100"
+    case durable1000 = "durable-batch-1000"
+
+    // Read.
+    case open
+    case scan
+    case scanChecksum = "scan-checksum"
+    case scanMemory = "scan-memory"
+    case point = "point-by-sequence-p50"
+    case time1000 = "time-1000-p50"
+    case time100000 = "time-100000-p50"
+    case countKind = "count-kind-p50"
+
+    /// What stands in the table.
+    var title: String {
+        switch self {
+        case .lz4Compress: "LZ4 compress, 64 KiB pieces, one core"
+        case .lz4Decompress: "LZ4 decompress, the same"
+        case .crc: "CRC-32C, 64 KiB pieces"
+        case .memcpy: "memcpy, 64 KiB pieces"
+        case .pageCacheWrite: "write to the page cache"
+        case .syncedWrite: "write + fdatasync"
+        case .appendSync: "append 4 KiB + fdatasync"
+        case .overwriteSync: "overwrite 4 KiB + fdatasync"
+        case .append: "append, interval durability, close included"
+        case .appendOneEncoder: "the same, one encoder thread"
+        case .appendP50: "append latency p50 (clock included)"
+        case .appendP999: "append latency p99.9"
+        case .appendP9999: "append latency p99.99"
+        case .appendMemory: "memory that appending adds (peak)"
+        case .storedBytes: "bytes on disk"
+        case .durable1: "durable append, batch 1, one caller"
+        case .durable64Callers: "durable append, batch 1, 64 callers"
+        case .durable100: "durable append, batch 100"
+        case .durable1000: "durable append, batch 1,000"
+        case .open: "open (read-only) and close"
+        case .scan: "scan, one view an event"
+        case .scanChecksum: "scan, every payload checksummed by the caller"
+        case .scanMemory: "memory that a scan adds (peak, mapped files included)"
+        case .point: "point by sequence, random, p50"
+        case .time1000: "1,000 events by time, p50"
+        case .time100000: "100,000 events by time, p50"
+        case .countKind: "count one kind over a random time range, p50"
+        }
+    }
+
+    enum Unit: String {
+        case eventsPerSecond = "events/s"
+        case perSecond = "1/s"
+        case nanoseconds = "ns"
+        case bytes
+    }
+
+    var unit: Unit {
+        switch self {
+        case .appendSync, .overwriteSync: .perSecond
+        case .appendP50, .appendP999, .appendP9999, .open, .point, .time1000, .time100000, .countKind:
+            .nanoseconds
+        case .appendMemory, .storedBytes, .scanMemory: .bytes
+        default: .eventsPerSecond
+        }
+    }
+
+    /// The limit, or the other figure, that it is compared with.
+    var comparedWith: Figure? {
+        switch self {
+        case .append, .appendOneEncoder: .lz4Compress
+        case .scan, .scanChecksum: .lz4Decompress
+        case .durable1: .appendSync
+        case .durable64Callers, .durable100, .durable1000: .durable1
+        default: nil
+        }
+    }
+
+    /// Whether it passes over all payloads, so that bytes a second can be told as well.
+    var isThroughput: Bool {
+        switch self {
+        case .lz4Compress, .lz4Decompress, .crc, .memcpy, .pageCacheWrite, .syncedWrite, .append,
+            .appendOneEncoder, .scan, .scanChecksum:
+            true
+        default: false
+        }
+    }
+}
+
+/// Samples of every figure, one a round.
+struct Samples {
+    private(set) var values: [Figure: [Double]] = [:]
+
+    mutating func add(_ figure: Figure, _ value: Double) { values[figure, default: []].append(value) }
+
+    func median(_ figure: Figure) -> Double? { values[figure].map { $0.percentile(0.5) } }
+}

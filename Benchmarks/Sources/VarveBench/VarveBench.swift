@@ -1,0 +1,103 @@
+import ArgumentParser
+import Foundation
+import VarveTestKit
+
+@main
+struct VarveBench: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "varve-bench",
+        abstract: "Measures Varve on workload A beside the limits of the machine.",
+        discussion: """
+            Each round measures every figure once, so that ratios are of one run; medians are over the rounds. A \
+            first, shorter round warms up and is not counted.
+
+            Example: varve-bench --events 500000 --rounds 3 --only append,scan,limit
+            """)
+
+    @Option(help: "Events of the workload.")
+    var events = 2_000_000
+
+    @Option(help: "Rounds that count.")
+    var rounds = 5
+
+    @Option(help: "Only figures whose key begins with one of these, separated by commas.")
+    var only: String?
+
+    @Option(help: "Where the stores are made: a directory on the disk to measure.")
+    var directory: String?
+
+    @Flag(help: "Print one JSON object instead of a table.")
+    var json = false
+
+    func validate() throws {
+        guard events >= 1_000, events <= Int(UInt32.max) else {
+            throw ValidationError("--events is at least 1000")
+        }
+        guard rounds >= 1 else { throw ValidationError("--rounds is at least 1") }
+        for prefix in prefixes ?? [] where !Figure.allCases.contains(where: { $0.rawValue.hasPrefix(prefix) })
+        {
+            let keys = Figure.allCases.map(\.rawValue).joined(separator: " ")
+            throw ValidationError("no figure begins with \(prefix); there are: \(keys)")
+        }
+    }
+
+    private var prefixes: [String]? { only?.split(separator: ",").map(String.init) }
+
+    func run() throws {
+        // What a figure is compared with is measured too.
+        let named = Figure.allCases.filter { figure in
+            prefixes?.contains { figure.rawValue.hasPrefix($0) } ?? true
+        }
+        let wanted = Set(named + named.compactMap(\.comparedWith))
+
+        let parent = directory ?? NSTemporaryDirectory()
+        let place = URL(filePath: parent).appending(
+            path: "varve-bench-\(ProcessInfo.processInfo.processIdentifier)"
+        )
+        .standardizedFileURL.path(percentEncoded: false)
+        try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: place) }
+
+        note("making \(events) events")
+        let data = Dataset(count: events)
+        var samples = Samples()
+        note("warming up")
+        var ignored = Samples()
+        try measure(Dataset(count: min(events, 100_000)), wanted, in: place, into: &ignored)
+        for round in 1...rounds {
+            note("round \(round) of \(rounds)")
+            try measure(data, wanted, in: place, into: &samples)
+        }
+        let report = Report(
+            samples: samples, data: data,
+            settings: Machine.lines + [
+                "files: \(Machine.fileSystem(of: place)); page cache warm",
+                "workload: A, \(data.count) events, \(data.byteCount / 1_000_000) MB of payloads",
+                "rounds: \(rounds); medians",
+            ])
+        print(json ? try report.json() : report.table)
+    }
+
+    private func measure(
+        _ data: Dataset, _ wanted: Set<Figure>, in place: String, into samples: inout Samples
+    ) throws {
+        let limits = Limits(data: data, directory: place)
+        defer { limits.free() }
+        try limits.measure({ wanted.contains($0) }, into: &samples)
+        let appending = AppendBenchmarks(data: data, directory: place)
+        try appending.measure({ wanted.contains($0) }, into: &samples)
+        let reads: Set<Figure> = [
+            .storedBytes, .open, .scan, .scanChecksum, .scanMemory, .point, .time1000, .time100000,
+            .countKind,
+        ]
+        guard !wanted.isDisjoint(with: reads) else { return }
+        let path = "\(place)/read.varve"
+        defer { try? FileManager.default.removeItem(atPath: path) }
+        samples.add(.storedBytes, Double(try appending.makeStore(at: path)))
+        try ReadBenchmarks(data: data, path: path).measure({ wanted.contains($0) }, into: &samples)
+    }
+
+    private func note(_ text: String) {
+        FileHandle.standardError.write(Data("\(text)\n".utf8))
+    }
+}

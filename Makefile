@@ -1,0 +1,73 @@
+# The commands of daily work. `make` alone lists them.
+
+SWIFT ?= swift
+PREFIX ?= /usr/local
+# Seconds for each fuzz target.
+TIME ?= 60
+# Arguments of the benchmarks: BENCH="--events 500000 --only scan".
+BENCH ?=
+# Arguments of the test run: TEST="--filter VarveTests".
+TEST ?=
+
+SOURCES = Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources Fuzz/Package.swift Fuzz/Sources
+
+.PHONY: help demo build test lint format bench fuzz vectors check-formats asan tsan install setup clean
+
+help:
+	@echo "make demo           record something of this machine, and query it"
+	@echo "make test           run all tests (TEST=\"--filter VarveTests\")"
+	@echo "make build          build the command: .build/release/varve"
+	@echo "make install        install it (PREFIX=$(PREFIX))"
+	@echo "make lint           check the formatting; make format corrects it"
+	@echo "make bench          measure on workload A (BENCH=\"--events 500000 --only scan\")"
+	@echo "make fuzz           fuzz the decoders, TIME=60 seconds each"
+	@echo "make check-formats  read all golden vectors with the independent reader in Python"
+	@echo "make vectors        write the golden vectors again, after a change of the format"
+	@echo "make asan, tsan     run the engine's tests under AddressSanitizer, ThreadSanitizer"
+	@echo "make setup          install LZ4 and simdjson where they are missing"
+
+setup:
+	@scripts/setup.sh
+
+build: setup
+	$(SWIFT) build -c release --product varve
+
+demo: build
+	@scripts/demo.sh "$(CURDIR)/.build/release/varve"
+
+# One optimised run for everything: the randomised suites take minutes without optimisation.
+test: setup
+	$(SWIFT) test -c release -Xswiftc -enable-testing $(TEST)
+
+lint:
+	$(SWIFT) format lint --strict --parallel --configuration .swift-format --recursive $(SOURCES)
+
+format:
+	$(SWIFT) format --in-place --parallel --configuration .swift-format --recursive $(SOURCES)
+
+bench: setup
+	$(SWIFT) run -c release --package-path Benchmarks varve-bench $(BENCH)
+
+fuzz: setup
+	scripts/fuzz.sh $(TIME)
+
+vectors: setup
+	VARVE_REGENERATE_VECTORS=1 $(SWIFT) test --filter GoldenVectors
+
+check-formats:
+	python3 Formats/python/check_vectors.py
+	cd Formats/python && python3 -m unittest test_reader
+
+# Scratch directories of their own, so that switching does not build everything again.
+asan: setup
+	$(SWIFT) test --sanitize=address --scratch-path .build/asan --filter 'VarveFormatTests|VarveIOTests|VarveTests'
+
+tsan: setup
+	$(SWIFT) test --sanitize=thread --scratch-path .build/tsan --filter VarveTests
+
+install: build
+	install -d "$(DESTDIR)$(PREFIX)/bin"
+	install -m 755 .build/release/varve "$(DESTDIR)$(PREFIX)/bin/varve"
+
+clean:
+	rm -rf .build Benchmarks/.build Fuzz/.build

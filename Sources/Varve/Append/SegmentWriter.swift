@@ -1,0 +1,432 @@
+internal import VarveFormat
+internal import VarveIO
+
+/// Writes items to segment files, starts and seals segments.
+///
+/// `write` and `openActive` are called by the holder of the pipeline's writer role alone; `beginSync` under the pipeline's
+/// monitor; `carryOut` by one thread at a time; `sealRetired` by the background thread alone.
+final class SegmentWriter: @unchecked Sendable {
+    /// What a sync makes durable.
+    struct DurablePoint: Hashable, Sendable {
+        var place: Watermark?
+        var nextSequence: UInt64 = 0
+    }
+
+    /// A sync that is due: these files, then perhaps the directory, and then everything before the point is durable.
+    struct SyncPass {
+        fileprivate var files: [any File]
+        fileprivate var syncsDirectory: Bool
+        let point: DurablePoint
+    }
+
+    let directory: String
+    let store: UniqueID
+    let epoch: UInt64
+    let settings: EncodingSettings
+    private let options: StoreOptions
+    private let fileSystem: any FileSystem
+    private let catalog: Catalog
+    private let kinds: KindRegistry
+
+    // The writer role's.
+    private var file: (any File)?
+    private var header: SegmentHeader?
+    private var offset: UInt64 = 0
+    private var blockNumber: UInt32 = 0
+    private var kindsWritten = 0
+    private var dictionary: PreparedDictionary?
+    private var isTorn = false
+    private var openedAt: UInt64 = 0
+    /// The log where the next segment starts.
+    private var predecessor: (segment: UniqueID, length: UInt64)
+    private var ordinal: UInt64
+    private var nextSequence: UInt64
+    private var session: SessionBegin?
+    private var sessionsBegun: UInt64
+    private var checkpointsMade: UInt64
+
+    // Shared between the writer role, syncs and sealing.
+    private let monitor = Monitor()
+    private var dirty: [any File] = []
+    private var directoryIsDirty = false
+    private var written = DurablePoint()
+    private var retired: [OpenSegment] = []
+    /// Held while segments are sealed, by the background thread or by a writer that must wait for it.
+    private let sealing = Monitor()
+
+    /// Where the log stood when the store was opened.
+    struct Start {
+        var predecessor: (segment: UniqueID, length: UInt64) = (.zero, 0)
+        var ordinal: UInt64 = 0
+        var position = LogPosition()
+        var session: SessionBegin?
+        var point = DurablePoint()
+    }
+
+    init(
+        directory: String, store: UniqueID, options: StoreOptions, catalog: Catalog, kinds: KindRegistry, start: Start
+    ) {
+        self.directory = directory
+        self.store = store
+        self.options = options
+        self.catalog = catalog
+        self.kinds = kinds
+        fileSystem = options.fileSystem
+        settings = EncodingSettings(
+            blockBytes: UInt32(options.blockBytes), subBlockBytes: UInt32(options.subBlockBytes),
+            level: options.compressionLevel)
+        epoch = start.position.epoch
+        predecessor = start.predecessor
+        ordinal = start.ordinal
+        nextSequence = start.position.nextSequence
+        session = start.session
+        sessionsBegun = start.position.sessionsBegun
+        checkpointsMade = start.position.checkpointsMade
+        written = start.point
+    }
+
+    // MARK: Writing
+
+    /// Writes an item, in a new segment where the active one is full, and shows it in the catalog.
+    func write(_ item: PendingItem, durable: Watermark?) throws(IOFailure) {
+        switch item.content {
+        case .batch(let batch): try write(batch, item, durable)
+        case .control(let record): try write(record, item, durable)
+        }
+    }
+
+    private func write(_ batch: Batch, _ item: PendingItem, _ durable: Watermark?) throws(IOFailure) {
+        let block = batch.encoded
+        try makeRoom(for: block.bytes.count, durable)
+        if kindsWritten <= Int(batch.kindMax) { try writeKinds(item.position, durable) }
+        if let needed = block.dictionary, needed !== dictionary {
+            if dictionary != nil {
+                finishActive()
+                try openActive(durable: durable)
+            }
+            try write(dictionary: needed, item.position, durable)
+        }
+        var header = blockHeader(.events, item.position, durable)
+        if block.hasManyKinds { header.flags.insert(.manyKinds) }
+        if block.hasExplicitIndices { header.flags.insert(.explicitIndices) }
+        if block.dictionary != nil { header.flags.insert(.usesDictionary) }
+        header.bodyLength = UInt32(block.bodyLength)
+        header.smallLength = UInt32(block.smallLength)
+        header.subBlockCount = UInt32(block.subBlockCount)
+        header.eventCount = UInt32(block.eventCount)
+        if block.hasExplicitIndices { header.firstIndex = block.firstIndex }
+        header.minTimestamp = block.minTimestamp
+        header.maxTimestamp = block.maxTimestamp
+        header.kindSet = block.kindSet
+        header.rawBytes = UInt32(block.rawBytes)
+        header.smallChecksum = block.sealChecksums(segment: header.segment, number: header.number)
+        header.encode(into: block.bytes)
+        let place = offset
+        try put(UnsafeRawBufferPointer(block.bytes))
+        nextSequence = header.nextSequence
+        let last = batch.rows[batch.count - 1]
+        let nextIndex =
+            block.hasExplicitIndices ? last.index &+ 1 : item.position.nextIndex &+ UInt64(batch.count)
+        session?.firstIndex = nextIndex
+        finishWrite(nextSequence: nextSequence)
+        _ = catalog.update(item: item.number) {
+            $0.add(events: header, at: place, tally: block.kindTally, nextIndex: nextIndex)
+        }
+    }
+
+    private func write(_ record: ControlRecord, _ item: PendingItem, _ durable: Watermark?) throws(IOFailure) {
+        var body = ByteWriter()
+        var subBlocks: [ControlBlock.SubBlock] = []
+        let type: BlockType
+        let time: Int64
+        let shown: ControlBlock.Record
+        switch record {
+        case .sessionBegin(let begin):
+            type = .sessionBegin
+            time = begin.start
+            begin.encode(to: &body)
+            shown = .sessionBegin(begin)
+        case .sessionEnd(let end):
+            type = .sessionEnd
+            time = end.end
+            end.encode(to: &body)
+            shown = .sessionEnd(end)
+        case .checkpoint(let checkpoint, let state):
+            type = .checkpoint
+            time = checkpoint.timestamp
+            checkpoint.encode(to: &body)
+            let (method, stored) = StateCompressor.compress(state, settings: settings)
+            subBlocks = [.init(method: method, rawBytes: state.count, stored: stored)]
+            shown = .checkpoint(
+                checkpoint,
+                state: SubBlockDirectoryEntry(
+                    eventCount: 0, rawBytes: UInt32(state.count), storedBytes: UInt32(stored.count), method: method,
+                    checksum: 0))
+        case .ledger(let records):
+            type = .ledger
+            time = fileSystem.now()
+            body.put(records)
+            shown = .ledger(records)
+        }
+        try makeRoom(
+            for: BlockHeader.byteCount + body.count + 32 + subBlocks.reduce(0) { $0 + $1.stored.count }, durable)
+        var header = blockHeader(type, item.position, durable)
+        header.minTimestamp = time
+        header.maxTimestamp = time
+        header.sessionsBegun = item.position.sessionsBegun
+        header.checkpointsMade = item.position.checkpointsMade
+        let (stored, bytes) = ControlBlock.assemble(header, record: body.bytes, subBlocks: subBlocks)
+        let place = offset
+        try bytes.withBytes { bytes throws(IOFailure) in try put(bytes) }
+        sessionsBegun = item.position.sessionsBegun
+        checkpointsMade = item.position.checkpointsMade
+        switch record {
+        case .sessionBegin(let begin): session = begin
+        case .sessionEnd: session = nil
+        case .checkpoint, .ledger: break
+        }
+        finishWrite(nextSequence: nextSequence)
+        _ = catalog.update(item: item.number) { $0.add(control: stored, at: place, shown) }
+    }
+
+    private func blockHeader(_ type: BlockType, _ position: LogPosition, _ durable: Watermark?) -> BlockHeader {
+        var header = BlockHeader(type: type)
+        header.segment = self.header?.segment ?? .zero
+        header.number = blockNumber
+        header.firstSequence = position.nextSequence
+        header.epoch = position.epoch
+        header.sessionOrdinal = position.sessionOrdinal
+        header.firstIndex = position.nextIndex
+        header.sessionsBegun = position.sessionsBegun
+        header.checkpointsMade = position.checkpointsMade
+        header.writtenAt = fileSystem.now()
+        header.minTimestamp = header.writtenAt
+        header.maxTimestamp = header.writtenAt
+        header.kindCount = UInt32(kindsWritten)
+        header.durableSegment = durable?.segment ?? 0
+        header.durableOffset = durable?.offset ?? 0
+        return header
+    }
+
+    private func writeKinds(_ position: LogPosition, _ durable: Watermark?) throws(IOFailure) {
+        let definitions = kinds.definitions(from: kindsWritten)
+        guard !definitions.isEmpty else { return }
+        kindsWritten += definitions.count
+        var body = ByteWriter()
+        body.put(definitions)
+        do throws(IOFailure) {
+            try writeOwn(.kinds, body.bytes, [], .kinds(definitions), position, durable)
+        } catch {
+            kindsWritten -= definitions.count
+            throw error
+        }
+    }
+
+    private func write(
+        dictionary: PreparedDictionary, _ position: LogPosition, _ durable: Watermark?
+    ) throws(IOFailure) {
+        let copy = ControlBlock.SubBlock(method: .raw, rawBytes: dictionary.bytes.count, stored: dictionary.bytes)
+        let entry = SubBlockDirectoryEntry(
+            eventCount: 0, rawBytes: UInt32(dictionary.bytes.count), storedBytes: UInt32(dictionary.bytes.count),
+            method: .raw, checksum: 0)
+        try writeOwn(.dictionary, [], [copy, copy], .dictionary(entry, copy: entry), position, durable)
+        self.dictionary = dictionary
+        _ = catalog.update(item: nil) { $0.dictionary = dictionary.bytes }
+    }
+
+    /// Writes a block that is no item: it comes before the one that needs it.
+    private func writeOwn(
+        _ type: BlockType, _ record: [UInt8], _ subBlocks: [ControlBlock.SubBlock], _ shown: ControlBlock.Record,
+        _ position: LogPosition, _ durable: Watermark?
+    ) throws(IOFailure) {
+        var header = blockHeader(type, position, durable)
+        header.sessionsBegun = sessionsBegun
+        header.checkpointsMade = checkpointsMade
+        let (stored, bytes) = ControlBlock.assemble(header, record: record, subBlocks: subBlocks)
+        let place = offset
+        try bytes.withBytes { bytes throws(IOFailure) in try put(bytes) }
+        _ = catalog.update(item: nil) { $0.add(control: stored, at: place, shown) }
+    }
+
+    /// Writes a block at the end. After a failure the segment is torn and must be abandoned.
+    private func put(_ bytes: UnsafeRawBufferPointer) throws(IOFailure) {
+        guard let file else { return }
+        isTorn = true
+        try file.write(bytes, at: offset)
+        isTorn = false
+        offset += UInt64(bytes.count)
+        blockNumber += 1
+    }
+
+    private func finishWrite(nextSequence: UInt64) {
+        monitor.withLock {
+            written = DurablePoint(place: Watermark(segment: ordinal, offset: offset), nextSequence: nextSequence)
+            if let file, !dirty.contains(where: { $0 === file }) { dirty.append(file) }
+        }
+    }
+
+    // MARK: Segments
+
+    /// Makes sure that there is an active segment with room for a block.
+    private func makeRoom(for byteCount: Int, _ durable: Watermark?) throws(IOFailure) {
+        if file != nil {
+            let isFull = offset + UInt64(byteCount) > options.segmentBytes || Int(blockNumber) + 3 > options.segmentBlocksMax
+            let isOld =
+                options.segmentAgeNanoseconds.map { fileSystem.monotonic() &- openedAt >= $0 } ?? false
+            let footer = catalog.activeIndex?.controlBytes ?? 0
+            if blockNumber > 0, isFull || isOld || footer > 16 << 20 {
+                // At most one complete segment waits for its footer: recovery relies on it.
+                _ = try sealRetired()
+                finishActive()
+            }
+        }
+        if file == nil { try openActive(durable: durable) }
+    }
+
+    /// Starts a segment. The file and the directory are synced before anything in it is acknowledged.
+    func openActive(durable: Watermark?) throws(IOFailure) {
+        guard file == nil else { return }
+        guard let segment = UniqueID(random: fileSystem.randomBytes(16)) else {
+            throw IOFailure(.create, path: directory, code: 5)
+        }
+        var fresh = SegmentHeader(
+            store: store, segment: segment, ordinal: ordinal + 1, epoch: epoch, createdAt: fileSystem.now(),
+            settings: settings)
+        fresh.predecessor = predecessor.segment
+        fresh.predecessorLength = predecessor.length
+        fresh.digestAlgorithm = 1
+        fresh.baseSequence = nextSequence
+        fresh.sessionsBegun = sessionsBegun
+        fresh.checkpointsMade = checkpointsMade
+        fresh.kinds = kinds.definitions()
+        fresh.session = session
+        fresh.session?.flags.insert(.continued)
+        let bytes = fresh.encode()
+        let name = SegmentName(baseSequence: nextSequence, ordinal: fresh.ordinal, generation: 0).fileName
+        let path = directory + "/" + name
+        let made = try fileSystem.open(path, .createExclusive)
+        do throws(IOFailure) {
+            try made.write(bytes, at: 0)
+        } catch {
+            // Nothing in it was shown to anybody.
+            made.close()
+            try? fileSystem.unlink(path)
+            throw error
+        }
+        file = made
+        header = fresh
+        ordinal = fresh.ordinal
+        offset = UInt64(bytes.count)
+        blockNumber = 0
+        kindsWritten = fresh.kinds?.count ?? 0
+        dictionary = nil
+        openedAt = fileSystem.monotonic()
+        monitor.withLock {
+            directoryIsDirty = true
+            dirty.append(made)
+        }
+        catalog.begin(made, SegmentIndex(header: fresh, headerBytes: UInt64(bytes.count)))
+    }
+
+    /// Ends the active segment: the background thread seals it.
+    func finishActive() {
+        guard let header else { return }
+        predecessor = (header.segment, offset)
+        file = nil
+        self.header = nil
+        guard let segment = catalog.retireActive() else { return }
+        monitor.withLock { retired.append(segment) }
+    }
+
+    /// Gives the active segment up after a failed write: what was written before stays valid, and the next segment's
+    /// header says how far.
+    func abandonActive() {
+        guard let header, isTorn else { return }
+        isTorn = false
+        predecessor = (header.segment, offset)
+        file = nil
+        self.header = nil
+        // Its end is torn: it is resealed as a copy of its valid bytes.
+        _ = catalog.retireActive()
+    }
+
+    // MARK: Syncing
+
+    /// What a sync that starts now makes durable.
+    func beginSync() -> SyncPass {
+        monitor.withLock {
+            let pass = SyncPass(files: dirty, syncsDirectory: directoryIsDirty, point: written)
+            dirty = []
+            directoryIsDirty = false
+            return pass
+        }
+    }
+
+    /// Syncs the files in the order of the log, then the directory.
+    func carryOut(_ pass: SyncPass) throws(IOFailure) {
+        for file in pass.files { try file.sync() }
+        if pass.syncsDirectory { try fileSystem.syncDirectory(directory) }
+    }
+
+    /// Whether a segment waits to be sealed.
+    var hasRetired: Bool { monitor.withLock { !retired.isEmpty } }
+
+    /// Seals the segments that are complete: sync, footer, sync. Returns what was sealed, or throws the failure of a sync.
+    func sealRetired(head: (sequence: UInt64, checkpoint: UInt64) = (0, 0)) throws(IOFailure) -> [SegmentSummary] {
+        sealing.lock()
+        defer { sealing.unlock() }
+        var sealed: [SegmentSummary] = []
+        while let segment = monitor.withLock({ retired.first }) {
+            try seal(segment, head)
+            monitor.withLock { _ = retired.removeFirst() }
+            sealed.append(segment.index.summary)
+        }
+        return sealed
+    }
+
+    private func seal(_ segment: OpenSegment, _ head: (sequence: UInt64, checkpoint: UInt64)) throws(IOFailure) {
+        // A footer proves its segment only because the data were synced before it was written.
+        try segment.file.sync()
+        let checksum = try storedChecksum(of: segment.file, byteCount: segment.index.dataEnd)
+        let footer = segment.index.footer(sealedAt: fileSystem.now(), checksum: checksum, head: head)
+        let bytes = footer.encode()
+        try segment.file.write(bytes, at: segment.index.dataEnd)
+        try segment.file.sync()
+        let length = segment.index.dataEnd + UInt64(bytes.count)
+        guard
+            let (trailer, summary) = bytes.withUnsafeBytes({ bytes in
+                try? SegmentSummary.locate(inLast: bytes, fileLength: length)
+            })
+        else { return }
+        catalog.replace(
+            segment.index.header.ordinal,
+            with: SegmentHandle(
+                directory: directory, fileName: String(segment.file.path.dropFirst(directory.count + 1)),
+                trailer: trailer, summary: summary, fileSystem: fileSystem))
+    }
+}
+
+/// The checksum over the first `byteCount` bytes of a file, for its digest. O(bytes).
+func storedChecksum(of file: any File, byteCount: UInt64) throws(IOFailure) -> UInt32 {
+    let scratch = ScratchBuffer()
+    var checksum: UInt32 = 0
+    var offset: UInt64 = 0
+    while offset < byteCount {
+        let buffer = scratch.reserve(Int(min(byteCount - offset, 1 << 20)))
+        let count = try file.read(at: offset, into: buffer)
+        guard count == buffer.count else { throw IOFailure(.read, path: file.path, code: 5) }
+        checksum = Checksum.crc(UnsafeRawBufferPointer(buffer), after: checksum)
+        offset += UInt64(count)
+    }
+    return checksum
+}
+
+extension [UInt8] {
+    /// Like `withUnsafeBytes`, for bodies that throw typed errors.
+    func withBytes<R, E: Error>(_ body: (UnsafeRawBufferPointer) throws(E) -> R) throws(E) -> R {
+        let result: Result<R, E> = withUnsafeBytes { bytes in
+            do throws(E) { return .success(try body(bytes)) } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
+}

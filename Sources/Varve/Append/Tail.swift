@@ -1,0 +1,468 @@
+internal import VarveFormat
+internal import VarveIO
+
+/// The growing end of the log: gives numbers, copies events into the open batch, hands batches over.
+///
+/// Its monitor is held for the copy alone; nothing waits for the disk while holding it.
+final class Tail: @unchecked Sendable {
+    /// The active session, as the tail counts it.
+    struct Active {
+        var begin: SessionBegin
+        var nextIndex: UInt64
+        var events: UInt64
+        var checkpoints: UInt64
+        /// The largest timestamp so far; what an interrupted session ends at.
+        var lastTimestamp: Int64
+    }
+
+    private struct Drops {
+        var events: UInt64 = 0
+        var bytes: UInt64 = 0
+        var firstTime: Int64 = 0
+        var lastTime: Int64 = 0
+    }
+
+    let monitor = Monitor()
+    private let pipeline: Pipeline
+    private let fileSystem: any FileSystem
+    private let whenFull: WhenFull
+    private let blockBytes: Int
+    private let isSynced: Bool
+
+    // SAFETY: guarded by the monitor; behind a pointer, so that no access is checked for exclusivity an event.
+    private let state: UnsafeMutablePointer<State>
+
+    private struct State {
+        var position: LogPosition
+        var open: Batch?
+        var openSince: UInt64 = 0
+        var active: Active?
+        var nextItem: UInt64 = 1
+        var drops = Drops()
+        var isClosed = false
+        var tickerSleeps = false
+    }
+
+    init(pipeline: Pipeline, options: StoreOptions, position: LogPosition) {
+        self.pipeline = pipeline
+        fileSystem = options.fileSystem
+        whenFull = options.whenFull
+        blockBytes = options.blockBytes
+        isSynced = options.durability == .synced
+        state = .allocate(capacity: 1)
+        state.initialize(to: State(position: position))
+    }
+
+    deinit {
+        state.deinitialize(count: 1)
+        state.deallocate()
+    }
+
+    // MARK: Events
+
+    /// What must happen before an append can be tried again.
+    private enum Refusal {
+        case full
+        case failed(StoreError)
+    }
+
+    /// Appends an event. `index` nil: the session's next.
+    @inline(__always)
+    func append(
+        _ bytes: UnsafeRawBufferPointer, kind: UInt32, timestamp: Int64, session: UInt64, id: String, index: UInt64?
+    ) throws(StoreError) -> UInt64 {
+        while true {
+            monitor.lock()
+            if let active = state.pointee.active, active.begin.ordinal == session, let batch = state.pointee.open,
+                batch.hasRoom(for: bytes.count), batch.hasExplicitIndices == (index != nil)
+            {
+                let sequence = add(bytes, kind, timestamp, index, to: batch)
+                let item = isSynced ? handOverOpen() : 0
+                monitor.unlock()
+                if isSynced { try pipeline.waitUntilSynced(item) }
+                return sequence
+            }
+            let refusal = prepare(for: bytes.count, session: session, id: id, isExplicit: index != nil)
+            monitor.unlock()
+            if let refusal { try handle(refusal, byteCount: bytes.count, timestamp: timestamp) }
+        }
+    }
+
+    /// Appends all rows of a batch, which may take several blocks; returns their numbers. Not atomic: a failure on the
+    /// way leaves the rows before it recorded.
+    func append(_ batch: EventBatch, session: UInt64, id: String) throws(StoreError) -> Range<UInt64> {
+        var first: UInt64?
+        var next: UInt64 = 0
+        var row = 0
+        var offset = 0
+        while row < batch.count {
+            monitor.lock()
+            var refusal: Refusal?
+            while row < batch.count {
+                let entry = batch.rows[row]
+                let bytes = batch.payload(offset, Int(entry.length))
+                if let active = state.pointee.active, active.begin.ordinal == session, let open = state.pointee.open,
+                    open.hasRoom(for: bytes.count), !open.hasExplicitIndices
+                {
+                    let sequence = add(bytes, entry.kind, entry.timestamp, nil, to: open)
+                    if first == nil { first = sequence }
+                    next = sequence + 1
+                    row += 1
+                    offset += bytes.count
+                    continue
+                }
+                refusal = prepare(for: bytes.count, session: session, id: id, isExplicit: false)
+                if refusal != nil { break }
+            }
+            let item = isSynced && refusal == nil ? handOverOpen() : 0
+            monitor.unlock()
+            if let refusal {
+                try handle(refusal, byteCount: Int(batch.rows[row].length), timestamp: batch.rows[row].timestamp)
+            } else if isSynced {
+                try pipeline.waitUntilSynced(item)
+            }
+        }
+        guard let first else {
+            let position = monitor.withLock { state.pointee.position.nextSequence }
+            return position..<position
+        }
+        return first..<next
+    }
+
+    @inline(__always)
+    private func add(
+        _ bytes: UnsafeRawBufferPointer, _ kind: UInt32, _ timestamp: Int64, _ index: UInt64?, to batch: Batch
+    ) -> UInt64 {
+        let sequence = state.pointee.position.nextSequence
+        batch.add(bytes, timestamp: timestamp, index: index ?? 0, kind: kind)
+        state.pointee.position.nextSequence = sequence &+ 1
+        let nextIndex = (index ?? state.pointee.active!.nextIndex) &+ 1
+        state.pointee.active!.nextIndex = nextIndex
+        state.pointee.active!.events &+= 1
+        if timestamp > state.pointee.active!.lastTimestamp { state.pointee.active!.lastTimestamp = timestamp }
+        state.pointee.position.nextIndex = nextIndex
+        return sequence
+    }
+
+    /// Makes an open batch that takes the event, or says why not. Call with the monitor held.
+    private func prepare(for byteCount: Int, session: UInt64, id: String, isExplicit: Bool) -> Refusal? {
+        if state.pointee.isClosed { return .failed(.closed) }
+        guard let active = state.pointee.active, active.begin.ordinal == session else {
+            return .failed(.sessionEnded(id: id))
+        }
+        guard byteCount <= Limits.payloadBytesMax else {
+            return .failed(
+                .beyondLimit(
+                    what: "the size of a payload", value: UInt64(byteCount), limit: UInt64(Limits.payloadBytesMax)))
+        }
+        guard state.pointee.position.nextSequence < UInt64.max - 1 else {
+            return .failed(.beyondLimit(what: "the sequence number", value: .max, limit: .max))
+        }
+        pipeline.monitor.lock()
+        defer { pipeline.monitor.unlock() }
+        if let failure = pipeline.failure { return .failed(failure) }
+        if state.pointee.open != nil { _ = handOverOpenLocked() }
+        if state.pointee.drops.events > 0 {
+            guard pipeline.hasRoom else { return .full }
+            enqueueDrops()
+        }
+        let batch: Batch
+        if byteCount > blockBytes {
+            guard pipeline.hasRoom else { return .full }
+            batch = Batch(payloadCapacity: byteCount, isOversized: true)
+        } else {
+            guard let free = pipeline.takeFreeBatch() else { return .full }
+            batch = free
+        }
+        batch.reset(start: state.pointee.position, explicitIndices: isExplicit)
+        state.pointee.open = batch
+        state.pointee.openSince = fileSystem.monotonic()
+        if state.pointee.tickerSleeps {
+            state.pointee.tickerSleeps = false
+            pipeline.monitor.wakeKeeper()
+        }
+        return nil
+    }
+
+    /// Waits for room, or throws. Call without the monitor.
+    private func handle(_ refusal: Refusal, byteCount: Int, timestamp: Int64) throws(StoreError) {
+        switch refusal {
+        case .failed(let error): throw error
+        case .full:
+            switch whenFull {
+            case .wait: pipeline.waitForRoom()
+            case .fail: throw .queueFull
+            case .dropAndCount:
+                monitor.withLock {
+                    if state.pointee.drops.events == 0 {
+                        state.pointee.drops.firstTime = timestamp
+                        state.pointee.drops.lastTime = timestamp
+                    }
+                    state.pointee.drops.events += 1
+                    state.pointee.drops.bytes += UInt64(byteCount)
+                    state.pointee.drops.firstTime = min(state.pointee.drops.firstTime, timestamp)
+                    state.pointee.drops.lastTime = max(state.pointee.drops.lastTime, timestamp)
+                }
+                throw .dropped
+            }
+        }
+    }
+
+    /// Calls `resume` when an append may find room: now, or later.
+    func whenRoom(_ resume: @escaping @Sendable () -> Void) {
+        pipeline.monitor.lock()
+        if pipeline.hasFreeBatch || pipeline.failure != nil {
+            pipeline.monitor.unlock()
+            resume()
+        } else {
+            pipeline.whenRoom(resume)
+            pipeline.monitor.unlock()
+        }
+    }
+
+    /// Appends unless the queue is full; nil when it is. For async callers, which must not wait here.
+    func tryAppend(
+        _ bytes: UnsafeRawBufferPointer, kind: UInt32, timestamp: Int64, session: UInt64, id: String
+    ) throws(StoreError) -> (sequence: UInt64, item: UInt64)? {
+        while true {
+            monitor.lock()
+            if let active = state.pointee.active, active.begin.ordinal == session, let batch = state.pointee.open,
+                batch.hasRoom(for: bytes.count), !batch.hasExplicitIndices
+            {
+                let sequence = add(bytes, kind, timestamp, nil, to: batch)
+                let item = isSynced ? handOverOpen() : 0
+                monitor.unlock()
+                return (sequence, item)
+            }
+            let refusal = prepare(for: bytes.count, session: session, id: id, isExplicit: false)
+            monitor.unlock()
+            switch refusal {
+            case .failed(let error): throw error
+            case .full: return nil
+            case nil: continue
+            }
+        }
+    }
+
+    // MARK: Handing over
+
+    /// Hands the open batch over; returns the number of the last item. Call with the monitor held.
+    private func handOverOpen() -> UInt64 {
+        pipeline.monitor.lock()
+        defer { pipeline.monitor.unlock() }
+        return handOverOpenLocked()
+    }
+
+    /// The same, with the pipeline's monitor held too.
+    private func handOverOpenLocked() -> UInt64 {
+        if let batch = state.pointee.open {
+            state.pointee.open = nil
+            if batch.count > 0 {
+                pipeline.enqueue(PendingItem(number: state.pointee.nextItem, batch: batch))
+                state.pointee.nextItem += 1
+            } else {
+                pipeline.giveBack(batch)
+            }
+        }
+        return state.pointee.nextItem - 1
+    }
+
+    private func enqueueControl(_ record: ControlRecord) {
+        pipeline.enqueue(
+            PendingItem(number: state.pointee.nextItem, record: record, position: state.pointee.position))
+        state.pointee.nextItem += 1
+    }
+
+    private func enqueueDrops() {
+        let drops = state.pointee.drops
+        state.pointee.drops = Drops()
+        enqueueControl(
+            .ledger([
+                .drop(
+                    events: drops.events, bytes: drops.bytes, session: state.pointee.position.sessionOrdinal,
+                    before: state.pointee.position.nextSequence, firstTime: drops.firstTime, lastTime: drops.lastTime,
+                    reason: .queueFull)
+            ]))
+    }
+
+    /// Hands over what is open and pending; returns the number of the last item.
+    func handOver() throws(StoreError) -> UInt64 {
+        monitor.lock()
+        defer { monitor.unlock() }
+        pipeline.monitor.lock()
+        defer { pipeline.monitor.unlock() }
+        if let failure = pipeline.failure { throw failure }
+        _ = handOverOpenLocked()
+        if state.pointee.drops.events > 0 { enqueueDrops() }
+        return state.pointee.nextItem - 1
+    }
+
+    /// The item after which event `sequence` is written; hands it over when it is in the open batch. Nil for a number that
+    /// was not given yet.
+    func item(holding sequence: UInt64) throws(StoreError) -> UInt64? {
+        monitor.lock()
+        defer { monitor.unlock() }
+        guard sequence < state.pointee.position.nextSequence else { return nil }
+        if let open = state.pointee.open, open.count > 0, sequence >= open.start.nextSequence { return handOverOpen() }
+        pipeline.monitor.lock()
+        defer { pipeline.monitor.unlock() }
+        return pipeline.item(holding: sequence)
+    }
+
+    /// Hands the open batch over when it has been open for `nanoseconds` (0: always). Returns whether anything is open.
+    func handOverIfOlder(than nanoseconds: UInt64) -> Bool {
+        monitor.lock()
+        defer { monitor.unlock() }
+        guard let open = state.pointee.open else { return false }
+        if fileSystem.monotonic() &- state.pointee.openSince >= nanoseconds {
+            if open.count > 0 { _ = handOverOpen() } else { return false }
+            return false
+        }
+        return true
+    }
+
+    /// Says that the background thread sleeps until something is opened; false when something is. The pipeline's monitor
+    /// must not be held.
+    func letTickerSleep() -> Bool {
+        monitor.withLock {
+            guard state.pointee.open == nil else { return false }
+            state.pointee.tickerSleeps = true
+            return true
+        }
+    }
+
+    /// Whether nothing was opened since `letTickerSleep`. Read without the monitor by design: the mark is cleared under the
+    /// pipeline's, which the caller holds.
+    var tickerMaySleep: Bool { state.pointee.tickerSleeps }
+
+    // MARK: Sessions and checkpoints
+
+    /// Does `body` where the log is complete and there is room for a record, waiting for both.
+    private func withRoom<R>(_ body: () throws(StoreError) -> R) throws(StoreError) -> R {
+        while true {
+            monitor.lock()
+            pipeline.monitor.lock()
+            if state.pointee.isClosed || pipeline.failure != nil || pipeline.hasRoom {
+                defer {
+                    pipeline.monitor.unlock()
+                    monitor.unlock()
+                }
+                if state.pointee.isClosed { throw .closed }
+                if let failure = pipeline.failure { throw failure }
+                _ = handOverOpenLocked()
+                if state.pointee.drops.events > 0 { enqueueDrops() }
+                return try body()
+            }
+            pipeline.monitor.unlock()
+            monitor.unlock()
+            pipeline.waitForRoom()
+        }
+    }
+
+    /// Begins a session, or goes on with one (`resuming`).
+    func begin(
+        id: String, start: Int64, metadata: [String: String], flags: SessionBegin.Flags,
+        resuming info: SessionInfo? = nil
+    ) throws(StoreError) -> SessionBegin {
+        try withRoom { () throws(StoreError) in
+            if let active = state.pointee.active { throw .sessionAlreadyActive(id: active.begin.id) }
+            var begin: SessionBegin
+            if let info {
+                begin = SessionBegin(
+                    ordinal: info.ordinal, flags: flags.union(.resumed), id: info.id, start: info.startedAt,
+                    firstIndex: info.nextIndex, metadata: info.metadata)
+            } else {
+                state.pointee.position.sessionsBegun += 1
+                begin = SessionBegin(
+                    ordinal: state.pointee.position.sessionsBegun, flags: flags, id: id, start: start,
+                    metadata: metadata)
+            }
+            state.pointee.position.sessionOrdinal = begin.ordinal
+            state.pointee.position.nextIndex = begin.firstIndex
+            enqueueControl(.sessionBegin(begin))
+            state.pointee.active = Active(
+                begin: begin, nextIndex: begin.firstIndex, events: info?.eventCount ?? 0,
+                checkpoints: info?.checkpointCount ?? 0, lastTimestamp: info?.timeRange?.upperBound ?? start)
+            return begin
+        }
+    }
+
+    /// Ends the session; returns the number of the item that says so.
+    func end(session: UInt64, id: String, at time: Int64) throws(StoreError) -> UInt64 {
+        try withRoom { () throws(StoreError) in
+            guard let active = state.pointee.active, active.begin.ordinal == session else {
+                throw .sessionEnded(id: id)
+            }
+            enqueueControl(
+                .sessionEnd(
+                    SessionEnd(
+                        ordinal: session, reason: .closed, end: time, events: active.events,
+                        checkpoints: active.checkpoints, nextIndex: active.nextIndex)))
+            state.pointee.active = nil
+            state.pointee.position.sessionOrdinal = 0
+            state.pointee.position.nextIndex = 0
+            return state.pointee.nextItem - 1
+        }
+    }
+
+    /// Records a checkpoint in order with the events.
+    func checkpoint(
+        session: UInt64, sessionID: String, id: String, label: String?, state bytes: [UInt8], at time: Int64
+    ) throws(StoreError) -> (CheckpointRecord, item: UInt64) {
+        try withRoom { () throws(StoreError) in
+            guard let active = state.pointee.active, active.begin.ordinal == session else {
+                throw .sessionEnded(id: sessionID)
+            }
+            state.pointee.position.checkpointsMade += 1
+            let record = CheckpointRecord(
+                ordinal: state.pointee.position.checkpointsMade, session: session, id: id, label: label,
+                timestamp: time, eventIndex: active.nextIndex, sequence: state.pointee.position.nextSequence)
+            enqueueControl(.checkpoint(record, state: bytes))
+            state.pointee.active!.checkpoints += 1
+            return (record, state.pointee.nextItem - 1)
+        }
+    }
+
+    /// Sets the index that the next event of an imported session gets.
+    func setNextIndex(_ index: UInt64, session: UInt64) {
+        monitor.withLock {
+            guard state.pointee.active?.begin.ordinal == session else { return }
+            state.pointee.active!.nextIndex = index
+        }
+    }
+
+    /// Records an opening's findings before anything else.
+    func record(_ records: [LedgerRecord]) throws(StoreError) {
+        try withRoom { enqueueControl(.ledger(records)) }
+    }
+
+    // MARK: State
+
+    var active: Active? { monitor.withLock { state.pointee.active } }
+    var position: LogPosition { monitor.withLock { state.pointee.position } }
+
+    /// Takes nothing more; returns the session that was active.
+    func close() -> Bool {
+        monitor.withLock {
+            defer { state.pointee.isClosed = true }
+            return !state.pointee.isClosed
+        }
+    }
+
+    // MARK: Snapshots
+
+    /// What has been recorded and is not in the catalog yet, pinned: the queue, then the open batch as far as it is filled.
+    func pin() -> (items: [PendingItem], open: (batch: Batch, count: Int)?, position: LogPosition) {
+        monitor.lock()
+        defer { monitor.unlock() }
+        pipeline.monitor.lock()
+        defer { pipeline.monitor.unlock() }
+        let items = pipeline.pinPending()
+        var open: (batch: Batch, count: Int)?
+        if let batch = state.pointee.open, batch.count > 0 {
+            batch.pins += 1
+            open = (batch, batch.count)
+        }
+        return (items, open, state.pointee.position)
+    }
+}

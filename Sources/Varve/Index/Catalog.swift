@@ -1,0 +1,104 @@
+internal import VarveFormat
+internal import VarveIO
+
+/// A segment without a footer that can be read: the active one, or a crashed one. Its index is a copy.
+struct OpenSegment: Sendable {
+    let file: any File
+    let index: SegmentIndex
+}
+
+/// The segments of a store, in the order of the log. Any thread may call.
+final class Catalog: @unchecked Sendable {
+    enum Entry: Sendable {
+        case sealed(SegmentHandle)
+        case open(OpenSegment)
+
+        var summary: SegmentSummary {
+            switch self {
+            case .sealed(let handle): handle.summary
+            case .open(let segment): segment.index.summary
+            }
+        }
+
+        var ordinal: UInt64 {
+            switch self {
+            case .sealed(let handle): handle.summary.ordinal
+            case .open(let segment): segment.index.header.ordinal
+            }
+        }
+
+        /// The segment's index and bytes.
+        func load() throws(StoreError) -> LoadedSegment {
+            switch self {
+            case .sealed(let handle): try handle.load()
+            case .open(let segment): LoadedSegment(index: segment.index, file: segment.file, region: nil)
+            }
+        }
+    }
+
+    private let monitor = Monitor()
+    private var entries: [Entry] = []
+    private var active: (file: any File, index: SegmentIndex)?
+    /// Number of the last pipeline item that the entries show.
+    private var shownItem: UInt64 = 0
+
+    init(_ entries: [Entry]) { self.entries = entries }
+
+    /// All segments, and the last pipeline item in them.
+    func view() -> (entries: [Entry], item: UInt64) {
+        monitor.withLock {
+            var all = entries
+            if let active { all.append(.open(OpenSegment(file: active.file, index: active.index))) }
+            return (all, shownItem)
+        }
+    }
+
+    /// Replaces all segments: a reader has listed the directory again.
+    func replaceAll(_ fresh: [Entry]) { monitor.withLock { entries = fresh } }
+
+    /// Begins a new active segment.
+    func begin(_ file: any File, _ index: SegmentIndex) { monitor.withLock { active = (file, index) } }
+
+    /// Changes the active segment's index in place, and says which item it shows then.
+    func update<R>(item: UInt64?, _ body: (inout SegmentIndex) -> R) -> R? {
+        monitor.withLock {
+            guard var current = active else { return nil }
+            active = nil  // So that the arrays are changed in place.
+            let result = body(&current.index)
+            active = current
+            if let item { shownItem = item }
+            return result
+        }
+    }
+
+    /// The active segment's index.
+    var activeIndex: SegmentIndex? { monitor.withLock { active?.index } }
+
+    /// The active segment becomes an open one that is written no more.
+    func retireActive() -> OpenSegment? {
+        monitor.withLock {
+            guard let active else { return nil }
+            let segment = OpenSegment(file: active.file, index: active.index)
+            entries.append(.open(segment))
+            self.active = nil
+            return segment
+        }
+    }
+
+    /// An open segment was sealed.
+    func replace(_ ordinal: UInt64, with handle: SegmentHandle) {
+        monitor.withLock {
+            guard let position = entries.firstIndex(where: { $0.ordinal == ordinal }) else { return }
+            entries[position] = .sealed(handle)
+        }
+    }
+
+    /// The segments without a footer that are written no more.
+    var unsealed: [OpenSegment] {
+        monitor.withLock {
+            entries.compactMap { entry in
+                if case .open(let segment) = entry { segment } else { nil }
+            }
+        }
+    }
+}

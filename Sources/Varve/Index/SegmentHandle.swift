@@ -1,0 +1,202 @@
+internal import VarveFormat
+internal import VarveIO
+
+/// A segment's bytes and index, loaded: what a cursor reads from. Immutable.
+final class LoadedSegment: @unchecked Sendable {
+    let index: SegmentIndex
+    let fileName: String
+    private let file: any File
+    private let region: (any MappedRegion)?
+    /// The segment's dictionary, read and verified; nil when it has none that can be read.
+    let dictionary: [UInt8]?
+
+    init(index: SegmentIndex, file: any File, region: (any MappedRegion)?) {
+        self.index = index
+        self.file = file
+        self.region = region.flatMap { $0.canPopulate ? $0 : nil }
+        fileName = file.path
+        var found = index.dictionary
+        if found == nil, let position = index.dictionaryEntry {
+            found = LoadedSegment.readDictionary(index, position, file)
+        }
+        dictionary = found
+    }
+
+    /// Tells its dictionary from others'.
+    var identity: UInt64 { index.header.segment.low ^ UInt64(index.header.generation) }
+
+    /// Bytes of the file: in place where it is mapped (populated first, so that a bad page is an error and not a
+    /// signal), otherwise read into `scratch`.
+    func bytes(at offset: UInt64, count: Int, _ scratch: ScratchBuffer) throws(StoreError) -> UnsafeRawBufferPointer {
+        if let region, let start = Int(exactly: offset), start <= region.bytes.count - count {
+            do throws(IOFailure) {
+                try region.populate(start..<start + count)
+                return UnsafeRawBufferPointer(rebasing: region.bytes[start..<start + count])
+            } catch {
+                throw .damaged(file: fileName, offset: offset, reason: error.reason)
+            }
+        }
+        let target = scratch.reserve(count)
+        do {
+            guard try file.read(at: offset, into: target) == count else {
+                throw StoreError.damaged(file: fileName, offset: offset, reason: "the file is cut short")
+            }
+        } catch let error as IOFailure {
+            throw .damaged(file: fileName, offset: offset, reason: error.reason)
+        } catch let error as StoreError {
+            throw error
+        } catch {
+            throw .cannotRead(path: fileName, reason: "\(error)")
+        }
+        return UnsafeRawBufferPointer(target)
+    }
+
+    /// The header of block `number`, verified against its entry in the index.
+    func header(ofBlock number: Int, _ bytes: UnsafeRawBufferPointer) throws(FormatError) -> BlockHeader {
+        let header = try BlockHeader(
+            decoding: bytes, segment: index.header.segment, number: UInt32(number))
+        guard BlockIndexEntry(header, offset: index.entries[number].offset) == index.entries[number] else {
+            throw .invalid("a block", reason: "its header contradicts the index")
+        }
+        return header
+    }
+
+    private static func readDictionary(_ index: SegmentIndex, _ position: Int, _ file: any File) -> [UInt8]? {
+        let entry = index.entries[position]
+        guard let block = try? file.read(at: entry.offset, count: Int(entry.length)), block.count == Int(entry.length)
+        else { return nil }
+        return block.withUnsafeBytes { bytes -> [UInt8]? in
+            guard
+                let header = try? BlockHeader(
+                    decoding: bytes, segment: index.header.segment, number: UInt32(position)),
+                bytes.count >= BlockHeader.byteCount + Int(header.bodyLength)
+            else { return nil }
+            return dictionary(in: bytes, header: header)
+        }
+    }
+
+    /// The dictionary in a block: the first of its two copies that has its checksum.
+    static func dictionary(in bytes: UnsafeRawBufferPointer, header: BlockHeader) -> [UInt8]? {
+        let start = BlockHeader.byteCount + Int(header.smallLength)
+        let small = UnsafeRawBufferPointer(rebasing: bytes[BlockHeader.byteCount..<start])
+        guard (try? ControlBlock.verifySmallPart(small, of: header)) != nil,
+            case .dictionary(let first, let second)? = try? ControlBlock.decode(small, of: header)
+        else { return nil }
+        var offset = start
+        for (position, entry) in [first, second].enumerated() {
+            let copy = UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + Int(entry.storedBytes)])
+            offset += copy.count
+            if (try? ControlBlock.verifySubBlock(
+                copy, position, checksum: entry.checksum, segment: header.segment, block: header.number)) != nil
+            {
+                return Array(copy)
+            }
+        }
+        return nil
+    }
+}
+
+/// Memory to read into, kept between reads. One thread at a time.
+final class ScratchBuffer {
+    private var storage: UnsafeMutableRawPointer?
+    private var capacity = 0
+
+    deinit { storage?.deallocate() }
+
+    /// At least `count` bytes; what was there before is gone.
+    func reserve(_ count: Int) -> UnsafeMutableRawBufferPointer {
+        if let storage, count <= capacity { return UnsafeMutableRawBufferPointer(start: storage, count: count) }
+        storage?.deallocate()
+        capacity = max(count, 64 << 10)
+        let fresh = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 64)
+        storage = fresh
+        return UnsafeMutableRawBufferPointer(start: fresh, count: count)
+    }
+}
+
+/// A sealed segment in the catalog: its summary, and the rest once it is needed. Any thread may call.
+final class SegmentHandle: @unchecked Sendable {
+    let directory: String
+    let fileName: String
+    let summary: SegmentSummary
+    let trailer: Trailer
+    private let fileSystem: any FileSystem
+    private let monitor = Monitor()
+    private var loaded: LoadedSegment?
+
+    init(directory: String, fileName: String, trailer: Trailer, summary: SegmentSummary, fileSystem: any FileSystem) {
+        self.directory = directory
+        self.fileName = fileName
+        self.trailer = trailer
+        self.summary = summary
+        self.fileSystem = fileSystem
+    }
+
+    var path: String { directory + "/" + fileName }
+
+    /// Forgets what was loaded; cursors that use it keep it.
+    func unload() { monitor.withLock { loaded = nil } }
+
+    /// The segment's index and bytes; read at the first call.
+    func load() throws(StoreError) -> LoadedSegment {
+        monitor.lock()
+        defer { monitor.unlock() }
+        if let loaded { return loaded }
+        let fresh = try read()
+        loaded = fresh
+        return fresh
+    }
+
+    private func read() throws(StoreError) -> LoadedSegment {
+        do {
+            let file = try fileSystem.open(path, .read)
+            let size = try file.size()
+            guard size == trailer.fileLength else {
+                throw StoreError.damaged(file: path, offset: size, reason: "the file changed its length")
+            }
+            let prefix = try file.read(at: 0, count: SegmentHeader.fixedBytes)
+            let header: SegmentHeader
+            let headerBytes: Int
+            do throws(FormatError) {
+                headerBytes = try prefix.withReader("a segment header") { reader throws(FormatError) in
+                    try SegmentHeader.byteCount(ofPrefix: try reader.take(reader.remaining))
+                }
+                let whole = try readWhole(file, at: 0, headerBytes)
+                header = try whole.withReader("a segment header") { reader throws(FormatError) in
+                    try SegmentHeader(decoding: try reader.take(reader.remaining))
+                }
+            } catch {
+                throw StoreError.decoding(error, file: path, offset: 0)
+            }
+            guard header.segment == summary.segment, header.store == summary.store,
+                header.ordinal == summary.ordinal, header.baseSequence == summary.baseSequence,
+                header.predecessor == summary.predecessor, header.predecessorLength == summary.predecessorLength,
+                header.generation == summary.generation
+            else { throw StoreError.damaged(file: path, offset: 0, reason: "its header contradicts its footer") }
+            do throws(FormatError) {
+                let bytes = try readWhole(file, at: trailer.footerOffset, Int(trailer.footerLength))
+                let trailer = trailer
+                let footer = try bytes.withReader("a footer") { reader throws(FormatError) in
+                    try Footer(decoding: try reader.take(reader.remaining), trailer: trailer)
+                }
+                let index = SegmentIndex(header: header, headerBytes: UInt64(headerBytes), footer: footer)
+                return LoadedSegment(index: index, file: file, region: try? file.map())
+            } catch {
+                throw StoreError.decoding(error, file: path, offset: trailer.footerOffset)
+            }
+        } catch let failure as IOFailure {
+            throw .reading(failure)
+        } catch let error as StoreError {
+            throw error
+        } catch {
+            throw .cannotRead(path: path, reason: "\(error)")
+        }
+    }
+
+    private func readWhole(_ file: any File, at offset: UInt64, _ count: Int) throws(FormatError) -> [UInt8] {
+        guard let bytes = try? file.read(at: offset, count: count), bytes.count == count else {
+            throw .truncated("the file")
+        }
+        return bytes
+    }
+}

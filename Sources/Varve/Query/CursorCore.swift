@@ -1,0 +1,538 @@
+internal import VarveFormat
+
+/// The part of a cursor that works once a sub-block: prunes segments and blocks, unpacks columns, selects rows, decompresses.
+@usableFromInline
+final class CursorCore {
+    @usableFromInline
+    struct Step {
+        @usableFromInline let row: Int
+        @usableFromInline let rowEnd: Int
+        @usableFromInline let base: UnsafeRawPointer
+    }
+
+    /// Where blocks come from.
+    private enum Source {
+        case segment(LoadedSegment)
+        case batch(Batch, count: Int)
+    }
+
+    private let snapshot: Snapshot
+    private let query: Query
+    private let sessions: Set<UInt64>?
+    let run: UnsafeMutablePointer<CursorRun>
+    private(set) var statistics = QueryStatistics()
+    private var foundGaps: [Gap] = []
+    private var remaining: UInt64
+
+    // Position: the next source and block in the direction of the query.
+    private let sourceCount: Int
+    private var nextSource: Int
+    private var source: Source?
+    private var nextBlock = 0
+
+    // The block that is loaded.
+    private let columns = EventColumns()
+    private let buffer = SubBlockBuffer()
+    private let scratch = ScratchBuffer()
+    private var header: BlockHeader?
+    private var blockBytes = UnsafeRawBufferPointer(start: nil, count: 0)
+    private var batchPayload: UnsafeRawPointer?
+    private var firstSequence: UInt64 = 0
+
+    // The rows that match: a range, or a list.
+    private var isRange = true
+    private var rangeStart = 0
+    private var rangeEnd = 0
+    private var selected: UnsafeMutablePointer<UInt32>
+    private var offsets: UnsafeMutablePointer<UInt32>
+    private var selectedCapacity = 1024
+    private var selectedNext = 0
+    private var selectedEnd = 0
+
+    // The sub-block that is decoded.
+    private var decoded = -1
+    private var decodedBase: UnsafeRawPointer?
+
+    // Kinds.
+    private var kinds: [EventKind] = []
+    private var kindNumbersByKey: [EventKind: UInt32] = [:]
+    private var kindMap: UnsafeMutablePointer<UInt32>
+    private var kindMapCapacity = 64
+    private var allowedKinds: [Bool] = []
+    private var allowedMask = UInt64.max
+
+    init(_ snapshot: Snapshot, _ query: Query) throws(StoreError) {
+        self.snapshot = snapshot
+        self.query = query
+        remaining = query.limit ?? .max
+        sourceCount = snapshot.entries.count + snapshot.batches.count
+        nextSource = query.isReversed ? sourceCount - 1 : 0
+        statistics.segments = snapshot.entries.count
+        selected = .allocate(capacity: selectedCapacity)
+        offsets = .allocate(capacity: selectedCapacity)
+        kindMap = .allocate(capacity: kindMapCapacity)
+        kindMap.initialize(repeating: 0, count: kindMapCapacity)
+        run = .allocate(capacity: 1)
+        run.initialize(
+            to: CursorRun(
+                columns: UnsafePointer(columns.timestamps), UnsafePointer(columns.lengths), UnsafePointer(columns.kinds)))
+        sessions = try snapshot.resolve(query)
+    }
+
+    deinit {
+        selected.deallocate()
+        offsets.deallocate()
+        kindMap.deallocate()
+        run.deallocate()
+    }
+
+    func kind(number: UInt32) -> EventKind { kinds[Int(number)] }
+    func sessionID(_ ordinal: UInt64) -> String { snapshot.sessionID(ordinal) }
+
+    var coverage: Coverage {
+        let range = query.sequences ?? 0...UInt64.max
+        var gaps = ((try? snapshot.gaps()) ?? []) + foundGaps
+        gaps = gaps.compactMap { gap in
+            guard gap.sequences.overlaps(range) else { return nil }
+            return Gap(sequences: gap.sequences.clamped(to: range), reason: gap.reason, note: gap.note)
+        }
+        return Coverage(gaps: gaps.sorted { $0.sequences.lowerBound < $1.sequences.lowerBound })
+    }
+
+    // MARK: Stepping
+
+    /// The next rows: contiguous in a decoded sub-block. Nil at the end.
+    @usableFromInline
+    func advance() throws(StoreError) -> Step? {
+        while remaining > 0 {
+            if isRange {
+                if rangeStart < rangeEnd, let step = nextRange() { return step }
+                if rangeStart < rangeEnd { continue }
+            } else if selectedNext < selectedEnd {
+                if let step = nextSelected() { return step }
+                continue
+            }
+            guard try loadNextBlock() else { return nil }
+        }
+        return nil
+    }
+
+    private func nextRange() -> Step? {
+        let number = columns.subBlock(containingRow: rangeStart)
+        let part = columns.subBlock(number)
+        var end = min(rangeEnd, part.firstRow + part.eventCount)
+        if UInt64(end - rangeStart) > remaining { end = rangeStart + Int(remaining) }
+        let lengths = columns.lengths
+        var offset = 0
+        for row in part.firstRow..<rangeStart { offset += Int(lengths[row]) }
+        var wanted = part.rawBytes
+        if end < part.firstRow + part.eventCount {
+            wanted = offset
+            for row in rangeStart..<end { wanted += Int(lengths[row]) }
+        }
+        let start = rangeStart
+        rangeStart = end
+        guard let base = decode(number, part, wanted) else {
+            rangeStart = min(rangeEnd, part.firstRow + part.eventCount)
+            return nil
+        }
+        remaining -= UInt64(end - start)
+        statistics.rowsMatched += UInt64(end - start)
+        return Step(row: start, rowEnd: end, base: base + offset)
+    }
+
+    private func nextSelected() -> Step? {
+        let place = query.isReversed ? selectedEnd - 1 : selectedNext
+        let row = Int(selected[place])
+        let number = columns.subBlock(containingRow: row)
+        let part = columns.subBlock(number)
+        if decoded != number {
+            // Only as much as the last row that will be asked for.
+            var last = row
+            if !query.isReversed {
+                var probe = place
+                let bound = part.firstRow + part.eventCount
+                while probe < selectedEnd, Int(selected[probe]) < bound {
+                    last = Int(selected[probe])
+                    probe += 1
+                }
+            }
+            let lengths = columns.lengths
+            var offset: UInt32 = 0
+            for position in part.firstRow..<part.firstRow + part.eventCount {
+                offsets[position] = offset
+                offset &+= lengths[position]
+            }
+            guard decode(number, part, Int(offsets[last] &+ lengths[last])) != nil else {
+                // Skip all rows of the damaged sub-block.
+                if query.isReversed {
+                    while selectedNext < selectedEnd, Int(selected[selectedEnd - 1]) >= part.firstRow { selectedEnd -= 1 }
+                } else {
+                    while selectedNext < selectedEnd, Int(selected[selectedNext]) < part.firstRow + part.eventCount {
+                        selectedNext += 1
+                    }
+                }
+                return nil
+            }
+        }
+        if query.isReversed { selectedEnd -= 1 } else { selectedNext += 1 }
+        guard let base = decodedBase else { return nil }
+        remaining -= 1
+        statistics.rowsMatched += 1
+        return Step(row: row, rowEnd: row + 1, base: base + Int(offsets[row]))
+    }
+
+    /// Decompresses the first `wanted` bytes of a sub-block; nil, and a gap, when it is damaged.
+    private func decode(_ number: Int, _ part: EventColumns.SubBlock, _ wanted: Int) -> UnsafeRawPointer? {
+        if let batchPayload {
+            decoded = number
+            decodedBase = batchPayload
+            return batchPayload
+        }
+        guard let header, case .segment(let segment)? = source else { return nil }
+        let start = BlockHeader.byteCount + part.offset
+        let stored = UnsafeRawBufferPointer(rebasing: blockBytes[start..<start + part.storedBytes])
+        do throws(FormatError) {
+            try ControlBlock.verifySubBlock(
+                stored, number, checksum: part.checksum, segment: header.segment, block: header.number)
+            let base = try buffer.decode(
+                stored: stored, method: part.method, rawBytes: part.rawBytes, wanted: wanted,
+                dictionary: segment.dictionary, dictionaryIdentity: segment.identity)
+            statistics.subBlocksDecoded += 1
+            statistics.bytesDecoded += UInt64(wanted)
+            decoded = number
+            decodedBase = base
+            return base
+        } catch {
+            let first = firstSequence + UInt64(part.firstRow)
+            if part.eventCount > 0 {
+                addGap(first...first + UInt64(part.eventCount) - 1, "\(segment.fileName): \(error)")
+            }
+            decoded = -1
+            return nil
+        }
+    }
+
+    private func addGap(_ sequences: ClosedRange<UInt64>, _ note: String) {
+        let gap = Gap(sequences: sequences, reason: .damage, note: note)
+        if !foundGaps.contains(gap) { foundGaps.append(gap) }
+    }
+
+    // MARK: Blocks
+
+    /// Loads the next block with rows that match, or some that may; false at the end.
+    private func loadNextBlock() throws(StoreError) -> Bool {
+        while true {
+            guard let number = try nextCandidate() else { return false }
+            if try load(number) { return true }
+        }
+    }
+
+    /// The next block that the index can't rule out: its number in the current source.
+    private func nextCandidate() throws(StoreError) -> Int? {
+        while true {
+            if case .segment(let segment)? = source {
+                let entries = segment.index.entries
+                while query.isReversed ? nextBlock >= 0 : nextBlock < entries.count {
+                    if !query.isReversed, let time = query.time, let pyramid = segment.index.pyramid {
+                        let next = pyramid.nextCandidate(from: nextBlock, count: entries.count, time)
+                        statistics.blocksPruned += next - nextBlock
+                        nextBlock = next
+                        if next >= entries.count { break }
+                    }
+                    let number = nextBlock
+                    nextBlock += query.isReversed ? -1 : 1
+                    let entry = entries[number]
+                    guard entry.type == .events else { continue }
+                    if let sequences = query.sequences {
+                        // Blocks ascend: what is beyond the far end is not looked at.
+                        if !query.isReversed, entry.firstSequence > sequences.upperBound {
+                            nextBlock = entries.count
+                            break
+                        }
+                        if query.isReversed, entry.nextSequence <= sequences.lowerBound {
+                            nextBlock = -1
+                            break
+                        }
+                    }
+                    if mayMatch(entry) { return number }
+                    statistics.blocksPruned += 1
+                }
+                source = nil
+            } else if case .batch? = source, nextBlock == 0 {
+                nextBlock = 1
+                return 0
+            }
+            guard try openNextSource() else { return nil }
+        }
+    }
+
+    private func mayMatch(_ entry: BlockIndexEntry) -> Bool {
+        if let sequences = query.sequences,
+            entry.firstSequence > sequences.upperBound || entry.nextSequence <= sequences.lowerBound
+        {
+            return false
+        }
+        if let time = query.time,
+            entry.minTimestamp > time.upperBound || entry.maxTimestamp < time.lowerBound
+        {
+            return false
+        }
+        if let sessions, !sessions.contains(entry.sessionOrdinal) { return false }
+        if snapshot.excluded.contains(entry.sessionOrdinal) { return false }
+        if query.kindNames != nil, !entry.flags.contains(.manyKinds), entry.kindSet & allowedMask == 0 { return false }
+        return true
+    }
+
+    /// Whether every row of the block matches.
+    private func matchesWhole(_ entry: BlockIndexEntry) -> Bool {
+        if let sequences = query.sequences,
+            entry.firstSequence < sequences.lowerBound || entry.nextSequence &- 1 > sequences.upperBound
+        {
+            return false
+        }
+        if let time = query.time,
+            entry.minTimestamp < time.lowerBound || entry.maxTimestamp > time.upperBound
+        {
+            return false
+        }
+        if query.kindNames != nil {
+            return !entry.flags.contains(.manyKinds) && entry.kindSet & ~allowedMask == 0
+        }
+        return true
+    }
+
+    /// Opens the next source that the summaries can't rule out.
+    private func openNextSource() throws(StoreError) -> Bool {
+        while query.isReversed ? nextSource >= 0 : nextSource < sourceCount {
+            let number = nextSource
+            nextSource += query.isReversed ? -1 : 1
+            if number >= snapshot.entries.count {
+                let (batch, count) = snapshot.batches[number - snapshot.entries.count]
+                source = .batch(batch, count: count)
+                nextBlock = 0
+                mapKinds(snapshot.pendingKinds)
+                return true
+            }
+            let entry = snapshot.entries[number]
+            if case .sealed(let handle) = entry, !mayMatch(handle.summary) {
+                statistics.segmentsPruned += 1
+                continue
+            }
+            do throws(StoreError) {
+                let segment = try entry.load()
+                source = .segment(segment)
+                statistics.blocks += Int(segment.index.eventBlockCount)
+                mapKinds(segment.index.kinds.map(\.definition))
+                start(in: segment.index.entries)
+                return true
+            } catch {
+                // An index that can't be read takes its segment's events with it.
+                let summary = entry.summary
+                if summary.nextSequence > summary.baseSequence {
+                    addGap(summary.baseSequence...summary.nextSequence - 1, error.description)
+                }
+            }
+        }
+        return false
+    }
+
+    private func mayMatch(_ summary: SegmentSummary) -> Bool {
+        guard summary.eventCount > 0 else { return false }
+        if let sequences = query.sequences,
+            summary.baseSequence > sequences.upperBound || summary.nextSequence <= sequences.lowerBound
+        {
+            return false
+        }
+        if let time = query.time,
+            summary.minTimestamp > time.upperBound || summary.maxTimestamp < time.lowerBound
+        {
+            return false
+        }
+        return true
+    }
+
+    /// Finds the block to start at by binary search where the query says where that is.
+    private func start(in entries: [BlockIndexEntry]) {
+        nextBlock = query.isReversed ? entries.count - 1 : 0
+        guard let sequences = query.sequences else { return }
+        var low = 0
+        var high = entries.count
+        while low < high {
+            let middle = (low + high) / 2
+            let isBefore =
+                query.isReversed
+                ? entries[middle].firstSequence <= sequences.upperBound
+                : entries[middle].nextSequence <= sequences.lowerBound
+            if isBefore { low = middle + 1 } else { high = middle }
+        }
+        nextBlock = query.isReversed ? low - 1 : low
+    }
+
+    /// Maps the source's kind ids to the cursor's numbers, and finds which the query allows.
+    private func mapKinds(_ definitions: [KindDefinition]) {
+        if definitions.count > kindMapCapacity {
+            kindMap.deallocate()
+            kindMapCapacity = definitions.count
+            kindMap = .allocate(capacity: kindMapCapacity)
+        }
+        allowedKinds.removeAll(keepingCapacity: true)
+        allowedMask = 0
+        for (id, definition) in definitions.enumerated() {
+            let kind = EventKind(name: definition.name, encoding: definition.encoding, number: 0, registry: 0)
+            let number =
+                kindNumbersByKey[kind]
+                ?? {
+                    let fresh = UInt32(kinds.count)
+                    kinds.append(kind)
+                    kindNumbersByKey[kind] = fresh
+                    return fresh
+                }()
+            kindMap[id] = number
+            let isAllowed = query.kindNames?.contains(definition.name) ?? true
+            allowedKinds.append(isAllowed)
+            if id < 64, isAllowed { allowedMask |= 1 << UInt64(id) }
+        }
+        run.pointee.kindNumbers = UnsafePointer(kindMap)
+    }
+
+    /// Unpacks a block and selects its rows; false when none match, or it is damaged.
+    private func load(_ number: Int) throws(StoreError) -> Bool {
+        decoded = -1
+        decodedBase = nil
+        batchPayload = nil
+        header = nil
+        let isWhole: Bool
+        switch source {
+        case .batch(let batch, let count):
+            if let sessions, !sessions.contains(batch.start.sessionOrdinal) { return false }
+            if snapshot.excluded.contains(batch.start.sessionOrdinal) { return false }
+            columns.load(rows: batch.rows, count: count, explicitIndices: batch.hasExplicitIndices)
+            batchPayload = UnsafeRawPointer(batch.payload)
+            setRun(batch.start.nextSequence, batch.start.nextIndex, batch.start.sessionOrdinal)
+            isWhole = query.time == nil && query.sequences == nil && query.kindNames == nil
+        case .segment(let segment):
+            let entry = segment.index.entries[number]
+            do throws(StoreError) {
+                blockBytes = try segment.bytes(at: entry.offset, count: Int(entry.length), scratch)
+            } catch {
+                if entry.eventCount > 0 { addGap(entry.firstSequence...entry.nextSequence - 1, error.description) }
+                return false
+            }
+            do throws(FormatError) {
+                let header = try BlockHeader(
+                    decoding: blockBytes, segment: segment.index.header.segment, number: nil)
+                guard BlockIndexEntry(header, offset: entry.offset) == entry,
+                    header.kindCount <= segment.index.kinds.count
+                else { throw FormatError.invalid("a block", reason: "its header contradicts the index") }
+                let small = UnsafeRawBufferPointer(
+                    rebasing: blockBytes[BlockHeader.byteCount..<BlockHeader.byteCount + Int(header.smallLength)])
+                try ControlBlock.verifySmallPart(small, of: header)
+                try columns.load(
+                    small: small, subBlockCount: Int(header.subBlockCount), eventCount: Int(header.eventCount),
+                    explicitIndices: header.flags.contains(.explicitIndices), rawBytes: Int(header.rawBytes),
+                    bodyLength: Int(header.bodyLength), kindCount: Int(header.kindCount))
+                self.header = header
+            } catch {
+                if entry.eventCount > 0 {
+                    addGap(
+                        entry.firstSequence...entry.nextSequence - 1, "\(segment.fileName) at \(entry.offset): \(error)")
+                }
+                return false
+            }
+            statistics.bytesRead += UInt64(entry.length)
+            setRun(entry.firstSequence, entry.firstIndex, entry.sessionOrdinal)
+            isWhole = matchesWhole(entry)
+        case nil: return false
+        }
+        statistics.rowsDecoded += UInt64(columns.count)
+        return select(isWhole: isWhole)
+    }
+
+    private func setRun(_ firstSequence: UInt64, _ firstIndex: UInt64, _ session: UInt64) {
+        self.firstSequence = firstSequence
+        run.pointee.timestamps = UnsafePointer(columns.timestamps)
+        run.pointee.lengths = UnsafePointer(columns.lengths)
+        run.pointee.kinds = UnsafePointer(columns.kinds)
+        run.pointee.indices = columns.indices.map { UnsafePointer($0) }
+        run.pointee.firstSequence = firstSequence
+        run.pointee.firstIndex = firstIndex
+        run.pointee.session = session
+    }
+
+    /// Chooses the rows of the loaded block that match; false when none do.
+    private func select(isWhole: Bool) -> Bool {
+        let count = columns.count
+        if count > selectedCapacity {
+            selected.deallocate()
+            offsets.deallocate()
+            selectedCapacity = count
+            selected = .allocate(capacity: count)
+            offsets = .allocate(capacity: count)
+        }
+        var low = 0
+        var high = count
+        if let sequences = query.sequences {
+            if sequences.lowerBound > firstSequence {
+                low = Int(min(UInt64(count), sequences.lowerBound - firstSequence))
+            }
+            if sequences.upperBound < firstSequence { return false }
+            high = Int(min(UInt64(count - 1), sequences.upperBound - firstSequence)) + 1
+        }
+        guard low < high else { return false }
+        let needsRows = !isWhole && (query.time != nil || query.kindNames != nil)
+        if !query.isReversed, !needsRows {
+            isRange = true
+            rangeStart = low
+            rangeEnd = high
+            return true
+        }
+        var found = 0
+        if needsRows {
+            let time = query.time ?? Int64.min...Int64.max
+            let (from, to) = (time.lowerBound, time.upperBound)
+            let timestamps = columns.timestamps
+            let kinds = columns.kinds
+            let selected = selected
+            let filtersKinds = query.kindNames != nil
+            allowedKinds.withUnsafeBufferPointer { allowed in
+                for row in low..<high {
+                    let timestamp = timestamps[row]
+                    if timestamp < from || timestamp > to { continue }
+                    if filtersKinds, !allowed[Int(kinds[row])] { continue }
+                    selected[found] = UInt32(truncatingIfNeeded: row)
+                    found &+= 1
+                }
+            }
+        } else {
+            for row in low..<high { selected[row - low] = UInt32(row) }
+            found = high - low
+        }
+        guard found > 0 else { return false }
+        if !query.isReversed, Int(selected[found - 1]) - Int(selected[0]) == found - 1 {
+            isRange = true
+            rangeStart = Int(selected[0])
+            rangeEnd = rangeStart + found
+        } else {
+            isRange = false
+            selectedNext = 0
+            selectedEnd = found
+        }
+        return true
+    }
+
+    // MARK: Counting
+
+    /// How many events match; no payload is decompressed, and blocks that match whole are not read.
+    func count() throws(StoreError) -> UInt64 {
+        var total: UInt64 = 0
+        while total < query.limit ?? .max, let number = try nextCandidate() {
+            if case .segment(let segment)? = source, matchesWhole(segment.index.entries[number]) {
+                total += UInt64(segment.index.entries[number].eventCount)
+            } else if try load(number) {
+                total += UInt64(isRange ? rangeEnd - rangeStart : selectedEnd - selectedNext)
+            }
+        }
+        return min(total, query.limit ?? .max)
+    }
+}

@@ -1,0 +1,366 @@
+internal import VarveFormat
+
+/// An immutable view of a store. What is appended afterwards does not show; what it shows stays readable as long as it lives.
+///
+/// In the writer's process it sees every append that has returned; elsewhere what was written. Any thread may use it.
+public struct Snapshot: Sendable {
+    private final class Pins: @unchecked Sendable {
+        let pipeline: Pipeline?
+        let batches: [Batch]
+        init(pipeline: Pipeline?, batches: [Batch]) {
+            self.pipeline = pipeline
+            self.batches = batches
+        }
+        deinit { pipeline?.unpin(batches) }
+    }
+
+    /// What is derived from the segments, once it is asked for.
+    private final class Derived: @unchecked Sendable {
+        let monitor = Monitor()
+        var sessions: [SessionInfo]?
+        var gaps: [Gap]?
+    }
+
+    let entries: [Catalog.Entry]
+    /// Batches that no segment shows yet, with as many rows as the snapshot sees.
+    let batches: [(batch: Batch, count: Int)]
+    private let pendingRecords: [(record: ControlRecord, position: LogPosition)]
+    let pendingKinds: [KindDefinition]
+    /// Sessions that do not count: imports that were not completed.
+    let excluded: Set<UInt64>
+    let position: LogPosition
+    private let isLive: Bool
+    private let isBeingWritten: Bool
+    private let knownGaps: [Gap]
+    private let pins: Pins
+    private let derived = Derived()
+    let store: EventStore
+
+    init(
+        store: EventStore, entries: [Catalog.Entry], shownItem: UInt64, items: [PendingItem],
+        open: (batch: Batch, count: Int)?, pipeline: Pipeline?, pendingKinds: [KindDefinition], position: LogPosition,
+        isBeingWritten: Bool, knownGaps: [Gap]
+    ) {
+        self.store = store
+        self.entries = entries
+        self.position = position
+        self.isBeingWritten = isBeingWritten
+        self.knownGaps = knownGaps
+        self.pendingKinds = pendingKinds
+        isLive = pipeline != nil
+        pins = Pins(
+            pipeline: pipeline, batches: items.compactMap(\.batch) + (open.map { [$0.batch] } ?? []))
+        let pending = items.filter { $0.number > shownItem }
+        var batches: [(Batch, Int)] = []
+        var records: [(ControlRecord, LogPosition)] = []
+        for item in pending {
+            switch item.content {
+            case .batch(let batch): batches.append((batch, batch.count))
+            case .control(let record): records.append((record, item.position))
+            }
+        }
+        if let open { batches.append((open.batch, open.count)) }
+        self.batches = batches
+        pendingRecords = records
+        excluded = []
+    }
+
+    // MARK: Events
+
+    /// A cursor over the events that match.
+    ///
+    /// Errors: `StoreError` when a segment's index can't be read for a reason other than damage.
+    public func cursor(_ query: Query = Query()) throws(StoreError) -> EventCursor {
+        EventCursor(core: try CursorCore(self, query))
+    }
+
+    /// How many events match. No payload is decompressed; blocks that match whole are not even read.
+    public func count(_ query: Query = Query()) throws(StoreError) -> UInt64 {
+        if let names = query.kindNames, query.time == nil, query.sequences == nil, query.sessionIDs == nil,
+            query.sessionOrdinals == nil, query.limit == nil, excluded.isEmpty, batches.isEmpty
+        {
+            var total: UInt64 = 0
+            for entry in entries {
+                for kind in try entry.load().index.kinds where names.contains(kind.definition.name) { total += kind.events }
+            }
+            return total
+        }
+        return try CursorCore(self, query).count()
+    }
+
+    /// The events that match, each with its own copy of everything, for `for try await`.
+    public func events(_ query: Query = Query()) -> EventSequence { EventSequence(snapshot: self, query: query) }
+
+    /// One event, or nil when its number was never given or can't be read.
+    public func event(sequence: UInt64) throws(StoreError) -> Event? {
+        var cursor = try cursor(Query().sequences(sequence...sequence))
+        return try cursor.nextEvent()
+    }
+
+    /// The retained sequence numbers; nil when there is no event.
+    public var sequences: Range<UInt64>? {
+        let first = entries.first { $0.summary.eventCount > 0 }?.summary.baseSequence ?? batches.first?.batch.start.nextSequence
+        guard let first, first < position.nextSequence else { return nil }
+        return first..<position.nextSequence
+    }
+
+    // MARK: Sessions
+
+    /// The sessions in the order in which they were begun. Reads every segment's footer once.
+    public func sessions() throws(StoreError) -> [SessionInfo] {
+        derived.monitor.lock()
+        defer { derived.monitor.unlock() }
+        if let sessions = derived.sessions { return sessions }
+        var fold = SessionFold()
+        for entry in entries {
+            for summary in try entry.load().index.sessions { fold.add(summary) }
+        }
+        // Pending batches and records, in their order.
+        var rest = pendingRecords[...]
+        for (batch, count) in batches {
+            while let (record, position) = rest.first, position.nextSequence <= batch.start.nextSequence {
+                fold.add(record, position)
+                rest.removeFirst()
+            }
+            fold.add(batch, count)
+        }
+        for (record, position) in rest { fold.add(record, position) }
+        let sessions = fold.finish(isLive: isLive || isBeingWritten)
+        derived.sessions = sessions
+        return sessions
+    }
+
+    /// The session with this ordinal.
+    public func session(ordinal: UInt64) throws(StoreError) -> SessionInfo {
+        guard let info = try sessions().first(where: { $0.ordinal == ordinal }) else {
+            throw .noSuchSession(ordinal: ordinal)
+        }
+        return info
+    }
+
+    func sessionID(_ ordinal: UInt64) -> String {
+        ((try? sessions()) ?? []).first { $0.ordinal == ordinal }?.id ?? ""
+    }
+
+    /// The ordinals of the sessions that a query allows; nil: all.
+    func resolve(_ query: Query) throws(StoreError) -> Set<UInt64>? {
+        guard let ids = query.sessionIDs else { return query.sessionOrdinals }
+        let named = Set(try sessions().filter { ids.contains($0.id) }.map(\.ordinal))
+        return query.sessionOrdinals.map { named.intersection($0) } ?? named
+    }
+
+    // MARK: Checkpoints
+
+    /// The checkpoints in the order made, of one session or of all.
+    public func checkpoints(inSession ordinal: UInt64? = nil) throws(StoreError) -> [Checkpoint] {
+        let ids = Dictionary(try sessions().map { ($0.ordinal, $0.id) }) { first, _ in first }
+        func make(_ record: CheckpointRecord, _ bytes: Int) -> Checkpoint {
+            Checkpoint(
+                ordinal: record.ordinal, sessionOrdinal: record.session, sessionID: ids[record.session] ?? "",
+                id: record.id, label: record.label, timestamp: record.timestamp, eventIndex: record.eventIndex,
+                sequence: record.sequence, stateBytes: bytes)
+        }
+        var all: [Checkpoint] = []
+        for entry in entries {
+            if case .sealed(let handle) = entry, handle.summary.checkpointCount == 0 { continue }
+            for found in try entry.load().index.checkpoints {
+                all.append(make(found.record, Int(clamping: found.stateBytes)))
+            }
+        }
+        for (record, _) in pendingRecords {
+            if case .checkpoint(let checkpoint, let state) = record { all.append(make(checkpoint, state.count)) }
+        }
+        if let ordinal { all.removeAll { $0.sessionOrdinal != ordinal } }
+        return all.filter { !excluded.contains($0.sessionOrdinal) }
+    }
+
+    /// A checkpoint's state. Errors: `damaged`, `noSuchCheckpoint`.
+    public func state(of checkpoint: Checkpoint) throws(StoreError) -> [UInt8] {
+        for (record, _) in pendingRecords {
+            if case .checkpoint(let found, let state) = record, found.ordinal == checkpoint.ordinal { return state }
+        }
+        for entry in entries.reversed() {
+            if case .sealed(let handle) = entry, handle.summary.checkpointCount == 0 { continue }
+            let segment = try entry.load()
+            guard let found = segment.index.checkpoints.first(where: { $0.record.ordinal == checkpoint.ordinal }) else {
+                continue
+            }
+            return try segment.state(of: found)
+        }
+        throw .noSuchCheckpoint(ordinal: checkpoint.ordinal)
+    }
+
+    /// A session as it was recorded: its figures, its checkpoints, and its events on demand.
+    public func rebuild(session ordinal: UInt64) throws(StoreError) -> RebuiltSession {
+        RebuiltSession(
+            info: try session(ordinal: ordinal), checkpoints: try checkpoints(inSession: ordinal), snapshot: self)
+    }
+
+    // MARK: Figures
+
+    /// What is missing: numbers that no segment holds, and what the ledger says of them. O(segments).
+    public func gaps() throws(StoreError) -> [Gap] {
+        derived.monitor.lock()
+        if let gaps = derived.gaps {
+            derived.monitor.unlock()
+            return gaps
+        }
+        derived.monitor.unlock()
+        var holes: [ClosedRange<UInt64>] = []
+        var reasons: [(range: ClosedRange<UInt64>, reason: GapReason, note: String)] = knownGaps.map {
+            ($0.sequences, $0.reason, $0.note)
+        }
+        var next: UInt64 = 0
+        for entry in entries {
+            let summary = entry.summary
+            if summary.hasLosses, let index = try? entry.load().index {
+                for record in index.ledger {
+                    switch record {
+                    case .gap(let first, let last, let reason, _, let note):
+                        reasons.append((first...last, GapReason(reason), note))
+                    case .retention(let first, let last, _): reasons.append((first...last, .retention, ""))
+                    default: break
+                    }
+                }
+            }
+            guard summary.eventCount > 0 else { continue }
+            if summary.eventCount == summary.nextSequence - summary.baseSequence {
+                if summary.baseSequence > next { holes.append(next...summary.baseSequence - 1) }
+                next = max(next, summary.nextSequence)
+                continue
+            }
+            guard let index = try? entry.load().index else { continue }
+            for block in index.entries where block.type == .events {
+                if block.firstSequence > next { holes.append(next...block.firstSequence - 1) }
+                next = max(next, block.nextSequence)
+            }
+        }
+        if let first = batches.first?.batch.start.nextSequence, first > next { holes.append(next...first - 1) }
+        var gaps: [Gap] = []
+        for hole in holes {
+            if let known = reasons.first(where: { $0.range.overlaps(hole) }) {
+                gaps.append(Gap(sequences: hole, reason: known.reason, note: known.note))
+            } else {
+                gaps.append(Gap(sequences: hole, reason: .lostSegment, note: "no segment holds these numbers"))
+            }
+        }
+        // A tail that can't be read has no numbers that anybody knows.
+        gaps += knownGaps.filter { $0.reason == .unconfirmedTail }
+        derived.monitor.withLock { derived.gaps = gaps }
+        return gaps
+    }
+
+    /// The store in figures. Reads footers, no data.
+    public func info() throws(StoreError) -> StoreInfo {
+        let sessions = try sessions()
+        var kinds: [EventKind: (metadata: [String: String], events: UInt64, bytes: UInt64)] = [:]
+        var order: [EventKind] = []
+        func add(_ definition: KindDefinition, _ events: UInt64, _ bytes: UInt64) {
+            let kind = EventKind(name: definition.name, encoding: definition.encoding, number: 0, registry: 0)
+            if kinds[kind] == nil { order.append(kind) }
+            kinds[kind, default: (definition.metadata, 0, 0)].events += events
+            kinds[kind, default: (definition.metadata, 0, 0)].bytes += bytes
+        }
+        var stored: UInt64 = 0
+        var events: UInt64 = 0
+        var raw: UInt64 = 0
+        var times: ClosedRange<Int64>?
+        func widen(_ min: Int64, _ max: Int64) {
+            times = times.map { Swift.min($0.lowerBound, min)...Swift.max($0.upperBound, max) } ?? min...max
+        }
+        var drops: [Drop] = []
+        var pins: Set<UInt64> = []
+        for entry in entries {
+            let summary = entry.summary
+            let index = try entry.load().index
+            if case .sealed(let handle) = entry { stored += handle.trailer.fileLength } else { stored += index.dataEnd }
+            events += summary.eventCount
+            raw += summary.rawBytes
+            if summary.eventCount > 0 { widen(summary.minTimestamp, summary.maxTimestamp) }
+            for kind in index.kinds { add(kind.definition, kind.events, kind.bytes) }
+            for record in index.ledger {
+                switch record {
+                case .drop(let count, let bytes, let session, let before, let first, let last, _):
+                    drops.append(
+                        Drop(
+                            events: count, bytes: bytes, sessionOrdinal: session, before: before,
+                            time: min(first, last)...max(first, last)))
+                case .pin(let session, let isPinned):
+                    if isPinned { pins.insert(session) } else { pins.remove(session) }
+                default: break
+                }
+            }
+        }
+        for (batch, count) in batches {
+            for row in 0..<count {
+                let entry = batch.rows[row]
+                events += 1
+                raw += UInt64(entry.length)
+                widen(entry.timestamp, entry.timestamp)
+                if Int(entry.kind) < pendingKinds.count { add(pendingKinds[Int(entry.kind)], 1, UInt64(entry.length)) }
+            }
+        }
+        let sealed = entries.count {
+            if case .sealed = $0 { true } else { false }
+        }
+        return StoreInfo(
+            identifier: store.identifier, createdAt: store.createdAt, metadata: store.metadata,
+            formatVersion: Int(Limits.formatVersion), segmentCount: entries.count, sealedCount: sealed,
+            eventCount: events, sessionCount: sessions.count, checkpointCount: try checkpoints().count, rawBytes: raw,
+            storedBytes: stored, sequences: sequences, timeRange: times,
+            kinds: order.compactMap { kind in
+                guard let found = kinds[kind] else { return nil }
+                return KindInfo(kind: kind, metadata: found.metadata, events: found.events, bytes: found.bytes)
+            },
+            watermark: store.watermark, gaps: try gaps(), drops: drops, pins: pins.sorted(), epoch: position.epoch,
+            activeSession: sessions.last { $0.state == .active }?.ordinal,
+            isBeingWritten: isLive || isBeingWritten)
+    }
+}
+
+extension GapReason {
+    init(_ reason: LedgerRecord.GapReason) {
+        self =
+            switch reason {
+            case .damage: .damage
+            case .unconfirmedTail: .unconfirmedTail
+            case .lostSegment: .lostSegment
+            case .leftOut: .excluded
+            case .retention: .retention
+            }
+    }
+}
+
+extension LoadedSegment {
+    /// The state in a checkpoint's block.
+    func state(of checkpoint: CheckpointEntry) throws(StoreError) -> [UInt8] {
+        let entry = index.entries[Int(checkpoint.block)]
+        let scratch = ScratchBuffer()
+        defer { withExtendedLifetime(scratch) {} }
+        let bytes = try bytes(at: entry.offset, count: Int(entry.length), scratch)
+        do throws(FormatError) {
+            let header = try BlockHeader(decoding: bytes, segment: index.header.segment, number: nil)
+            guard BlockIndexEntry(header, offset: entry.offset) == entry else {
+                throw .invalid("a block", reason: "its header contradicts the index")
+            }
+            let start = BlockHeader.byteCount + Int(header.smallLength)
+            let small = UnsafeRawBufferPointer(rebasing: bytes[BlockHeader.byteCount..<start])
+            try ControlBlock.verifySmallPart(small, of: header)
+            guard case .checkpoint(let record, let part) = try ControlBlock.decode(small, of: header),
+                record == checkpoint.record
+            else { throw .invalid("a checkpoint", reason: "its block contradicts the index") }
+            let stored = UnsafeRawBufferPointer(rebasing: bytes[start..<start + Int(part.storedBytes)])
+            try ControlBlock.verifySubBlock(
+                stored, 0, checksum: part.checksum, segment: header.segment, block: header.number)
+            let buffer = SubBlockBuffer()
+            let base = try buffer.decode(
+                stored: stored, method: part.method, rawBytes: Int(part.rawBytes), wanted: Int(part.rawBytes),
+                dictionary: dictionary, dictionaryIdentity: identity)
+            return withExtendedLifetime(buffer) {
+                Array(UnsafeRawBufferPointer(start: base, count: Int(part.rawBytes)))
+            }
+        } catch {
+            throw .decoding(error, file: fileName, offset: entry.offset)
+        }
+    }
+}

@@ -1,0 +1,102 @@
+internal import VarveFormat
+
+/// What opening does about segments without a footer: pure, from what scans found to what is to be done.
+///
+/// The watermark W is the highest place that valid blocks, footers and `STATE` prove durable. Unreadable bytes before it are
+/// damage; the first ones after it end the log. Blocks after it are copied into a new segment.
+struct RecoveryPlan: Sendable {
+    struct Keep: Sendable {
+        /// Position in the directory's list.
+        let segment: Int
+        /// Bytes that belong to the log.
+        let length: UInt64
+        /// Unreadable bytes before the watermark make it unfit for a footer.
+        let isDamaged: Bool
+    }
+
+    struct Copy: Sendable {
+        let segment: Int
+        let block: ScannedBlock
+    }
+
+    var watermark: Watermark?
+    /// Unsealed segments, or their beginnings, that stay.
+    var keep: [Keep] = []
+    /// Blocks to be copied, in order.
+    var copy: [Copy] = []
+    /// Segments that are gone once the copy is durable.
+    var remove: [Int] = []
+    /// What can't be read before the watermark.
+    var gaps: [Gap] = []
+    /// Bytes that can't be read after the last readable block.
+    var unreadableBytes: UInt64 = 0
+    /// Where they start.
+    var cut: Watermark?
+
+    init(_ directory: StoreDirectory) {
+        func raise(_ place: Watermark) { watermark = max(watermark ?? place, place) }
+        for segment in directory.segments {
+            switch segment {
+            case .sealed(let handle): raise(Watermark(segment: handle.summary.ordinal, offset: handle.summary.dataBytes))
+            case .unsealed(let scan):
+                for block in scan.blocks where block.header.durableSegment > 0 {
+                    raise(Watermark(segment: block.header.durableSegment, offset: block.header.durableOffset))
+                }
+            }
+        }
+        if let state = directory.state, state.watermarkSegment > 0,
+            directory.segments.contains(where: { $0.uuid == state.watermarkUUID && $0.ordinal == state.watermarkSegment })
+        {
+            raise(Watermark(segment: state.watermarkSegment, offset: state.watermarkOffset))
+        }
+        let w = watermark ?? Watermark(segment: 0, offset: 0)
+        var hasEnded = false
+        for (number, segment) in directory.segments.enumerated() {
+            guard case .unsealed(let scan) = segment else { continue }
+            if hasEnded {
+                remove.append(number)
+                unreadableBytes += scan.blocks.last.map { $0.end - scan.headerBytes } ?? 0
+                continue
+            }
+            let ordinal = scan.header.ordinal
+            var isDamaged = false
+            var length = scan.headerBytes
+            var blocks = scan.blocks[...]
+            var holes = scan.unreadable[...]
+            var before = scan.header.baseSequence
+            while !hasEnded, !blocks.isEmpty || !holes.isEmpty {
+                if let hole = holes.first, hole.range.lowerBound < blocks.first?.offset ?? .max {
+                    holes.removeFirst()
+                    if Watermark(segment: ordinal, offset: hole.range.lowerBound) < w {
+                        isDamaged = true
+                        let next = blocks.first?.header.firstSequence ?? before
+                        if next > before {
+                            gaps.append(
+                                Gap(
+                                    sequences: before...next - 1, reason: .damage,
+                                    note: "\(scan.fileName) at \(hole.range.lowerBound): \(hole.reason)"))
+                        }
+                    } else {
+                        hasEnded = true
+                        cut = Watermark(segment: ordinal, offset: hole.range.lowerBound)
+                        unreadableBytes +=
+                            (scan.unreadable.last?.range.upperBound ?? hole.range.upperBound) - hole.range.lowerBound
+                    }
+                    continue
+                }
+                let block = blocks.removeFirst()
+                before = block.header.nextSequence
+                if Watermark(segment: ordinal, offset: block.offset) < w {
+                    length = block.end
+                } else {
+                    copy.append(Copy(segment: number, block: block))
+                }
+            }
+            if Watermark(segment: ordinal, offset: scan.headerBytes) < w {
+                keep.append(Keep(segment: number, length: length, isDamaged: isDamaged))
+            } else {
+                remove.append(number)
+            }
+        }
+    }
+}

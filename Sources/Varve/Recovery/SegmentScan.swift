@@ -1,0 +1,230 @@
+internal import VarveFormat
+internal import VarveIO
+
+/// A block that a scan has read whole.
+struct ScannedBlock: Sendable {
+    let header: BlockHeader
+    let offset: UInt64
+    let record: ControlBlock.Record?
+    let tally: [(kind: UInt32, events: UInt64, bytes: UInt64)]
+    let nextIndex: UInt64
+
+    var end: UInt64 { offset + UInt64(header.blockLength) }
+}
+
+/// Bytes between two blocks, or after the last, that are no block.
+struct UnreadableRange: Hashable, Sendable {
+    let range: Range<UInt64>
+    let reason: String
+}
+
+/// What a scan found in a segment without a footer. O(bytes).
+struct SegmentScan: Sendable {
+    let fileName: String
+    let file: any File
+    let header: SegmentHeader
+    let headerBytes: UInt64
+    private(set) var blocks: [ScannedBlock] = []
+    /// Ascending; a torn end is the last one.
+    private(set) var unreadable: [UnreadableRange] = []
+
+    /// Scans up to `limit` (nil: the end of the file). Every checksum is verified.
+    init(fileName: String, file: any File, header: SegmentHeader, headerBytes: UInt64, limit: UInt64?)
+        throws(IOFailure)
+    {
+        self.fileName = fileName
+        self.file = file
+        self.header = header
+        self.headerBytes = headerBytes
+        let length = try file.size()
+        let end = min(length, limit ?? .max)
+        let reader = BlockReader(file: file, segment: header.segment, kindCount: header.kinds?.count ?? 0)
+        var offset = headerBytes
+        while offset < end {
+            do throws(FormatError) {
+                let block = try reader.read(at: offset, end: end, number: unreadable.isEmpty ? UInt32(blocks.count) : nil)
+                blocks.append(block)
+                offset = block.end
+            } catch {
+                if try reader.isZero(offset..<end) { break }
+                let next = try reader.nextBlock(after: offset, end: end, number: blocks.last?.header.number) ?? end
+                unreadable.append(UnreadableRange(range: offset..<next, reason: error.description))
+                offset = next
+            }
+        }
+    }
+
+    /// The index of the blocks before `end`.
+    func index(upTo end: UInt64 = .max) -> SegmentIndex {
+        var index = SegmentIndex(header: header, headerBytes: headerBytes)
+        for block in blocks where block.end <= end { index.add(block) }
+        return index
+    }
+}
+
+extension SegmentIndex {
+    /// Adds a block that a scan has read.
+    mutating func add(_ block: ScannedBlock) {
+        if let record = block.record {
+            add(control: block.header, at: block.offset, record)
+        } else {
+            add(events: block.header, at: block.offset, tally: block.tally, nextIndex: block.nextIndex)
+        }
+    }
+}
+
+/// Reads whole blocks and verifies every checksum in them. One thread at a time.
+final class BlockReader {
+    private let file: any File
+    private let segment: UniqueID
+    private let scratch = ScratchBuffer()
+    private let columns = EventColumns()
+    private let buffer = SubBlockBuffer()
+    private var kindCount: Int
+    private var dictionary: [UInt8]?
+    /// Also decompress the payloads.
+    var decompresses = false
+
+    init(file: any File, segment: UniqueID, kindCount: Int) {
+        self.file = file
+        self.segment = segment
+        self.kindCount = kindCount
+    }
+
+    private func bytes(at offset: UInt64, _ count: Int) throws(FormatError) -> UnsafeRawBufferPointer {
+        let target = scratch.reserve(count)
+        guard let got = try? file.read(at: offset, into: target), got == count else {
+            throw .truncated("a block")
+        }
+        return UnsafeRawBufferPointer(target)
+    }
+
+    /// The bytes of the block read last; valid until the next read.
+    private(set) var lastBytes = UnsafeRawBufferPointer(start: nil, count: 0)
+
+    func read(at offset: UInt64, end: UInt64, number: UInt32?) throws(FormatError) -> ScannedBlock {
+        guard end - offset >= UInt64(BlockHeader.byteCount) else { throw .truncated("a block header") }
+        let header = try BlockHeader(
+            decoding: try bytes(at: offset, BlockHeader.byteCount), segment: segment, number: number)
+        guard UInt64(header.blockLength) <= end - offset else { throw .truncated("a block") }
+        let block = try bytes(at: offset, header.blockLength)
+        lastBytes = block
+        let bodyStart = BlockHeader.byteCount
+        let smallEnd = bodyStart + Int(header.smallLength)
+        let bodyEnd = bodyStart + Int(header.bodyLength)
+        let small = UnsafeRawBufferPointer(rebasing: block[bodyStart..<smallEnd])
+        try ControlBlock.verifySmallPart(small, of: header)
+        guard allZero(UnsafeRawBufferPointer(rebasing: block[bodyEnd...])) else {
+            throw .invalid("a block", reason: "its padding is not zero")
+        }
+        func verify(
+            _ position: Int, _ offset: Int, _ stored: Int, _ raw: Int, _ method: SubBlockMethod, _ checksum: UInt32
+        ) throws(FormatError) {
+            let bytes = UnsafeRawBufferPointer(rebasing: block[offset..<offset + stored])
+            try ControlBlock.verifySubBlock(
+                bytes, position, checksum: checksum, segment: segment, block: header.number)
+            if decompresses {
+                _ = try buffer.decode(
+                    stored: bytes, method: method, rawBytes: raw, wanted: raw, dictionary: dictionary,
+                    dictionaryIdentity: segment.low)
+            }
+        }
+        guard header.type == .events else {
+            let record = try ControlBlock.decode(small, of: header)
+            switch record {
+            case .checkpoint(_, let state):
+                try verify(0, smallEnd, Int(state.storedBytes), Int(state.rawBytes), state.method, state.checksum)
+            case .dictionary(let first, let second):
+                let length = Int(first.storedBytes)
+                try verify(0, smallEnd, length, length, .raw, first.checksum)
+                try verify(1, smallEnd + length, length, length, .raw, second.checksum)
+                guard block[smallEnd..<smallEnd + length].elementsEqual(block[smallEnd + length..<bodyEnd]) else {
+                    throw .invalid("a dictionary block", reason: "its copies differ")
+                }
+                dictionary = Array(block[smallEnd..<smallEnd + length])
+            case .kinds(let definitions):
+                guard kindCount + definitions.count == Int(header.kindCount) else {
+                    throw .invalid("a kinds block", reason: "its ids do not follow those before")
+                }
+                kindCount = Int(header.kindCount)
+            case .padding:
+                guard allZero(UnsafeRawBufferPointer(rebasing: block[bodyStart..<bodyEnd])) else {
+                    throw .invalid("a padding block", reason: "it is not zero")
+                }
+            case .sessionBegin, .sessionEnd, .ledger: break
+            }
+            return ScannedBlock(header: header, offset: offset, record: record, tally: [], nextIndex: 0)
+        }
+        try columns.load(
+            small: small, subBlockCount: Int(header.subBlockCount), eventCount: Int(header.eventCount),
+            explicitIndices: header.flags.contains(.explicitIndices), rawBytes: Int(header.rawBytes),
+            bodyLength: Int(header.bodyLength), kindCount: Int(header.kindCount))
+        for position in 0..<columns.subBlockCount {
+            let part = columns.subBlock(position)
+            try verify(
+                position, bodyStart + part.offset, part.storedBytes, part.rawBytes, part.method, part.checksum)
+        }
+        return ScannedBlock(
+            header: header, offset: offset, record: nil, tally: try tally(header),
+            nextIndex: columns.indices.map { $0[columns.count - 1] &+ 1 }
+                ?? header.firstIndex &+ UInt64(header.eventCount))
+    }
+
+    /// Counts kinds, and checks the header's figures against the columns.
+    private func tally(_ header: BlockHeader) throws(FormatError) -> [(kind: UInt32, events: UInt64, bytes: UInt64)] {
+        var counts: [UInt32: (events: UInt64, bytes: UInt64)] = [:]
+        var smallest = Int64.max
+        var largest = Int64.min
+        for row in 0..<columns.count {
+            counts[columns.kinds[row], default: (0, 0)].events += 1
+            counts[columns.kinds[row], default: (0, 0)].bytes += UInt64(columns.lengths[row])
+            smallest = min(smallest, columns.timestamps[row])
+            largest = max(largest, columns.timestamps[row])
+        }
+        let set = counts.keys.reduce(UInt64(0)) { $0 | ($1 < 64 ? 1 << UInt64($1) : 0) }
+        let isMany = header.flags.contains(.manyKinds)
+        guard smallest == header.minTimestamp, largest == header.maxTimestamp,
+            isMany == counts.keys.contains(where: { $0 >= 64 }), header.kindSet == (isMany ? .max : set),
+            columns.indices.map({ $0[0] == header.firstIndex }) ?? true
+        else { throw .invalid("an events block", reason: "its header contradicts its columns") }
+        return counts.sorted { $0.key < $1.key }.map { ($0.key, $0.value.events, $0.value.bytes) }
+    }
+
+    /// Whether only zeros stand in a range.
+    func isZero(_ range: Range<UInt64>) throws(IOFailure) -> Bool {
+        var offset = range.lowerBound
+        while offset < range.upperBound {
+            let buffer = scratch.reserve(Int(min(range.upperBound - offset, 1 << 20)))
+            let count = try file.read(at: offset, into: buffer)
+            guard count > 0 else { return true }
+            if !allZero(UnsafeRawBufferPointer(rebasing: buffer[..<count])) { return false }
+            offset += UInt64(count)
+        }
+        return true
+    }
+
+    /// The next place after `offset` with a valid block header of this segment whose number is higher.
+    func nextBlock(after offset: UInt64, end: UInt64, number: UInt32?) throws(IOFailure) -> UInt64? {
+        var start = offset + 8
+        let window = 1 << 20
+        while start + UInt64(BlockHeader.byteCount) <= end {
+            let buffer = scratch.reserve(Int(min(end - start, UInt64(window + BlockHeader.byteCount))))
+            let count = try file.read(at: start, into: buffer)
+            var position = 0
+            while position + BlockHeader.byteCount <= count {
+                let rest = UnsafeRawBufferPointer(rebasing: buffer[position..<count])
+                if BlockHeader.hasMagic(rest),
+                    let header = try? BlockHeader(decoding: rest, segment: segment, number: nil),
+                    number.map({ header.number > $0 }) ?? true,
+                    UInt64(header.blockLength) <= end - start - UInt64(position)
+                {
+                    return start + UInt64(position)
+                }
+                position += 8
+            }
+            guard count == buffer.count, position > 0 else { return nil }
+            start += UInt64(position)
+        }
+        return nil
+    }
+}

@@ -1,0 +1,73 @@
+internal import VarveFormat
+
+/// Events gathered by a caller, to be appended with one call. Reusable; one thread at a time.
+public final class EventBatch {
+    private(set) var rows: UnsafeMutablePointer<EventRow>
+    private var rowCapacity = 1024
+    private var storage: UnsafeMutableRawPointer
+    private var byteCapacity = 64 << 10
+    private var registry: UInt64 = 0
+    private var hasForeignKind = false
+    /// Events in it.
+    public private(set) var count = 0
+    /// Bytes of their payloads.
+    public private(set) var byteCount = 0
+
+    public init() {
+        rows = .allocate(capacity: rowCapacity)
+        storage = .allocate(byteCount: byteCapacity, alignment: 64)
+    }
+
+    deinit {
+        rows.deallocate()
+        storage.deallocate()
+    }
+
+    /// Whether there is nothing in it.
+    public var isEmpty: Bool { count == 0 }
+
+    /// Adds an event; copies its payload. Amortised O(bytes). Errors: `beyondLimit`, `foreignKind` when kinds of two stores
+    /// are mixed.
+    public func add(_ payload: UnsafeRawBufferPointer, kind: EventKind, at timestamp: Int64) throws(StoreError) {
+        guard payload.count <= Limits.payloadBytesMax else {
+            throw .beyondLimit(
+                what: "the size of a payload", value: UInt64(payload.count), limit: UInt64(Limits.payloadBytesMax))
+        }
+        if count == 0 { registry = kind.registry }
+        guard kind.registry == registry else { throw .foreignKind(name: kind.name) }
+        if count == rowCapacity {
+            let fresh = UnsafeMutablePointer<EventRow>.allocate(capacity: rowCapacity * 2)
+            fresh.moveInitialize(from: rows, count: count)
+            rows.deallocate()
+            rows = fresh
+            rowCapacity *= 2
+        }
+        if byteCount + payload.count > byteCapacity {
+            let capacity = max(byteCapacity * 2, byteCount + payload.count)
+            let fresh = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 64)
+            fresh.copyMemory(from: storage, byteCount: byteCount)
+            storage.deallocate()
+            storage = fresh
+            byteCapacity = capacity
+        }
+        // SAFETY: both have room for one more, as was just made sure.
+        rows[count] = EventRow(timestamp: timestamp, index: 0, length: UInt32(payload.count), kind: kind.number)
+        if let source = payload.baseAddress {
+            (storage + byteCount).copyMemory(from: source, byteCount: payload.count)
+        }
+        count += 1
+        byteCount += payload.count
+    }
+
+    /// Empties it; the memory is kept.
+    public func removeAll() {
+        count = 0
+        byteCount = 0
+    }
+
+    func isOf(registry: UInt64) -> Bool { count == 0 || self.registry == registry }
+
+    func payload(_ offset: Int, _ length: Int) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: storage + offset, count: length)
+    }
+}

@@ -1,0 +1,550 @@
+public import VarveFormat
+public import VarveIO
+
+/// A store: one directory, one writer at a time, any number of readers.
+///
+/// Any thread may call. `close` it: deinit is no place for errors, and leaves the session interrupted.
+public final class EventStore: @unchecked Sendable {
+    /// The directory.
+    public let path: String
+    /// Whether it was opened by `openReadOnly`.
+    public let isReadOnly: Bool
+    /// What opening found; nil after a store that was closed in order.
+    public let recovery: RecoveryReport?
+    private let options: StoreOptions
+    private let identity: StoreIdentity?
+    private let uuid: UniqueID
+    private let catalog: Catalog
+    private let registry: KindRegistry
+    private let writing: Writing?
+    // Guarded by `monitor`.
+    private let monitor = Monitor()
+    private var isClosed = false
+    private var isBeingWritten: Bool
+    private var knownGaps: [Gap]
+    private var readerPosition: LogPosition
+
+    /// What only a writer has.
+    private final class Writing: @unchecked Sendable {
+        let lock: any FileLock
+        let writer: SegmentWriter
+        let pipeline: Pipeline
+        let tail: Tail
+        var encoders: [WorkerThread] = []
+        var keeper: WorkerThread?
+        // Guarded by the pipeline's monitor.
+        var isStopping = false
+        var stateCounter: UInt64
+
+        init(lock: any FileLock, writer: SegmentWriter, pipeline: Pipeline, tail: Tail, stateCounter: UInt64) {
+            self.lock = lock
+            self.writer = writer
+            self.pipeline = pipeline
+            self.tail = tail
+            self.stateCounter = stateCounter
+        }
+    }
+
+    // MARK: Opening
+
+    /// Whether a directory looks like a store: it has a `STORE` file or a segment.
+    public static func exists(at path: String, fileSystem: any FileSystem = POSIXFileSystem()) -> Bool {
+        ((try? fileSystem.list(path)) ?? []).contains { $0.name == "STORE" || $0.name.hasSuffix(".seg") }
+    }
+
+    /// Opens a store for writing; creates it where the options allow. Recovers what an earlier writer left.
+    ///
+    /// Cost: proportional to the segments, plus the bytes of those without a footer. Errors: `alreadyOpen`, `notAStore`,
+    /// `unknownVersion`, `onNetwork`, `cannotRead`, `cannotWrite`, `outOfSpace`, `damaged`.
+    public static func open(_ path: String, options: StoreOptions = StoreOptions()) throws(StoreError) -> EventStore {
+        let options = options.clamped
+        let fileSystem = options.fileSystem
+        try checkMetadata(options.metadata)
+        do {
+            if try fileSystem.kind(of: path) == nil {
+                guard options.create else { throw StoreError.notAStore(path: path, reason: "it does not exist") }
+                try fileSystem.makeDirectory(path)
+                try fileSystem.syncDirectory(parent(of: path))
+            } else if !exists(at: path, fileSystem: fileSystem) {
+                let others = try fileSystem.list(path).filter { $0.name != "LOCK" && !$0.name.hasSuffix(".tmp") }
+                guard others.isEmpty, options.create else {
+                    throw StoreError.notAStore(path: path, reason: "there is no STORE file and no segment in it")
+                }
+            }
+            if !options.allowsNetworkFileSystem, fileSystem.isOnNetwork(path) { throw StoreError.onNetwork(path: path) }
+            let lock: any FileLock
+            do throws(IOFailure) {
+                lock = try fileSystem.lock(path + "/LOCK")
+            } catch {
+                if error.isWouldBlock { throw StoreError.alreadyOpen(path: path) }
+                throw error
+            }
+            do {
+                if !exists(at: path, fileSystem: fileSystem) { try create(path, options) }
+                return try EventStore(writing: path, options, lock)
+            } catch {
+                lock.release()
+                throw error
+            }
+        } catch let failure as IOFailure {
+            throw .writing(failure)
+        } catch let error as StoreError {
+            throw error
+        } catch {
+            throw .cannotWrite(path: path, reason: "\(error)")
+        }
+    }
+
+    /// Opens a store for reading: takes no lock, writes nothing, works beside a writer.
+    ///
+    /// Errors: `notAStore`, `unknownVersion`, `cannotRead`, `damaged`.
+    public static func openReadOnly(
+        _ path: String, options: StoreOptions = StoreOptions()
+    ) throws(StoreError) -> EventStore {
+        try EventStore(reading: path, options.clamped)
+    }
+
+    private static func parent(of path: String) -> String {
+        var parts = path.split(separator: "/", omittingEmptySubsequences: false)
+        while parts.last == "" , parts.count > 1 { parts.removeLast() }
+        parts.removeLast()
+        if parts.isEmpty { return "." }
+        let joined = parts.joined(separator: "/")
+        return joined.isEmpty ? "/" : joined
+    }
+
+    /// Writes the identity: under a temporary name first, so that a crash leaves no half of it.
+    private static func create(_ path: String, _ options: StoreOptions) throws(IOFailure) {
+        let fileSystem = options.fileSystem
+        guard let uuid = UniqueID(random: fileSystem.randomBytes(16)) else {
+            throw IOFailure(.create, path: path, code: 5)
+        }
+        let identity = StoreIdentity(store: uuid, createdAt: fileSystem.now(), metadata: options.metadata)
+        let temporary = path + "/STORE.tmp"
+        try? fileSystem.unlink(temporary)
+        let file = try fileSystem.open(temporary, .createExclusive)
+        defer { file.close() }
+        try file.write(identity.encode(), at: 0)
+        try file.sync()
+        try fileSystem.rename(temporary, to: path + "/STORE", replacing: false)
+        try fileSystem.syncDirectory(path)
+    }
+
+    private init(reading path: String, _ options: StoreOptions) throws(StoreError) {
+        self.path = path
+        self.options = options
+        isReadOnly = true
+        let view = try EventStore.read(path, options)
+        identity = view.directory.identity
+        uuid = view.directory.identifier
+        catalog = Catalog(view.entries)
+        registry = KindRegistry(id: 0, definitions: [])
+        writing = nil
+        recovery = nil
+        isBeingWritten = view.isBeingWritten
+        knownGaps = view.gaps
+        readerPosition = view.position
+    }
+
+    private struct ReaderView {
+        let directory: StoreDirectory
+        let entries: [Catalog.Entry]
+        let gaps: [Gap]
+        let position: LogPosition
+        let isBeingWritten: Bool
+    }
+
+    /// Reads a store's directory as a reader sees it.
+    private static func read(_ path: String, _ options: StoreOptions) throws(StoreError) -> ReaderView {
+        let fileSystem = options.fileSystem
+        // Asked before the directory is read: a writer that ends in between has closed in order.
+        let isBeingWritten = fileSystem.isLocked(path + "/LOCK")
+        var directory: StoreDirectory
+        var attempts = 0
+        while true {
+            do throws(StoreError) {
+                directory = try StoreDirectory(path: path, fileSystem: fileSystem)
+                break
+            } catch {
+                // A file went away between the listing and its opening: a segment was resealed. List again.
+                attempts += 1
+                guard attempts < 8, case .cannotRead = error, fileSystem.isLocked(path + "/LOCK") else { throw error }
+            }
+        }
+        let plan = RecoveryPlan(directory)
+        let worker = RecoveryWorker(
+            directory: directory, plan: plan, fileSystem: fileSystem, epoch: 0,
+            settings: EncodingSettings(blockBytes: 0, subBlockBytes: 0, level: 0))
+        let entries = worker.readableEntries()
+        var position = LogPosition()
+        for entry in entries {
+            let summary = entry.summary
+            position.nextSequence = max(position.nextSequence, summary.nextSequence)
+            position.epoch = max(position.epoch, summary.lastEpoch)
+        }
+        var gaps = plan.gaps
+        if plan.unreadableBytes > 0, !isBeingWritten, let cut = plan.cut {
+            gaps.append(
+                Gap(
+                    sequences: position.nextSequence...position.nextSequence, reason: .unconfirmedTail,
+                    note: "\(plan.unreadableBytes) bytes of segment \(cut.segment) from offset \(cut.offset) can't be read"))
+        }
+        return ReaderView(
+            directory: directory, entries: entries, gaps: gaps, position: position, isBeingWritten: isBeingWritten)
+    }
+
+    private init(writing path: String, _ options: StoreOptions, _ lock: any FileLock) throws(StoreError) {
+        self.path = path
+        self.options = options
+        isReadOnly = false
+        let fileSystem = options.fileSystem
+        let directory = try StoreDirectory(path: path, fileSystem: fileSystem)
+        identity = directory.identity
+        uuid = directory.identifier
+        let plan = RecoveryPlan(directory)
+        let summaries = RecoveryWorker(
+            directory: directory, plan: plan, fileSystem: fileSystem, epoch: 0,
+            settings: EncodingSettings(blockBytes: 0, subBlockBytes: 0, level: 0)
+        ).readableEntries().map(\.summary)
+        let epoch = max(summaries.map(\.lastEpoch).max() ?? 0, directory.state?.epoch ?? 0) + 1
+        let worker = RecoveryWorker(
+            directory: directory, plan: plan, fileSystem: fileSystem, epoch: epoch,
+            settings: EncodingSettings(
+                blockBytes: UInt32(options.blockBytes), subBlockBytes: UInt32(options.subBlockBytes),
+                level: options.compressionLevel))
+        for name in directory.temporaries { try? fileSystem.unlink(path + "/" + name) }
+        let (entries, report) = try worker.carryOut { entries throws(StoreError) in
+            var fold = SessionFold()
+            for entry in entries {
+                for summary in try entry.load().index.sessions { fold.add(summary) }
+            }
+            return fold.finish(isLive: true)
+        }
+        recovery = report
+        catalog = Catalog(entries)
+        var position = LogPosition()
+        position.epoch = epoch
+        position.nextSequence = max(
+            entries.map(\.summary.nextSequence).max() ?? 0, directory.state?.nextSequence ?? 0)
+        position.sessionsBegun = max(
+            entries.map(\.summary.sessionsBegun).max() ?? 0, directory.state?.sessionsBegun ?? 0)
+        position.checkpointsMade = entries.map(\.summary.checkpointsMade).max() ?? 0
+        readerPosition = position
+        knownGaps = plan.gaps
+        isBeingWritten = true
+        let registryID = fileSystem.randomBytes(8).reduce(UInt64(1)) { $0 << 8 ^ UInt64($1) } | 1
+        registry = KindRegistry(id: registryID, definitions: RecoveryWorker.kinds(of: entries))
+
+        var start = SegmentWriter.Start()
+        if let last = entries.last?.summary {
+            start.predecessor = (last.segment, last.dataBytes)
+            start.ordinal = last.ordinal
+            start.point = SegmentWriter.DurablePoint(
+                place: Watermark(segment: last.ordinal, offset: last.dataBytes), nextSequence: position.nextSequence)
+        }
+        start.ordinal = max(start.ordinal, directory.segments.map(\.ordinal).max() ?? 0)
+        start.position = position
+        let writer = SegmentWriter(
+            directory: path, store: uuid, options: options, catalog: catalog, kinds: registry, start: start)
+        let pipeline = Pipeline(writer: writer, options: options, watermark: start.point)
+        let tail = Tail(pipeline: pipeline, options: options, position: position)
+        let writing = Writing(
+            lock: lock, writer: writer, pipeline: pipeline, tail: tail, stateCounter: directory.state?.counter ?? 0)
+        self.writing = writing
+        for _ in 0..<options.encoderThreads {
+            guard let thread = WorkerThread({ pipeline.runEncoder() }) else {
+                pipeline.stop()
+                for encoder in writing.encoders { encoder.join() }
+                throw .noThreads
+            }
+            writing.encoders.append(thread)
+        }
+        let keeper = Keeper(
+            pipeline: pipeline, tail: tail, writer: writer, catalog: catalog, directory: path, options: options)
+        guard
+            let thread = WorkerThread({ keeper.run { writing.isStopping } })
+        else {
+            pipeline.stop()
+            for encoder in writing.encoders { encoder.join() }
+            throw .noThreads
+        }
+        writing.keeper = thread
+        if let report { options.diagnostics?(.recovered(report)) }
+    }
+
+    deinit {
+        // Not closed: the threads must still end, and the lock must not outlive the object.
+        stopThreads()
+        writing?.lock.release()
+    }
+
+    private func stopThreads() {
+        guard let writing, let keeper = writing.keeper else { return }
+        writing.pipeline.monitor.withLock {
+            writing.isStopping = true
+            writing.pipeline.monitor.wakeKeeper()
+        }
+        keeper.join()
+        writing.keeper = nil
+        writing.pipeline.stop()
+        for encoder in writing.encoders { encoder.join() }
+        writing.encoders = []
+    }
+
+    // MARK: Identity
+
+    /// The store's UUID.
+    public var identifier: UniqueID { uuid }
+    /// Time of creation; nil when the file that says so is lost.
+    public var createdAt: Int64? { identity?.createdAt }
+    /// User metadata.
+    public var metadata: [String: String] { identity?.metadata ?? [:] }
+
+    var registryID: UInt64 { registry.id }
+    var isSynced: Bool { options.durability == .synced }
+    func now() -> Int64 { options.fileSystem.now() }
+
+    private func writer() throws(StoreError) -> Writing {
+        guard let writing else { throw .readOnly }
+        if monitor.withLock({ isClosed }) { throw .closed }
+        return writing
+    }
+
+    // MARK: Recording
+
+    /// The kind with this name and encoding, interned once; the metadata of the first call stand. O(1).
+    ///
+    /// Errors: `beyondLimit`, `invalid`, `readOnly`, `closed`.
+    public func kind(_ name: String, _ encoding: PayloadEncoding, metadata: [String: String] = [:])
+        throws(StoreError) -> EventKind
+    {
+        _ = try writer()
+        return try registry.intern(name, encoding, metadata)
+    }
+
+    /// Begins a session. `timestamp` nil: now. Errors: `sessionAlreadyActive`, and as `Session.append`.
+    public func startSession(_ id: String, at timestamp: Int64? = nil, metadata: [String: String] = [:])
+        throws(StoreError) -> Session
+    {
+        try start(id, at: timestamp, metadata, [])
+    }
+
+    /// Begins a session whose events come with their own indices. It counts only once it has ended.
+    public func startImportedSession(_ id: String, at timestamp: Int64, metadata: [String: String] = [:])
+        throws(StoreError) -> Session
+    {
+        try start(id, at: timestamp, metadata, [.imported])
+    }
+
+    private func start(
+        _ id: String, at timestamp: Int64?, _ metadata: [String: String], _ flags: SessionBegin.Flags
+    ) throws(StoreError) -> Session {
+        let writing = try writer()
+        try checkID(id, "the length of a session's id")
+        try checkMetadata(metadata)
+        let begin = try writing.tail.begin(id: id, start: timestamp ?? now(), metadata: metadata, flags: flags)
+        return Session(begin, store: self, tail: writing.tail)
+    }
+
+    /// Goes on with a session that has ended, at its last index + 1. Errors: `noSuchSession`, `sessionAlreadyActive`.
+    public func resume(session ordinal: UInt64) throws(StoreError) -> Session {
+        let writing = try writer()
+        if let active = writing.tail.active { throw .sessionAlreadyActive(id: active.begin.id) }
+        let info = try snapshot().session(ordinal: ordinal)
+        let begin = try writing.tail.begin(
+            id: info.id, start: info.startedAt, metadata: info.metadata, flags: info.isImported ? [.imported] : [],
+            resuming: info)
+        return Session(begin, store: self, tail: writing.tail)
+    }
+
+    /// The session that is being recorded by this process.
+    public var activeSession: Session? {
+        guard let writing, let active = writing.tail.active else { return nil }
+        return Session(active.begin, store: self, tail: writing.tail)
+    }
+
+    // MARK: Durability
+
+    func wait(forItem item: UInt64) throws(StoreError) {
+        try writer().pipeline.waitUntilSynced(item)
+    }
+
+    /// Blocks until everything that was appended is durable.
+    public func flush() throws(StoreError) {
+        let writing = try writer()
+        try writing.pipeline.waitUntilSynced(try writing.tail.handOver())
+    }
+
+    /// Blocks until the event is durable; shares the sync with whoever else waits. Errors: `poisoned`, `outOfSpace`,
+    /// `invalid` for a number that was not given.
+    public func blockUntilDurable(through sequence: UInt64) throws(StoreError) {
+        let writing = try writer()
+        try writing.pipeline.waitUntilSynced(try item(holding: sequence, writing))
+    }
+
+    /// Suspends until the event is durable.
+    public func waitUntilDurable(through sequence: UInt64) async throws(StoreError) {
+        let writing = try writer()
+        let item = try item(holding: sequence, writing)
+        let failure: StoreError? = await withCheckedContinuation { continuation in
+            writing.pipeline.notifyWhenSynced(item) { continuation.resume(returning: $0) }
+        }
+        if let failure { throw failure }
+    }
+
+    private func item(holding sequence: UInt64, _ writing: Writing) throws(StoreError) -> UInt64 {
+        guard let item = try writing.tail.item(holding: sequence) else {
+            throw .invalid(what: "sequence number \(sequence)", reason: "was not given yet")
+        }
+        return item
+    }
+
+    /// What is known to be on stable storage, as a place in the log.
+    public var watermark: Watermark? {
+        guard let writing else {
+            return catalog.view().entries.compactMap { entry -> Watermark? in
+                guard case .sealed(let handle) = entry else { return nil }
+                return Watermark(segment: handle.summary.ordinal, offset: handle.summary.dataBytes)
+            }.max()
+        }
+        return writing.pipeline.monitor.withLock { writing.pipeline.watermark.place }
+    }
+
+    /// The last event that is known to be durable; nil: none.
+    public var durableThrough: UInt64? {
+        guard let writing else { return readerPosition.nextSequence.checkedPredecessor }
+        return writing.pipeline.monitor.withLock { writing.pipeline.watermark.nextSequence.checkedPredecessor }
+    }
+
+    /// The number that the next event gets.
+    public var nextSequence: UInt64 {
+        if let writing { return writing.tail.position.nextSequence }
+        return monitor.withLock { readerPosition.nextSequence }
+    }
+
+    /// Ends the active session, makes everything durable, seals the active segment, and gives the lock up. Idempotent.
+    ///
+    /// When it throws, the store is closed all the same, and what was not durable is left to recovery.
+    public func close() throws(StoreError) {
+        let isFirst = monitor.withLock {
+            defer { isClosed = true }
+            return !isClosed
+        }
+        guard isFirst, let writing else { return }
+        var failure: StoreError?
+        do throws(StoreError) {
+            if let active = writing.tail.active {
+                _ = try writing.tail.end(session: active.begin.ordinal, id: active.begin.id, at: now())
+            }
+            try writing.pipeline.waitUntilSynced(try writing.tail.handOver())
+        } catch {
+            failure = error
+        }
+        _ = writing.tail.close()
+        stopThreads()
+        if failure == nil {
+            do throws(IOFailure) {
+                writing.writer.finishActive()
+                for sealed in try writing.writer.sealRetired() {
+                    options.diagnostics?(.sealed(segment: sealed.ordinal, bytes: sealed.dataBytes))
+                }
+                try writeState(writing, isClosed: true)
+            } catch {
+                failure = .writing(error)
+            }
+        }
+        writing.lock.release()
+        if let failure { throw failure }
+    }
+
+    /// Writes the cache of the log's ends. Losing it loses nothing.
+    private func writeState(_ writing: Writing, isClosed: Bool) throws(IOFailure) {
+        let fileSystem = options.fileSystem
+        let statePath = path + "/STATE"
+        writing.stateCounter += 1
+        var slot = StateSlot(store: uuid, counter: writing.stateCounter)
+        let position = writing.tail.position
+        slot.nextSequence = position.nextSequence
+        slot.epoch = position.epoch
+        slot.sessionsBegun = position.sessionsBegun
+        slot.writtenAt = fileSystem.now()
+        slot.isClosed = isClosed
+        if let last = catalog.view().entries.last?.summary {
+            slot.watermarkSegment = last.ordinal
+            slot.watermarkOffset = last.dataBytes
+            slot.watermarkUUID = last.segment
+        }
+        let file: any File
+        if try fileSystem.kind(of: statePath) == nil {
+            file = try fileSystem.open(statePath, .createExclusive)
+            try file.write([UInt8](repeating: 0, count: StateFile.byteCount), at: 0)
+        } else {
+            file = try fileSystem.open(statePath, .readWrite)
+        }
+        defer { file.close() }
+        try file.write(slot.encode(), at: slot.counter % 2 == 1 ? 0 : UInt64(StateSlot.stride))
+        try file.sync()
+    }
+
+    // MARK: Reading
+
+    /// An immutable view of the store as it is now.
+    ///
+    /// In a read-only store it shows what other processes have written since. Errors: `cannotRead`.
+    public func snapshot() throws(StoreError) -> Snapshot {
+        if let writing {
+            // The queue first, the segments after: what is written in between shows in both, and is told apart by its number.
+            let (items, open, position) = writing.tail.pin()
+            let (entries, item) = catalog.view()
+            return Snapshot(
+                store: self, entries: entries, shownItem: item, items: items, open: open, pipeline: writing.pipeline,
+                pendingKinds: registry.definitions(), position: position, isBeingWritten: true, knownGaps: knownGaps)
+        }
+        let wasWritten = monitor.withLock { isBeingWritten }
+        if wasWritten {
+            let view = try EventStore.read(path, options)
+            monitor.withLock {
+                isBeingWritten = view.isBeingWritten
+                knownGaps = view.gaps
+                readerPosition = view.position
+            }
+            catalog.replaceAll(view.entries)
+        }
+        let (position, written, gaps) = monitor.withLock { (readerPosition, isBeingWritten, knownGaps) }
+        return Snapshot(
+            store: self, entries: catalog.view().entries, shownItem: 0, items: [], open: nil, pipeline: nil,
+            pendingKinds: [], position: position, isBeingWritten: written, knownGaps: gaps)
+    }
+
+    /// The sessions, on a fresh snapshot.
+    public func sessions() throws(StoreError) -> [SessionInfo] { try snapshot().sessions() }
+
+    /// The checkpoints, on a fresh snapshot.
+    public func checkpoints(inSession ordinal: UInt64? = nil) throws(StoreError) -> [Checkpoint] {
+        try snapshot().checkpoints(inSession: ordinal)
+    }
+
+    /// A checkpoint's state, on a fresh snapshot.
+    public func state(of checkpoint: Checkpoint) throws(StoreError) -> [UInt8] { try snapshot().state(of: checkpoint) }
+
+    /// A cursor, on a fresh snapshot.
+    public func cursor(_ query: Query = Query()) throws(StoreError) -> EventCursor { try snapshot().cursor(query) }
+
+    /// How many events match, on a fresh snapshot.
+    public func count(_ query: Query = Query()) throws(StoreError) -> UInt64 { try snapshot().count(query) }
+
+    /// The events that match, on a fresh snapshot.
+    public func events(_ query: Query = Query()) throws(StoreError) -> EventSequence { try snapshot().events(query) }
+
+    /// A session as it was recorded, on a fresh snapshot.
+    public func rebuild(session ordinal: UInt64) throws(StoreError) -> RebuiltSession {
+        try snapshot().rebuild(session: ordinal)
+    }
+
+    /// The store in figures, on a fresh snapshot.
+    public func info() throws(StoreError) -> StoreInfo { try snapshot().info() }
+}
+
+extension UInt64 {
+    var checkedPredecessor: UInt64? { self == 0 ? nil : self - 1 }
+}

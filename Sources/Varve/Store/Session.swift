@@ -1,0 +1,144 @@
+internal import VarveFormat
+
+/// A session that is being recorded. Any number of threads may append; sequence numbers and indices are dense.
+///
+/// The handle belongs to one beginning: after the session's end it can neither write to a later one nor end it.
+public final class Session: Sendable {
+    /// The id that the caller gave.
+    public let id: String
+    /// Its identity in the store.
+    public let ordinal: UInt64
+    /// When it was started, in nanoseconds since the Unix epoch.
+    public let startedAt: Int64
+    let store: EventStore
+    private let tail: Tail
+    private let isImported: Bool
+
+    init(_ begin: SessionBegin, store: EventStore, tail: Tail) {
+        id = begin.id
+        ordinal = begin.ordinal
+        startedAt = begin.start
+        isImported = begin.flags.contains(.imported)
+        self.store = store
+        self.tail = tail
+    }
+
+    /// Whether it is still recorded.
+    public var isActive: Bool { tail.active?.begin.ordinal == ordinal }
+
+    /// The index that the next event gets; nil when it has ended.
+    public var nextIndex: UInt64? { tail.active.flatMap { $0.begin.ordinal == ordinal ? $0.nextIndex : nil } }
+
+    private func check(_ kind: EventKind) throws(StoreError) {
+        guard kind.registry == store.registryID else { throw .foreignKind(name: kind.name) }
+    }
+
+    /// Records an event: copies the payload, and returns its sequence number.
+    ///
+    /// Returns before the event is durable, except with `Durability.synced`. O(bytes); no allocation. `timestamp` nil: now.
+    /// Blocks the calling thread while the queue is full and the options say `wait`: see `appendWhenReady` for async callers.
+    /// Errors: `sessionEnded`, `queueFull`, `dropped`, `outOfSpace`, `poisoned`, `beyondLimit`, `foreignKind`.
+    @discardableResult
+    public func append(_ payload: UnsafeRawBufferPointer, kind: EventKind, at timestamp: Int64? = nil)
+        throws(StoreError) -> UInt64
+    {
+        try check(kind)
+        return try tail.append(
+            payload, kind: kind.number, timestamp: timestamp ?? store.now(), session: ordinal, id: id, index: nil)
+    }
+
+    /// The same for a span of bytes.
+    @discardableResult
+    public func append(_ payload: RawSpan, kind: EventKind, at timestamp: Int64? = nil) throws(StoreError) -> UInt64 {
+        let result: Result<UInt64, StoreError> = payload.withUnsafeBytes { bytes in
+            do throws(StoreError) {
+                return .success(try append(bytes, kind: kind, at: timestamp))
+            } catch { return .failure(error) }
+        }
+        return try result.get()
+    }
+
+    /// The same for an array of bytes.
+    @discardableResult
+    public func append(_ payload: [UInt8], kind: EventKind, at timestamp: Int64? = nil) throws(StoreError) -> UInt64 {
+        try payload.withBytes { bytes throws(StoreError) in try append(bytes, kind: kind, at: timestamp) }
+    }
+
+    /// The same for text.
+    @discardableResult
+    public func append(_ payload: String, kind: EventKind, at timestamp: Int64? = nil) throws(StoreError) -> UInt64 {
+        try append(Array(payload.utf8), kind: kind, at: timestamp)
+    }
+
+    /// Records an event of an imported session with the index that it came with. The next index is this one's plus 1.
+    @discardableResult
+    public func append(_ payload: [UInt8], kind: EventKind, at timestamp: Int64, index: UInt64)
+        throws(StoreError) -> UInt64
+    {
+        try check(kind)
+        guard isImported else { throw .invalid(what: "an index", reason: "session \(id) is not an import") }
+        return try payload.withBytes { bytes throws(StoreError) in
+            try tail.append(
+                bytes, kind: kind.number, timestamp: timestamp, session: ordinal, id: id, index: index)
+        }
+    }
+
+    /// Records all events of a batch, and returns their numbers, which are consecutive unless others append at the same time.
+    ///
+    /// One lock a block's worth. When it throws, the events before the failure are recorded.
+    @discardableResult
+    public func append(_ batch: EventBatch) throws(StoreError) -> Range<UInt64> {
+        guard batch.isOf(registry: store.registryID) else { throw .foreignKind(name: "of the batch") }
+        return try tail.append(batch, session: ordinal, id: id)
+    }
+
+    /// Records an event; suspends while the queue is full, and until the event is durable with `Durability.synced`.
+    @discardableResult
+    public func appendWhenReady(_ payload: [UInt8], kind: EventKind, at timestamp: Int64? = nil)
+        async throws(StoreError) -> UInt64
+    {
+        try check(kind)
+        let time = timestamp ?? store.now()
+        while true {
+            let placed = try payload.withBytes { bytes throws(StoreError) in
+                try tail.tryAppend(bytes, kind: kind.number, timestamp: time, session: ordinal, id: id)
+            }
+            if let placed {
+                if store.isSynced { try await store.waitUntilDurable(through: placed.sequence) }
+                return placed.sequence
+            }
+            await withCheckedContinuation { continuation in tail.whenRoom { continuation.resume() } }
+        }
+    }
+
+    /// Records a checkpoint in order with the events: its `eventIndex` is the index of the next one.
+    ///
+    /// Blocks the calling thread while the queue is full. Errors: as `append`.
+    @discardableResult
+    public func checkpoint(_ id: String, label: String? = nil, state: [UInt8], at timestamp: Int64? = nil)
+        throws(StoreError) -> Checkpoint
+    {
+        try checkID(id, "the length of a checkpoint's id")
+        try checkID(label ?? "", "the length of a label")
+        guard state.count <= Limits.payloadBytesMax else {
+            throw .beyondLimit(
+                what: "the size of a state", value: UInt64(state.count), limit: UInt64(Limits.payloadBytesMax))
+        }
+        let (record, item) = try tail.checkpoint(
+            session: ordinal, sessionID: self.id, id: id, label: label, state: state, at: timestamp ?? store.now())
+        if store.isSynced { try store.wait(forItem: item) }
+        return Checkpoint(
+            ordinal: record.ordinal, sessionOrdinal: ordinal, sessionID: self.id, id: id, label: label,
+            timestamp: record.timestamp, eventIndex: record.eventIndex, sequence: record.sequence,
+            stateBytes: state.count)
+    }
+
+    /// Ends the session; what was recorded is durable when it returns. `timestamp` nil: now. Errors: `sessionEnded` when it has
+    /// ended already.
+    @discardableResult
+    public func end(at timestamp: Int64? = nil) throws(StoreError) -> SessionInfo {
+        let item = try tail.end(session: ordinal, id: id, at: timestamp ?? store.now())
+        try store.wait(forItem: item)
+        return try store.snapshot().session(ordinal: ordinal)
+    }
+}

@@ -1,0 +1,63 @@
+#!/usr/bin/env bash
+# Installs the two libraries that Varve is built on (LZ4, simdjson) and pkg-config; does nothing where they are.
+# With --all also what the checks need: a linker for libFuzzer, Python with its lz4 package.
+set -euo pipefail
+
+all=0
+[ "${1:-}" = "--all" ] && all=1
+
+as_root() {
+    if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
+}
+
+missing=()
+need() { missing+=("$@"); }
+
+if ! command -v swift >/dev/null; then
+    echo "setup: there is no swift: install the toolchain, 6.2 or later, from https://www.swift.org/install" >&2
+    exit 1
+fi
+
+case "$(uname -s)" in
+Darwin)
+    command -v pkg-config >/dev/null || need pkg-config
+    if [ ${#missing[@]} -eq 0 ]; then
+        pkg-config --exists liblz4 || need lz4
+        pkg-config --exists simdjson || need simdjson
+    else
+        need lz4 simdjson
+    fi
+    [ ${#missing[@]} -eq 0 ] || brew install "${missing[@]}"
+    if [ $all -eq 1 ]; then
+        python3 -c 'import lz4.block' 2>/dev/null || python3 -m pip install --user lz4
+    fi
+    ;;
+Linux)
+    if ! command -v pkg-config >/dev/null; then
+        need pkg-config liblz4-dev libsimdjson-dev
+    else
+        pkg-config --exists liblz4 || need liblz4-dev
+        pkg-config --exists simdjson || need libsimdjson-dev
+    fi
+    if [ $all -eq 1 ]; then
+        command -v ld.lld >/dev/null || need lld
+        command -v python3 >/dev/null || need python3
+        # The interpreter's own package where there is one; Debian's otherwise.
+        if ! python3 -c 'import lz4.block' 2>/dev/null; then
+            python3 -m pip install --quiet lz4 2>/dev/null || need python3-lz4
+        fi
+    fi
+    if [ ${#missing[@]} -gt 0 ]; then
+        if ! command -v apt-get >/dev/null; then
+            echo "setup: install these, or what your system calls them: ${missing[*]}" >&2
+            exit 1
+        fi
+        as_root apt-get update
+        as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "${missing[@]}"
+    fi
+    ;;
+*)
+    echo "setup: $(uname -s) is not supported" >&2
+    exit 1
+    ;;
+esac
