@@ -30,7 +30,8 @@ struct VarveCommand: ParsableCommand {
         // A reader that went away is seen as EPIPE where it is written to, and is no error there.
         signal(SIGPIPE, SIG_IGN)
         do {
-            var command = try parseAsRoot()
+            var command = try parseAsRoot(
+                FilterOptions.expandingBetween(Array(CommandLine.arguments.dropFirst())))
             try command.run()
         } catch {
             finish(error)

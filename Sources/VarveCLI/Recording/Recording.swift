@@ -217,7 +217,7 @@ extension LineRecorder {
         receipt.rawBytes = counts.payloadBytes
         receipt.droppedEvents = counts.droppedEvents
         receipt.kinds = kindCount
-        if command.command.isEmpty {
+        if command.command.isEmpty, !command.text {
             receipt.counts = counts
             receipt.timeFields = command.timeFields
             receipt.kindFields = command.kindFields

@@ -76,9 +76,10 @@ package final class ExportApplier {
             payloadBytes += UInt64(event.payload.count)
         case .checkpoint(let checkpoint):
             guard let session else { return }
-            _ = try checked(checkpoint.eventIndex, next: session.nextIndex, what: "event_index")
+            let index = try checked(checkpoint.eventIndex, next: session.nextIndex, what: "event_index")
             try session.checkpoint(
-                checkpoint.id, label: checkpoint.label, state: checkpoint.state, at: checkpoint.timestamp)
+                checkpoint.id, label: checkpoint.label, state: checkpoint.state, at: checkpoint.timestamp,
+                eventIndex: mode == .importing ? index : nil)
             lastTimestamp = checkpoint.timestamp
             checkpoints += 1
         case .ledger:
@@ -90,7 +91,8 @@ package final class ExportApplier {
     package func end(at time: Int64? = nil, as state: SessionState = .closed) throws {
         guard let session else { return }
         self.session = nil
-        try session.end(at: time ?? lastTimestamp)
+        // A session that was active when it was exported goes on elsewhere: here it was cut off.
+        try session.end(at: time ?? lastTimestamp, isInterrupted: state != .closed)
     }
 
     /// The index of a line, or the next one.
