@@ -28,7 +28,9 @@ struct VerifyCommand: ParsableCommand {
     func run() throws {
         let store = try EventStore.openReadOnly(store)
         var line = Progress(isWanted: progress)
-        let report = try store.verify { line.show(events: $0.events, bytes: $0.bytesDone, bytesTotal: $0.bytesTotal) }
+        let report = try store.verify {
+            line.show(events: $0.events, bytes: $0.bytesDone, bytesTotal: $0.bytesTotal)
+        }
         line.clear()
         let output = Output()
         if json {
