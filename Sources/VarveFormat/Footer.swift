@@ -102,6 +102,14 @@ public struct Footer: Hashable, Sendable {
                 == (footer.entries.count + TimePyramid.fanOut - 1) / TimePyramid.fanOut,
             footer.checkpoints.allSatisfy({ Int($0.block) < footer.entries.count })
         else { throw .invalid("a footer", reason: "its sections contradict each other") }
+        let summary = footer.summary
+        guard footer.kinds.allSatisfy({ $0.events <= summary.eventCount && $0.bytes <= summary.rawBytes }),
+            footer.sessions.allSatisfy({
+                $0.events <= $0.nextSequence - $0.firstSequence && $0.payloadBytes <= summary.rawBytes
+                    && $0.checkpoints <= UInt64(Limits.segmentBlocksMax)
+            }),
+            summary.rawBytes <= UInt64(Limits.segmentBlocksMax) * UInt64(Limits.blockRawBytesMax)
+        else { throw .invalid("a footer", reason: "its counts contradict each other") }
         self = footer
     }
 

@@ -24,15 +24,24 @@ struct CommandModeTests {
         #expect(outcome.errors.hasPrefix("err\r\n"))
         let events = try events()
         #expect(events.count == 5)
-        let process = events.compactMap { $0["kind"] as? String == "process" ? $0["payload"] as? [String: Any] : nil }
+        let process = events.compactMap {
+            $0["kind"] as? String == "process" ? $0["payload"] as? [String: Any] : nil
+        }
         #expect(process.first?["event"] as? String == "start")
-        #expect(process.first?["command"] as? [String] == [
-            "sh", "-c", "echo out; printf 'part'; printf 'err\\r\\n' >&2; exit 7",
-        ])
+        #expect(
+            process.first?["command"] as? [String] == [
+                "sh", "-c", "echo out; printf 'part'; printf 'err\\r\\n' >&2; exit 7",
+            ])
         #expect(process.last?["event"] as? String == "exit")
         #expect(process.last?["status"] as? Int == 7)
-        #expect(events.filter { $0["kind"] as? String == "stdout" }.compactMap { $0["payload"] as? String } == ["out", "part"])
-        #expect(events.filter { $0["kind"] as? String == "stderr" }.compactMap { $0["payload"] as? String } == ["err\r"])
+        #expect(
+            events.filter { $0["kind"] as? String == "stdout" }.compactMap { $0["payload"] as? String } == [
+                "out", "part",
+            ])
+        #expect(
+            events.filter { $0["kind"] as? String == "stderr" }.compactMap { $0["payload"] as? String } == [
+                "err\r"
+            ])
     }
 
     @Test("A command that a signal ends gives 128 and the signal")
@@ -41,7 +50,9 @@ struct CommandModeTests {
         #expect((try events().last?["payload"] as? [String: Any])?["signal"] as? Int == 15)
     }
 
-    @Test("A command that isn't there gives 127, one that can't be run 126, and a recording that can't begin 125")
+    @Test(
+        "A command that isn't there gives 127, one that can't be run 126, and a recording that can't begin 125"
+    )
     func failures() throws {
         #expect(try harness.run("record", store, "--", harness.path("nothing")).status == 127)
         let plain = try harness.file("plain", Data("no program".utf8))
@@ -55,7 +66,8 @@ struct CommandModeTests {
     @Test("A signal is passed on to the command")
     func forwardsSignals() throws {
         let conversation = try Conversation(
-            harness, "record", store, "--", "sh", "-c", "trap 'echo caught; exit 3' TERM; echo ready; while read x; do :; done")
+            harness, "record", store, "--", "sh", "-c",
+            "trap 'echo caught; exit 3' TERM; echo ready; while read x; do :; done")
         #expect(try conversation.nextLine() == "ready")
         conversation.signal(SIGTERM)
         // The shell handles the trap when its read returns.
@@ -71,7 +83,8 @@ struct CommandModeTests {
 
     @Test("With --pty the command writes to a terminal, which changes nothing of it")
     func pseudoTerminal() throws {
-        let outcome = try harness.run("record", store, "--pty", "--", "sh", "-c", "[ -t 1 ] && [ -t 2 ] && printf 'a\\nb\\n'")
+        let outcome = try harness.run(
+            "record", store, "--pty", "--", "sh", "-c", "[ -t 1 ] && [ -t 2 ] && printf 'a\\nb\\n'")
         #expect(outcome.status == 0)
         #expect(outcome.text == "a\nb\n")
         #expect(try events().compactMap { $0["payload"] as? String } == ["a", "b"])

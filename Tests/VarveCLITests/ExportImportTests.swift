@@ -47,7 +47,8 @@ struct ExportImportTests {
         #expect(withoutHeader(first.text) == withoutHeader(export))
 
         let second = harness.path("second")
-        let script = "'\(Harness.executable.path)' export '\(store)' | '\(Harness.executable.path)' import '\(second)' -"
+        let script =
+            "'\(Harness.executable.path)' export '\(store)' | '\(Harness.executable.path)' import '\(second)' -"
         #expect(try harness.run(["-c", script], executable: URL(fileURLWithPath: "/bin/sh")).status == 0)
         #expect(withoutHeader(try harness.succeed("export", second).text) == withoutHeader(first.text))
         #expect(try harness.succeed("verify", second).text.hasPrefix("intact"))
@@ -69,7 +70,8 @@ struct ExportImportTests {
     func recorded() throws {
         var lines = Data("{\"a\":1}\r\n[1, 2]\n\"x\"\nnull\n\nplain\n\u{7f}\u{2028}\n".utf8)
         lines += Data([0xff, 0xfe, 0x0a, 0x00, 0x0a])
-        lines += Data(String(repeating: "[", count: 1024).utf8) + Data(String(repeating: "]", count: 1024).utf8)
+        lines +=
+            Data(String(repeating: "[", count: 1024).utf8) + Data(String(repeating: "]", count: 1024).utf8)
         try harness.succeed("record", store, input: lines)
         let export = try harness.succeed("export", store)
         let second = harness.path("second")
@@ -84,23 +86,29 @@ struct ExportImportTests {
         let byKind = try harness.objects(harness.succeed("export", store, "--kind", "raw"))
         #expect(
             byKind.map { $0["record"] as? String } == [
-                "export", "session", "checkpoint", "kind", "event", "event", "checkpoint", "end", "session", "checkpoint",
+                "export", "session", "checkpoint", "kind", "event", "event", "checkpoint", "end", "session",
+                "checkpoint",
                 "end",
             ])
         let bySession = try harness.succeed("export", store, "--session-number", "-1")
         let imported = harness.path("imported")
         try harness.succeed("import", imported, "-", input: bySession.output)
         #expect(withoutHeader(try harness.succeed("export", imported).text) == withoutHeader(bySession.text))
-        #expect(try harness.objects(harness.succeed("sessions", imported, "--json")).map { $0["id"] as? String } == ["s1"])
+        #expect(
+            try harness.objects(harness.succeed("sessions", imported, "--json")).map { $0["id"] as? String }
+                == ["s1"])
         let limited = try harness.objects(harness.succeed("export", store, "--limit", "1"))
         #expect(limited.count { $0["record"] as? String == "event" } == 1)
         #expect(limited.last?["record"] as? String == "end")
     }
 
-    @Test("Of an import with a wrong line nothing is kept, and the line is named", arguments: [6, 11, 12, 19])
+    @Test(
+        "Of an import with a wrong line nothing is kept, and the line is named", arguments: [6, 11, 12, 19])
     func atomic(broken: Int) throws {
         var lines = export.split(separator: "\n").map(String.init)
-        lines[broken - 1] = broken == 19 ? "" : lines[broken - 1].replacingOccurrences(of: "\"session\":", with: "\"sassion\":")
+        lines[broken - 1] =
+            broken == 19
+            ? "" : lines[broken - 1].replacingOccurrences(of: "\"session\":", with: "\"sassion\":")
         let text = Data(lines.joined(separator: "\n").utf8)
         for outcome in [
             try harness.run("import", store, try harness.file("broken", text)),
@@ -126,7 +134,9 @@ struct ExportImportTests {
             harness, "record", store, "--format", "export", "--acks", "--durability", "synced")
         try conversation.send(lines)
         #expect(try conversation.nextLine() == "0")
-        try conversation.send(#"{"record":"event","session":1,"index":7,"timestamp":"2026-05-10T12:34:57Z","kind":1,"payload":2}"# + "\n")
+        try conversation.send(
+            #"{"record":"event","session":1,"index":7,"timestamp":"2026-05-10T12:34:57Z","kind":1,"payload":2}"#
+                + "\n")
         try conversation.closeInput()
         let end = try conversation.finish()
         #expect(end.status == 1)

@@ -16,7 +16,8 @@ final class Harness {
 
     init() throws {
         signal(SIGPIPE, SIG_IGN)
-        directory = FileManager.default.temporaryDirectory.appendingPathComponent("varve-cli-\(UUID().uuidString)")
+        directory = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "varve-cli-\(UUID().uuidString)")
         try FileManager.default.createDirectory(at: directory, withIntermediateDirectories: true)
     }
 
@@ -38,13 +39,18 @@ final class Harness {
         #else
         let products: URL? = URL(fileURLWithPath: CommandLine.arguments[0])
         #endif
-        return (products ?? URL(fileURLWithPath: ".")).deletingLastPathComponent().appendingPathComponent("varve")
+        return (products ?? URL(fileURLWithPath: ".")).deletingLastPathComponent().appendingPathComponent(
+            "varve")
     }()
 
     /// Runs `varve` to its end.
-    func run(_ arguments: String..., input: Data = Data()) throws -> Outcome { try run(arguments, input: input) }
+    func run(_ arguments: String..., input: Data = Data()) throws -> Outcome {
+        try run(arguments, input: input)
+    }
 
-    func run(_ arguments: [String], input: Data = Data(), executable: URL = Harness.executable) throws -> Outcome {
+    func run(_ arguments: [String], input: Data = Data(), executable: URL = Harness.executable) throws
+        -> Outcome
+    {
         let name = UUID().uuidString
         let files = try ["in", "out", "err"].map { try file("\(name).\($0)", $0 == "in" ? input : Data()) }
         let process = Process()
@@ -56,7 +62,8 @@ final class Harness {
         try process.run()
         process.waitUntilExit()
         return Outcome(
-            status: process.terminationReason == .exit ? process.terminationStatus : 128 + process.terminationStatus,
+            status: process.terminationReason == .exit
+                ? process.terminationStatus : 128 + process.terminationStatus,
             output: try Data(contentsOf: URL(fileURLWithPath: files[1])),
             errors: String(decoding: try Data(contentsOf: URL(fileURLWithPath: files[2])), as: UTF8.self))
     }
@@ -99,7 +106,8 @@ final class Conversation {
     /// Waits for a line of its output.
     func nextLine() throws -> String {
         var line = Data()
-        while let byte = try output.fileHandleForReading.read(upToCount: 1), byte.first != 0x0A, !byte.isEmpty {
+        while let byte = try output.fileHandleForReading.read(upToCount: 1), byte.first != 0x0A, !byte.isEmpty
+        {
             line += byte
         }
         return String(decoding: line, as: UTF8.self)

@@ -9,7 +9,8 @@ struct OptionTests {
     @Test(
         "A duration is a number and a unit",
         arguments: [
-            ("200ms", 200_000_000), ("1s", 1_000_000_000), ("7ns", 7), ("3us", 3_000), ("2m", 120_000_000_000),
+            ("200ms", 200_000_000), ("1s", 1_000_000_000), ("7ns", 7), ("3us", 3_000),
+            ("2m", 120_000_000_000),
             ("1h", 3_600_000_000_000), ("1d", 86_400_000_000_000), ("0s", 0),
             ("18446744073709551615ns", UInt64.max),
         ] as [(String, UInt64)])
@@ -68,13 +69,15 @@ struct OptionTests {
         "Wrong usage is found before anything is opened",
         arguments: [
             ["record"], ["record", "s", "--durability", "x"], ["record", "s", "--text", "--time-field", "a"],
-            ["record", "s", "--pty"], ["record", "s", "--acks", "--", "true"], ["record", "s", "--json", "--", "true"],
+            ["record", "s", "--pty"], ["record", "s", "--acks", "--", "true"],
+            ["record", "s", "--json", "--", "true"],
             ["record", "s", "--input", "f", "--", "true"], ["record", "s", "--format", "export", "--text"],
             ["record", "s", "--format", "export", "--session", "x"], ["record", "s", "--time-zone", "Mars"],
             ["record", "s", "--on-bad", "shrug"], ["query"], ["query", "s", "--from", "yesterday"],
             ["query", "s", "--sequence", "2..1"], ["query", "s", "--session-number", "0"],
             ["query", "s", "--between", "a"], ["query", "s", "--fields", "a"], ["query", "s", "-0"],
-            ["query", "s", "--count", "--quiet"], ["query", "s", "--trailer"], ["query", "s", "--output", "xml"],
+            ["query", "s", "--count", "--quiet"], ["query", "s", "--trailer"],
+            ["query", "s", "--output", "xml"],
             ["export", "s", "--reverse"], ["import", "s"], ["nonsense"],
         ])
     func usage(arguments: [String]) {
@@ -82,14 +85,16 @@ struct OptionTests {
             var command = try VarveCommand.parseAsRoot(arguments)
             try command.run()
         } throws: { error in
-            VarveCommand.status(of: error) == ExitStatus.usage && !VarveCommand.message(of: error).contains("\n")
+            VarveCommand.status(of: error) == ExitStatus.usage
+                && !VarveCommand.message(of: error).contains("\n")
         }
     }
 
     @Test("Values may begin with a minus sign")
     func negativeValues() throws {
         let command = try #require(
-            try VarveCommand.parseAsRoot(["query", "s", "--from", "-2h", "--session-number", "-1"]) as? QueryCommand)
+            try VarveCommand.parseAsRoot(["query", "s", "--from", "-2h", "--session-number", "-1"])
+                as? QueryCommand)
         #expect(command.filters.from == "-2h")
         #expect(command.filters.sessionNumbers == [-1])
     }
@@ -107,7 +112,8 @@ struct FormattingTests {
         #expect(Formatting.bytes(value) == text)
     }
 
-    @Test("Counts have commas", arguments: [(0, "0"), (999, "999"), (6026, "6,026"), (1_000_000, "1,000,000")])
+    @Test(
+        "Counts have commas", arguments: [(0, "0"), (999, "999"), (6026, "6,026"), (1_000_000, "1,000,000")])
     func counts(value: UInt64, text: String) {
         #expect(Formatting.count(value) == text)
     }

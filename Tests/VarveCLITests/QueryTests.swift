@@ -13,7 +13,9 @@ struct QueryTests {
 
     /// Ten events of two kinds in session `first`, one a second from 00:00:10; two in `second`.
     private func fill() throws {
-        let lines = (0..<10).map { "{\"ts\":\(10 + $0),\"type\":\"\($0.isMultiple(of: 2) ? "even" : "odd")\",\"n\":\($0)}\n" }
+        let lines = (0..<10).map {
+            "{\"ts\":\(10 + $0),\"type\":\"\($0.isMultiple(of: 2) ? "even" : "odd")\",\"n\":\($0)}\n"
+        }
         try harness.succeed("record", store, "--session", "first", input: Data(lines.joined().utf8))
         try harness.succeed("record", store, "--session", "second", input: Data("{\"ts\":100}\nplain\n".utf8))
     }
@@ -62,7 +64,9 @@ struct QueryTests {
         }
     }
 
-    @Test("Between two checkpoints are the events from the one up to the other, in whichever order they are named")
+    @Test(
+        "Between two checkpoints are the events from the one up to the other, in whichever order they are named"
+    )
     func between() throws {
         let export = """
             {"record":"export","version":1}
@@ -77,12 +81,15 @@ struct QueryTests {
             """
         try harness.succeed("record", store, "--format", "export", input: Data(export.utf8))
         for (first, second, payloads) in [("a", "b", "0\n1\n"), ("b", "a", "0\n1\n"), ("a", "a", "")] {
-            let outcome = try harness.succeed("query", store, "--between", first, second, "--output", "payload")
+            let outcome = try harness.succeed(
+                "query", store, "--between", first, second, "--output", "payload")
             #expect(outcome.text == payloads)
             let count = try harness.succeed("query", store, "--count", "--between", first, second)
             #expect(count.text == "\(payloads.split(separator: "\n").count)\n")
         }
-        #expect(try harness.succeed("query", store, "--between", "a", "b", "--limit", "1", "-o", "payload").text == "0\n")
+        #expect(
+            try harness.succeed("query", store, "--between", "a", "b", "--limit", "1", "-o", "payload").text
+                == "0\n")
         let missing = try harness.run("query", store, "--between", "x", "y")
         #expect(missing.status == 1)
         #expect(missing.errors == "varve: error: checkpoint not found: x\n")
@@ -91,7 +98,8 @@ struct QueryTests {
         #expect(
             checkpoints[1]
                 == #"{"ordinal":2,"session":"s","session_number":1,"id":"b","label":null,"#
-                + #""timestamp":"2026-05-10T12:34:56.000000000Z","event_index":2,"sequence":2,"state":{"x":[1]}}"#)
+                + #""timestamp":"2026-05-10T12:34:56.000000000Z","event_index":2,"sequence":2,"state":{"x":[1]}}"#
+        )
         #expect(checkpoints[2].hasSuffix(#""state_text":"again"}"#))
     }
 
@@ -121,8 +129,10 @@ struct QueryTests {
 
     @Test("CSV is quoted where it must be, and takes fields out of payloads")
     func csv() throws {
-        let lines = "{\"ts\":1,\"type\":\"k\",\"a\":\"x,\\\"y\\\"\",\"b\":{\"c\":[1, 2]},\"b.d\":true}\nplain\n"
-        try harness.succeed("record", store, "--session", "s", "--input", harness.file("in", Data(lines.utf8)))
+        let lines =
+            "{\"ts\":1,\"type\":\"k\",\"a\":\"x,\\\"y\\\"\",\"b\":{\"c\":[1, 2]},\"b.d\":true}\nplain\n"
+        try harness.succeed(
+            "record", store, "--session", "s", "--input", harness.file("in", Data(lines.utf8)))
         let csv = try harness.succeed("query", store, "--output", "csv", "--fields", "a,b.c,b.d,none")
         #expect(
             csv.text == "sequence,session,session_number,index,timestamp,kind,a,b.c,b.d,none\r\n"
@@ -152,7 +162,8 @@ struct QueryTests {
     @Test("The trailer counts, and what was done is explained")
     func trailer() throws {
         try fill()
-        let outcome = try harness.succeed("query", store, "-o", "json", "--kind", "odd", "--trailer", "--explain")
+        let outcome = try harness.succeed(
+            "query", store, "-o", "json", "--kind", "odd", "--trailer", "--explain")
         #expect(outcome.lines.last == #"{"events":5,"complete":true,"gaps":[]}"#)
         #expect(outcome.errors.contains("matched, 5 printed"))
     }
@@ -175,7 +186,9 @@ struct QueryTests {
         #expect(try errors.fileHandleForReading.readToEnd() ?? Data() == Data())
     }
 
-    @Test("What is no store is said in one line", arguments: ["query", "sessions", "info", "checkpoints", "verify", "export"])
+    @Test(
+        "What is no store is said in one line",
+        arguments: ["query", "sessions", "info", "checkpoints", "verify", "export"])
     func noStore(command: String) throws {
         for path in [harness.path("nothing"), try harness.file("file", Data()), harness.directory.path] {
             let outcome = try harness.run(command, path)
@@ -188,12 +201,16 @@ struct QueryTests {
 
     @Test("Damage is found by verify and said by queries, and the rest is still read")
     func damage() throws {
-        let lines = (0..<4000).map { "{\"n\":\($0),\"noise\":\"\(String($0 &* 2_654_435_761, radix: 36))\"}\n" }.joined()
+        let lines = (0..<4000).map {
+            "{\"n\":\($0),\"noise\":\"\(String($0 &* 2_654_435_761, radix: 36))\"}\n"
+        }.joined()
         try harness.succeed("record", store, input: Data(lines.utf8))
         #expect(try harness.succeed("verify", store).text.hasPrefix("intact: "))
         let segment = try #require(
-            try FileManager.default.contentsOfDirectory(atPath: store).filter { $0.hasSuffix(".vseg") || $0.contains("seg") }
-                .map { store + "/" + $0 }.max { size($0) < size($1) })
+            try FileManager.default.contentsOfDirectory(atPath: store).filter {
+                $0.hasSuffix(".vseg") || $0.contains("seg")
+            }
+            .map { store + "/" + $0 }.max { size($0) < size($1) })
         let handle = try FileHandle(forUpdating: URL(fileURLWithPath: segment))
         try handle.seek(toOffset: 20_000)
         let byte = try #require(try handle.read(upToCount: 1)?.first)
@@ -217,9 +234,11 @@ struct QueryTests {
         ((try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? Int) ?? 0
     }
 
-    @Test("Every command explains itself, with an example", arguments: [
-        "record", "sessions", "info", "query", "checkpoints", "verify", "export", "import",
-    ])
+    @Test(
+        "Every command explains itself, with an example",
+        arguments: [
+            "record", "sessions", "info", "query", "checkpoints", "verify", "export", "import",
+        ])
     func help(command: String) throws {
         let outcome = try harness.succeed(command, "--help")
         #expect(outcome.text.contains("Example"))

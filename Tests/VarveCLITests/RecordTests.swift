@@ -14,7 +14,8 @@ struct RecordTests {
     @Test(
         "A recorded file comes back byte for byte",
         arguments: [
-            "{\"a\":1}\n{\"a\":2}\n", "{\"a\":1}\r\n{\"a\":2}\r\n", "\n\n\nx\n", "no newline at the end", "\u{0}\u{1}\n\u{feff}\n",
+            "{\"a\":1}\n{\"a\":2}\n", "{\"a\":1}\r\n{\"a\":2}\r\n", "\n\n\nx\n", "no newline at the end",
+            "\u{0}\u{1}\n\u{feff}\n",
             "",
         ])
     func identity(content: String) throws {
@@ -31,7 +32,8 @@ struct RecordTests {
         let line = Data([0xff, 0x00, 0xfe, 0x0a])
         try harness.succeed("record", store, input: line)
         #expect(try harness.succeed("query", store, "--output", "payload").output == line)
-        let event = try #require(try harness.objects(harness.succeed("query", store, "--output", "json")).first)
+        let event = try #require(
+            try harness.objects(harness.succeed("query", store, "--output", "json")).first)
         #expect(event["payload_base64"] as? String == "/wD+")
         #expect(event["kind"] as? String == "line")
     }
@@ -59,7 +61,8 @@ struct RecordTests {
         let second = harness.path("second")
         try harness.succeed(
             "record", second, "--time-field", "my.when", "--kind-field", "my.kind", input: Data(lines.utf8))
-        let event = try #require(try harness.objects(harness.succeed("query", second, "--output", "json")).last)
+        let event = try #require(
+            try harness.objects(harness.succeed("query", second, "--output", "json")).last)
         #expect(event["timestamp"] as? String == "2026-05-10T12:34:56.789000000Z")
         #expect(event["kind"] as? String == "k")
     }
@@ -102,7 +105,9 @@ struct RecordTests {
             #expect(payloads == ["{\"ts\":1}"])
             #expect(outcome.errors.contains("varve: error: line 2: its time can't be used"))
         }
-        #expect(try harness.objects(harness.succeed("sessions", store, "--json")).first?["state"] as? String == "closed")
+        #expect(
+            try harness.objects(harness.succeed("sessions", store, "--json")).first?["state"] as? String
+                == "closed")
     }
 
     @Test("With --text every line is text")
@@ -116,7 +121,8 @@ struct RecordTests {
     @Test("A kind whose name the store can't take is recorded as event, and said")
     func unusableKind() throws {
         let name = String(repeating: "k", count: 256)
-        let outcome = try harness.succeed("record", store, input: Data("{\"type\":\"\(name)\"}\n{\"type\":\"\"}\n".utf8))
+        let outcome = try harness.succeed(
+            "record", store, input: Data("{\"type\":\"\(name)\"}\n{\"type\":\"\"}\n".utf8))
         let events = try harness.objects(harness.succeed("query", store, "--output", "json"))
         #expect(events.map { $0["kind"] as? String } == ["event", "event"])
         #expect(outcome.errors.contains("2 with a kind that can't be used"))
@@ -145,7 +151,9 @@ struct RecordTests {
     func missingInput() throws {
         let outcome = try harness.run("record", store, "--input", harness.path("nothing"))
         #expect(outcome.status == 1)
-        #expect(outcome.errors == "varve: error: cannot read \(harness.path("nothing")): no such file or directory\n")
+        #expect(
+            outcome.errors
+                == "varve: error: cannot read \(harness.path("nothing")): no such file or directory\n")
         #expect(!FileManager.default.fileExists(atPath: store))
     }
 
@@ -162,7 +170,9 @@ struct RecordTests {
         #expect(outcome.errors.isEmpty)
     }
 
-    @Test("Each event is acknowledged once it is durable, while the input is still open", arguments: ["synced", "interval:20ms"])
+    @Test(
+        "Each event is acknowledged once it is durable, while the input is still open",
+        arguments: ["synced", "interval:20ms"])
     func acknowledgments(durability: String) throws {
         let conversation = try Conversation(harness, "record", store, "--acks", "--durability", durability)
         try conversation.send("{}\n{}\n")
@@ -192,8 +202,11 @@ struct RecordTests {
         let end = try conversation.finish()
         #expect(end.status == 0)
         #expect(end.errors.hasPrefix("2 events, 1 session"))
-        #expect(try harness.succeed("query", store, "--output", "payload").text == "{\"a\":1}\nwithout an end\n")
-        #expect(try harness.objects(harness.succeed("sessions", store, "--json")).first?["state"] as? String == "closed")
+        #expect(
+            try harness.succeed("query", store, "--output", "payload").text == "{\"a\":1}\nwithout an end\n")
+        #expect(
+            try harness.objects(harness.succeed("sessions", store, "--json")).first?["state"] as? String
+                == "closed")
     }
 
     @Test("A killed recording keeps what was acknowledged, and is interrupted")
@@ -217,7 +230,9 @@ struct RecordTests {
         #expect(second.status == 1)
         #expect(second.errors.hasPrefix("varve: error: \(store) is being written by another writer"))
         #expect(try harness.run("query", store, "--count").text == "1\n")
-        #expect(try harness.objects(harness.run("sessions", store, "--json")).first?["state"] as? String == "active")
+        #expect(
+            try harness.objects(harness.run("sessions", store, "--json")).first?["state"] as? String
+                == "active")
         try conversation.closeInput()
         #expect(try conversation.finish().status == 0)
     }
@@ -229,7 +244,8 @@ struct RecordTests {
         let input = try harness.file("input", content)
         let outcome = try harness.succeed("record", store, "--input", input)
         #expect(outcome.errors.contains("1 bad line (1 too long)"))
-        let kinds = try harness.objects(harness.succeed("info", store, "--json")).first?["kinds"] as? [[String: Any]]
+        let kinds =
+            try harness.objects(harness.succeed("info", store, "--json")).first?["kinds"] as? [[String: Any]]
         let line = try #require(kinds?.first { $0["name"] as? String == "line" })
         #expect(line["encoding"] as? String == "binary")
         #expect(line["events"] as? Int == 2)

@@ -421,10 +421,18 @@ struct Tail {
 
     var json: JSON {
         [
-            "store": header.store.json, "boot": .hex(header.boot), "epoch": .int(header.epoch),
+            "store": header.store.json, "boot": bootText(header.boot), "epoch": .int(header.epoch),
             "created": .int(header.createdAt),
             "kinds": .list(kinds.enumerated()) { ["id": .int($0.offset), "definition": $0.element.json] },
             "slots": .list(slots) { .optional($0, \.json) },
         ]
+    }
+}
+
+/// The boot id as the pages name it: a UUID.
+private func bootText(_ bytes: [UInt8]) -> JSON {
+    bytes.withUnsafeBytes { raw in
+        var reader = ByteReader(raw, "a boot id")
+        return (try? reader.uniqueID()).map { .string($0.description) } ?? .null
     }
 }

@@ -14,7 +14,8 @@ struct ExportFormTests {
     }
 
     private static let header = #"{"record":"export","version":1}"#
-    private static let session = #"{"record":"session","session":1,"id":"s","started_at":"2026-05-10T12:34:56Z"}"#
+    private static let session =
+        #"{"record":"session","session":1,"id":"s","started_at":"2026-05-10T12:34:56Z"}"#
     private static let kind = #"{"record":"kind","kind":1,"name":"k","encoding":"utf8"}"#
     private static let event =
         #"{"record":"event","session":1,"timestamp":"2026-05-10T12:34:56Z","kind":1,"payload":1}"#
@@ -54,16 +55,28 @@ struct ExportFormTests {
             ([Self.header, Self.session, Self.end, Self.end], 4, "session 1 is not the one at hand"),
             ([Self.header, Self.kind, Self.kind], 3, "a second kind 1"),
             ([Self.header, Self.session], 3, "the export ends early: session 1 has no end line"),
-            ([Self.header, Self.session, #"{"record":"pause","session":1}"#], 4, "session 1 has no end line"),
+            (
+                [Self.header, Self.session, #"{"record":"pause","session":1}"#], 4,
+                "session 1 has no end line"
+            ),
             ([Self.header, #"{"record":"resume","session":1}"#], 2, "session 1 is not paused"),
             ([], 1, "no export header"),
             ([Self.header, #"{"record":"kind","kind":1,"name":"","encoding":"json"}"#], 2, "name: empty"),
             ([Self.header, #"{"record":"kind","kind":1,"name":"k","encoding":"xml"}"#], 2, "encoding"),
             ([Self.header, #"{"record":"kind","kind":-1,"name":"k","encoding":"json"}"#], 2, "kind"),
-            ([Self.header, #"{"record":"session","session":1,"id":"s","started_at":5}"#], 2, "started_at: not a string"),
-            ([Self.header, #"{"record":"session","session":1,"id":"s","started_at":"today"}"#], 2, "started_at"),
             (
-                [Self.header, #"{"record":"session","session":1,"id":"s","started_at":"2026-05-10T12:34:56Z","metadata":[]}"#],
+                [Self.header, #"{"record":"session","session":1,"id":"s","started_at":5}"#], 2,
+                "started_at: not a string"
+            ),
+            (
+                [Self.header, #"{"record":"session","session":1,"id":"s","started_at":"today"}"#], 2,
+                "started_at"
+            ),
+            (
+                [
+                    Self.header,
+                    #"{"record":"session","session":1,"id":"s","started_at":"2026-05-10T12:34:56Z","metadata":[]}"#,
+                ],
                 2, "metadata"
             ),
         ] as [([String], UInt64, String)])
@@ -84,7 +97,9 @@ struct ExportFormTests {
         ])
     func wrongPayload(members: String) {
         let event = #"{"record":"event","session":1,"timestamp":"2026-05-10T12:34:56Z","kind":1\#(members)}"#
-        #expect(throws: ExportFormatError.self) { try read([Self.header, Self.session, Self.kind, event, Self.end]) }
+        #expect(throws: ExportFormatError.self) {
+            try read([Self.header, Self.session, Self.kind, event, Self.end])
+        }
     }
 
     @Test("Texts over the store's limits are refused, those at the limit are not")
@@ -95,8 +110,12 @@ struct ExportFormTests {
         }
         // One pair: a count, a length and a key of one byte each, and a length of three bytes.
         _ = try read([Self.header, session(65_536, metadata: 65_536 - 6), Self.end])
-        #expect(throws: ExportFormatError.self) { try read([Self.header, session(65_537, metadata: 0), Self.end]) }
-        #expect(throws: ExportFormatError.self) { try read([Self.header, session(1, metadata: 65_536 - 5), Self.end]) }
+        #expect(throws: ExportFormatError.self) {
+            try read([Self.header, session(65_537, metadata: 0), Self.end])
+        }
+        #expect(throws: ExportFormatError.self) {
+            try read([Self.header, session(1, metadata: 65_536 - 5), Self.end])
+        }
         func kind(_ count: Int) -> String {
             #"{"record":"kind","kind":1,"name":"\#(String(repeating: "k", count: count))","encoding":"json"}"#
         }
@@ -112,7 +131,8 @@ struct ExportFormTests {
             return Int(truncatingIfNeeded: (state >> 33)) % bound
         }
         let alphabet: [[UInt8]] = [
-            [0x22], [0x5c], [0x0a], [0x0d], [0x00], [0x7f], [0xff], [0xc3, 0xbc], [0xe2, 0x80, 0xa8], Array("{\"a\":1}".utf8),
+            [0x22], [0x5c], [0x0a], [0x0d], [0x00], [0x7f], [0xff], [0xc3, 0xbc], [0xe2, 0x80, 0xa8],
+            Array("{\"a\":1}".utf8),
             Array("[".utf8), Array("]".utf8), [0x20], Array("1".utf8),
         ]
         for _ in 0..<500 {
@@ -123,14 +143,16 @@ struct ExportFormTests {
             let writer = ExportWriter()
             payload.withUnsafeBytes {
                 writer.event(
-                    session: 1, index: UInt64.max, timestamp: time, kind: 1, isJSON: isJSON, payload: $0, to: &buffer)
+                    session: 1, index: UInt64.max, timestamp: time, kind: 1, isJSON: isJSON, payload: $0,
+                    to: &buffer)
             }
             let line = buffer.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }
             #expect(line.count { $0 == "\n" } == 1 && line.hasSuffix("\n"))
             let lines = try read([Self.header, Self.session, Self.kind, String(line.dropLast()), Self.end])
             #expect(
                 lines[3]
-                    == .event(.init(session: 1, index: UInt64.max, timestamp: time, kind: 1, payload: payload)),
+                    == .event(
+                        .init(session: 1, index: UInt64.max, timestamp: time, kind: 1, payload: payload)),
                 "seed \(seed): \(payload)")
         }
     }

@@ -49,7 +49,7 @@ final class Keeper: Sendable {
                 pipeline.syncIfNeeded()
             }
             let isBusy =
-                isOpen || pipeline.isBusy || pipeline.stalled != nil
+                isOpen || pipeline.isBusy || pipeline.hasDurabilityWaiters || pipeline.stalled != nil
                 || (interval != nil && pipeline.needsSync)
             if isBusy || !crashed.isEmpty {
                 pipeline.waitAsKeeper(
@@ -60,7 +60,10 @@ final class Keeper: Sendable {
                 if tail.letTickerSleep() {
                     pipeline.monitor.lock()
                     // What was opened before this was taken has cleared the mark, and is seen at the next round.
-                    if !isStopping(), tail.tickerMaySleep {
+                    let isQuiet =
+                        !pipeline.isBusy && !pipeline.hasDurabilityWaiters && pipeline.stalled == nil
+                        && (interval == nil || !pipeline.needsSync)
+                    if !isStopping(), isQuiet, tail.tickerMaySleep {
                         pipeline.waitAsKeeper(nanoseconds: 60_000_000_000)
                     }
                     pipeline.monitor.unlock()
@@ -71,7 +74,7 @@ final class Keeper: Sendable {
     }
 
     private func seal() {
-        guard writer.hasRetired else { return }
+        guard writer.hasRetired, pipeline.monitor.withLock({ pipeline.poisoned == nil }) else { return }
         do throws(IOFailure) {
             for sealed in try writer.sealRetired() {
                 options.diagnostics?(.sealed(segment: sealed.ordinal, bytes: sealed.dataBytes))

@@ -33,6 +33,8 @@ final class Pipeline: @unchecked Sendable {
     /// Why nothing is accepted any more.
     private(set) var poisoned: StoreError?
     private var isStopping = false
+    /// The background thread sleeps until it is woken.
+    private var keeperSleeps = false
     private var durabilityWaiters: [(item: UInt64, resume: @Sendable (StoreError?) -> Void)] = []
     private var spaceWaiters: [@Sendable () -> Void] = []
     /// The dictionary of this opening; made from the first full batch where the options ask for one.
@@ -93,6 +95,7 @@ final class Pipeline: @unchecked Sendable {
         pending.append(item)
         handedOver = item.number
         monitor.wakeAll()
+        if keeperSleeps { monitor.wakeKeeper() }
     }
 
     /// Registers a closure to be called once when there may be room. Call with the monitor held.
@@ -236,7 +239,18 @@ final class Pipeline: @unchecked Sendable {
             }
             monitor.lock()
             isWriting = false
-            if let failure { stalled = .writing(failure) } else { diagnostics?(.resumed) }
+            if let failure {
+                if failure.isOutOfSpace {
+                    stalled = .writing(failure)
+                    failWaiters(.writing(failure))
+                    wakeSpaceWaiters()
+                } else {
+                    poison(.writing(failure))
+                }
+            } else {
+                diagnostics?(.resumed)
+            }
+            monitor.wakeAll()
             return
         }
         carryOut(work)
@@ -272,6 +286,7 @@ final class Pipeline: @unchecked Sendable {
             durabilityWaiters.removeAll { $0.item <= synced }
             for waiter in due { waiter.resume(nil) }
         }
+        if hasDurabilityWaiters { monitor.wakeKeeper() }
         monitor.wakeAll()
     }
 
@@ -337,7 +352,11 @@ final class Pipeline: @unchecked Sendable {
     }
 
     /// Sleeps for at most `nanoseconds`, or until there is something for the background thread. Call with the monitor held.
-    func waitAsKeeper(nanoseconds: UInt64) { monitor.waitAsKeeper(nanoseconds: nanoseconds) }
+    func waitAsKeeper(nanoseconds: UInt64) {
+        keeperSleeps = nanoseconds > 1_000_000_000
+        monitor.waitAsKeeper(nanoseconds: nanoseconds)
+        keeperSleeps = false
+    }
 
     // MARK: Threads
 

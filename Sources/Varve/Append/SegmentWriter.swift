@@ -53,6 +53,8 @@ final class SegmentWriter: @unchecked Sendable {
     private var retired: [OpenSegment] = []
     /// Held while segments are sealed, by the background thread or by a writer that must wait for it.
     private let sealing = Monitor()
+    private let syncGate = Monitor()
+    private var syncFailure: IOFailure?
 
     /// Where the log stood when the store was opened.
     struct Start {
@@ -376,8 +378,23 @@ final class SegmentWriter: @unchecked Sendable {
 
     /// Syncs the files in the order of the log, then the directory.
     func carryOut(_ pass: SyncPass) throws(IOFailure) {
-        for file in pass.files { try file.sync() }
-        if pass.syncsDirectory { try fileSystem.syncDirectory(directory) }
+        for file in pass.files { try sync { () throws(IOFailure) in try file.sync() } }
+        if pass.syncsDirectory {
+            try sync { () throws(IOFailure) in try fileSystem.syncDirectory(directory) }
+        }
+    }
+
+    /// The one gate to syncs: after the first that fails there is no other, since the page cache can't be believed then.
+    private func sync(_ body: () throws(IOFailure) -> Void) throws(IOFailure) {
+        syncGate.lock()
+        defer { syncGate.unlock() }
+        if let syncFailure { throw syncFailure }
+        do throws(IOFailure) {
+            try body()
+        } catch {
+            syncFailure = error
+            throw error
+        }
     }
 
     /// Whether a segment waits to be sealed.
@@ -402,12 +419,12 @@ final class SegmentWriter: @unchecked Sendable {
         throws(IOFailure)
     {
         // A footer proves its segment only because the data were synced before it was written.
-        try segment.file.sync()
+        try sync { () throws(IOFailure) in try segment.file.sync() }
         let checksum = try storedChecksum(of: segment.file, byteCount: segment.index.dataEnd)
         let footer = segment.index.footer(sealedAt: fileSystem.now(), checksum: checksum, head: head)
         let bytes = footer.encode()
         try segment.file.write(bytes, at: segment.index.dataEnd)
-        try segment.file.sync()
+        try sync { () throws(IOFailure) in try segment.file.sync() }
         let length = segment.index.dataEnd + UInt64(bytes.count)
         guard
             let (trailer, summary) = bytes.withUnsafeBytes({ bytes in

@@ -163,6 +163,9 @@ final class Tail: @unchecked Sendable {
         guard state.pointee.position.nextSequence < UInt64.max - 1 else {
             return .failed(.beyondLimit(what: "the sequence number", value: .max, limit: .max))
         }
+        guard isExplicit || active.nextIndex <= .max - UInt64(Batch.rowsMax) else {
+            return .failed(.beyondLimit(what: "the index", value: active.nextIndex, limit: .max))
+        }
         pipeline.monitor.lock()
         defer { pipeline.monitor.unlock() }
         if let failure = pipeline.failure { return .failed(failure) }
@@ -216,7 +219,7 @@ final class Tail: @unchecked Sendable {
     /// Calls `resume` when an append may find room: now, or later.
     func whenRoom(_ resume: @escaping @Sendable () -> Void) {
         pipeline.monitor.lock()
-        if pipeline.hasFreeBatch || pipeline.failure != nil {
+        if pipeline.hasFreeBatch && pipeline.hasRoom || pipeline.failure != nil {
             pipeline.monitor.unlock()
             resume()
         } else {
@@ -434,19 +437,6 @@ final class Tail: @unchecked Sendable {
             state.pointee.active!.checkpoints += 1
             return (record, state.pointee.nextItem - 1)
         }
-    }
-
-    /// Sets the index that the next event of an imported session gets.
-    func setNextIndex(_ index: UInt64, session: UInt64) {
-        monitor.withLock {
-            guard state.pointee.active?.begin.ordinal == session else { return }
-            state.pointee.active!.nextIndex = index
-        }
-    }
-
-    /// Records an opening's findings before anything else.
-    func record(_ records: [LedgerRecord]) throws(StoreError) {
-        try withRoom { enqueueControl(.ledger(records)) }
     }
 
     // MARK: State

@@ -63,7 +63,21 @@ public struct Snapshot: Sendable {
         if let open { batches.append((open.batch, open.count)) }
         self.batches = batches
         pendingRecords = records
-        excluded = []
+        // An import counts once its end is recorded; one that was cut off is as if it had never been.
+        var fold = SessionFold()
+        var mayHaveImports = false
+        for entry in entries where entry.summary.sessionCount > 0 {
+            guard let index = try? entry.load().index else { continue }
+            for summary in index.sessions {
+                mayHaveImports = mayHaveImports || summary.begin.flags.contains(.imported)
+                fold.add(summary)
+            }
+        }
+        excluded =
+            mayHaveImports
+            ? Set(
+                fold.finish(isLive: isLive || isBeingWritten)
+                    .filter { $0.isImported && $0.state == .interrupted }.map(\.ordinal)) : []
     }
 
     // MARK: Events

@@ -89,6 +89,10 @@ struct RecoveryWorker {
         after last: LoadedSegment?, active: SessionSummary?, all: [Catalog.Entry],
         sessions: ([Catalog.Entry]) throws(StoreError) -> [SessionInfo], _ report: inout RecoveryReport
     ) throws(IOFailure) -> SegmentHandle {
+        // More than one segment's blocks can't be copied into one; the writer's limits make sure that it never comes to that.
+        guard plan.copy.count + 4 <= Limits.segmentBlocksMax else {
+            throw IOFailure(.write, path: directory.path, code: 27)
+        }
         let now = fileSystem.now()
         let ordinal = (directory.segments.map(\.ordinal).max() ?? 0) + 1
         guard let uuid = UniqueID(random: fileSystem.randomBytes(16)) else {
@@ -263,6 +267,15 @@ struct RecoveryWorker {
         _ segment: OpenSegment, directory: String, fileSystem: any FileSystem
     ) throws(IOFailure) -> SegmentHandle {
         var index = segment.index
+        // A footer's index has no holes: a segment with damage before the watermark stays as it is.
+        var end = index.headerBytes
+        for entry in index.entries {
+            guard entry.offset == end else { throw IOFailure(.read, path: segment.file.path, code: 5) }
+            end += UInt64(entry.length)
+        }
+        guard index.header.generation < .max else {
+            throw IOFailure(.read, path: segment.file.path, code: 5)
+        }
         index.header.generation += 1
         let headerBytes = index.header.encode()
         guard headerBytes.count == Int(index.headerBytes) else {

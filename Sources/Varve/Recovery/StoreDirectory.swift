@@ -84,7 +84,11 @@ struct StoreDirectory: Sendable {
                 stores.insert(store)
                 found.append((name, segment))
             } catch {
-                if case .unknownVersion = error { throw error }
+                // A file that the system refuses to read is no reason to go on without it.
+                switch error {
+                case .unknownVersion, .cannotRead: throw error
+                default: break
+                }
                 rejects.append(Reject(fileName: name, reason: error.description))
             }
         }
@@ -102,7 +106,13 @@ struct StoreDirectory: Sendable {
         }
         if let bytes = try? fileSystem.readWhole(path + "/STATE", byteCountMax: StateFile.byteCount) {
             state = bytes.withUnsafeBytes { StateFile.latest(of: $0) }
-            if state?.store != identifier { state = nil }
+            // It is a cache: one that says what can't be is ignored.
+            if let found = state,
+                found.store != identifier || found.nextSequence > .max >> 1 || found.epoch > .max >> 2
+                    || found.sessionsBegun > .max >> 1
+            {
+                state = nil
+            }
         }
 
         // Of several generations the highest counts, provided that it has a footer.
@@ -122,7 +132,13 @@ struct StoreDirectory: Sendable {
         var expected: (segment: UniqueID, length: UInt64)?
         let ordered = byOrdinal.values.sorted { $0.segment.ordinal > $1.segment.ordinal }
         let known = Set(ordered.map(\.segment.uuid))
+        var hasEnded = false
         for (name, segment) in ordered {
+            // The log's first segment has no predecessor: what is older was copied, and is about to be removed.
+            if hasEnded {
+                hidden.append(name)
+                continue
+            }
             if let expected, known.contains(expected.segment), segment.uuid != expected.segment {
                 hidden.append(name)
                 continue
@@ -140,6 +156,7 @@ struct StoreDirectory: Sendable {
             }
             chain.append(segment)
             expected = segment.predecessor.segment == .zero ? nil : segment.predecessor
+            hasEnded = expected == nil
         }
         segments = chain.reversed()
         leftovers += hidden

@@ -221,7 +221,18 @@ public final class EventStore: @unchecked Sendable {
             directory: directory, plan: plan, fileSystem: fileSystem, epoch: 0,
             settings: EncodingSettings(blockBytes: 0, subBlockBytes: 0, level: 0)
         ).readableEntries().map(\.summary)
-        let epoch = max(summaries.map(\.lastEpoch).max() ?? 0, directory.state?.epoch ?? 0) + 1
+        let lastEpoch = max(summaries.map(\.lastEpoch).max() ?? 0, directory.state?.epoch ?? 0)
+        guard lastEpoch < .max >> 1 else {
+            throw .damaged(file: path, offset: 0, reason: "its epoch is out of range")
+        }
+        let epoch = lastEpoch + 1
+        // Counters that can't go on are no counters of ours.
+        let counters = summaries.flatMap {
+            [$0.sessionsBegun, $0.checkpointsMade, $0.nextSequence, $0.ordinal]
+        }
+        guard counters.allSatisfy({ $0 < .max >> 1 }) else {
+            throw .damaged(file: path, offset: 0, reason: "a segment's counters are out of range")
+        }
         let worker = RecoveryWorker(
             directory: directory, plan: plan, fileSystem: fileSystem, epoch: epoch,
             settings: EncodingSettings(
@@ -484,7 +495,7 @@ public final class EventStore: @unchecked Sendable {
     private func writeState(_ writing: Writing, isClosed: Bool) throws(IOFailure) {
         let fileSystem = options.fileSystem
         let statePath = path + "/STATE"
-        writing.stateCounter += 1
+        writing.stateCounter &+= 1
         var slot = StateSlot(store: uuid, counter: writing.stateCounter)
         let position = writing.tail.position
         slot.nextSequence = position.nextSequence

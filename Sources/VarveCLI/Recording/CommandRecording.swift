@@ -134,7 +134,8 @@ final class CommandRecording {
             stream.source.close()
         } catch {
             stream.isPassedOn = false
-            Diagnostics.error("\(VarveCommand.message(of: error)): its \(stream.kind) is recorded, and not passed on")
+            Diagnostics.error(
+                "\(VarveCommand.message(of: error)): its \(stream.kind) is recorded, and not passed on")
         }
     }
 
