@@ -36,6 +36,8 @@ struct Wanted {
 };
 
 constexpr size_t depth_max = 1024;
+// For a document that carries another one a few levels down.
+constexpr size_t depth_deep = depth_max + 8;
 constexpr size_t length_classes = 32;  // The last holds all longer keys.
 
 size_t length_class(size_t length) { return length < length_classes ? length : length_classes - 1; }
@@ -229,6 +231,7 @@ varve_json_value value_of(dom::element element) {
 struct varve_json_parser {
     std::unique_ptr<dom::parser> parser;
     std::vector<uint8_t> copy;
+    size_t depth = depth_max;
     // The document with its wide numbers blanked, when it was refused with them: they are JSON, but no number that simdjson
     // holds. It has the same members at the same places.
     std::vector<uint8_t> blanked;
@@ -265,7 +268,7 @@ struct varve_json_parser {
                 size_t capacity = 4096;
                 while (capacity < count) capacity *= 2;
                 if (capacity > varve_json_document_max) capacity = varve_json_document_max;
-                if (auto code = parser->allocate(capacity, depth_max)) return fail(code);
+                if (auto code = parser->allocate(capacity, depth)) return fail(code);
             }
             if (!padded) {
                 if (copy.size() < count + varve_json_padding) copy.resize((count + varve_json_padding) * 3 / 2);
@@ -390,6 +393,12 @@ struct varve_json_parser {
 
 varve_json_parser *varve_json_parser_new(void) { return new (std::nothrow) varve_json_parser; }
 
+varve_json_parser *varve_json_parser_new_deep(void) {
+    auto *parser = varve_json_parser_new();
+    if (parser) parser->depth = depth_deep;
+    return parser;
+}
+
 void varve_json_parser_free(varve_json_parser *parser) { delete parser; }
 
 bool varve_json_add_time_path(varve_json_parser *parser, const uint8_t *path, size_t length) {
@@ -432,7 +441,7 @@ varve_json_line varve_json_parse_line(varve_json_parser *parser, const uint8_t *
     }
     parser->present = present;
 
-    uint32_t ordinals[depth_max];
+    uint32_t ordinals[depth_deep];
     size_t depth = 0;
     dom::element element;
     for (size_t i = 0; i < parser->time_count; ++i) {

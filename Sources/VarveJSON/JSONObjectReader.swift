@@ -25,7 +25,7 @@ public final class JSONObjectReader {
     private let parser: OpaquePointer?
 
     /// A reader.
-    public init() { parser = varve_json_parser_new() }
+    public init() { parser = varve_json_parser_new_deep() }
 
     deinit { varve_json_parser_free(parser) }
 

@@ -16,13 +16,13 @@ struct ExportImportTests {
     /// interrupted, ids that repeat.
     private let export = #"""
         {"record":"export","version":1,"store":"elsewhere","metadata":{"z":"1","a":"\u0000"}}
-        {"record":"session","session":1,"id":"s1","started_at":"2026-05-10T12:34:56.000000001Z","metadata":{"b":"2","a":"ü\n"}}
-        {"record":"kind","kind":1,"name":"Console","encoding":"json","metadata":{"unit":"ms"}}
-        {"record":"kind","kind":2,"name":"Console","encoding":"utf8","metadata":{}}
-        {"record":"kind","kind":3,"name":"raw","encoding":"binary","metadata":{}}
+        {"record":"session","session":1,"id":"s1","started_at":"2026-05-10T12:34:56.000000001Z","metadata":{"a":"ü\n","b":"2"}}
         {"record":"checkpoint","session":1,"id":"cp","label":null,"timestamp":"2026-05-10T12:34:56.000000000Z","event_index":100,"state":null}
+        {"record":"kind","kind":1,"name":"Console","encoding":"json","metadata":{"unit":"ms"}}
         {"record":"event","session":1,"index":5,"timestamp":"2026-05-10T12:34:57.000000000Z","kind":1,"payload":{"a": 1e5,"b":[18446744073709551615,-0.0],"c":"\u00fc\\"}}
+        {"record":"kind","kind":2,"name":"Console","encoding":"utf8","metadata":{}}
         {"record":"event","session":1,"index":9,"timestamp":"1969-12-31T23:59:59.999999999Z","kind":2,"payload_text":"\"text\"\r"}
+        {"record":"kind","kind":3,"name":"raw","encoding":"binary","metadata":{}}
         {"record":"event","session":1,"index":2,"timestamp":"2026-05-10T12:34:57.100000000Z","kind":3,"payload_base64":"/wA="}
         {"record":"event","session":1,"index":2,"timestamp":"2026-05-10T12:34:57.100000000Z","kind":3,"payload_text":""}
         {"record":"checkpoint","session":1,"id":"cp","label":"L","timestamp":"2026-05-10T12:34:57.100000000Z","event_index":0,"state_base64":"/w=="}

@@ -52,6 +52,8 @@ typedef struct varve_json_parser varve_json_parser;
 
 // Null when there is no memory.
 varve_json_parser *varve_json_parser_new(void);
+// For lines that carry a document of the usual depth a few levels down.
+varve_json_parser *varve_json_parser_new_deep(void);
 void varve_json_parser_free(varve_json_parser *parser);
 
 // Adds a path to look for in each line; false when there are too many, or no memory.

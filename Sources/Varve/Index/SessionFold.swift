@@ -86,6 +86,11 @@ struct SessionFold {
         widen(ordinal, smallest, largest)
     }
 
+    /// Imported sessions whose end is not recorded.
+    var importsWithoutEnd: Set<UInt64> {
+        Set(sessions.values.filter { $0.isImported && $0.state == .active }.map(\.ordinal))
+    }
+
     /// The sessions in order. Without a writer, one that has no end was interrupted at its last event.
     func finish(isLive: Bool) -> [SessionInfo] {
         order.compactMap { ordinal in

@@ -63,21 +63,17 @@ public struct Snapshot: Sendable {
         if let open { batches.append((open.batch, open.count)) }
         self.batches = batches
         pendingRecords = records
-        // An import counts once its end is recorded; one that was cut off is as if it had never been.
+        // An import exists once its end is recorded; one that was cut off is as if it had never been.
         var fold = SessionFold()
-        var mayHaveImports = false
         for entry in entries where entry.summary.sessionCount > 0 {
-            guard let index = try? entry.load().index else { continue }
-            for summary in index.sessions {
-                mayHaveImports = mayHaveImports || summary.begin.flags.contains(.imported)
-                fold.add(summary)
-            }
+            for summary in (try? entry.load().index.sessions) ?? [] { fold.add(summary) }
         }
-        excluded =
-            mayHaveImports
-            ? Set(
-                fold.finish(isLive: isLive || isBeingWritten)
-                    .filter { $0.isImported && $0.state == .interrupted }.map(\.ordinal)) : []
+        let ended = Set(
+            records.compactMap { record, _ in
+                if case .sessionEnd(let end) = record { end.ordinal } else { nil }
+            })
+        excluded = fold.importsWithoutEnd.subtracting(ended)
+            .subtracting(pipeline == nil ? [] : [position.sessionOrdinal])
     }
 
     // MARK: Events
@@ -146,7 +142,7 @@ public struct Snapshot: Sendable {
             fold.add(batch, count)
         }
         for (record, position) in rest { fold.add(record, position) }
-        let sessions = fold.finish(isLive: isLive || isBeingWritten)
+        let sessions = fold.finish(isLive: isLive || isBeingWritten).filter { !excluded.contains($0.ordinal) }
         derived.sessions = sessions
         return sessions
     }

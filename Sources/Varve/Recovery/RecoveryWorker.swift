@@ -59,6 +59,8 @@ struct RecoveryWorker {
             default: break
             }
         }
+        // An import that was cut off gets no end: without one it does not exist.
+        if let begin = active, begin.flags.contains(.imported) { active = nil }
         guard unsealed > 0 || active != nil else { return (entries, nil) }
         var report = RecoveryReport(
             unsealedSegments: unsealed,
@@ -154,7 +156,7 @@ struct RecoveryWorker {
             .interruption(
                 epoch: index.lastEpoch, session: session?.begin.ordinal ?? 0, next: index.nextSequence,
                 segment: plan.cut?.segment ?? 0, unreadable: plan.unreadableBytes, time: now))
-        if let session {
+        if let session, !session.begin.flags.contains(.imported) {
             let totals = (try? sessions(all))?.first { $0.ordinal == session.begin.ordinal }
             let end = SessionEnd(
                 ordinal: session.begin.ordinal, reason: .interrupted,

@@ -22,6 +22,11 @@ final class SignalInbox {
         (readEnd, writeEnd) = try OwnedDescriptor.pipe()
         for end in [readEnd, writeEnd] { _ = fcntl(end.number, F_SETFL, O_NONBLOCK) }
         signalPipe = writeEnd.number
+        // Some callers start their children with signals blocked, which the children inherit.
+        var caught = sigset_t()
+        sigemptyset(&caught)
+        for number in numbers { sigaddset(&caught, number) }
+        pthread_sigmask(SIG_UNBLOCK, &caught, nil)
         for number in numbers {
             var old = sigaction()
             sigaction(number, nil, &old)
