@@ -566,7 +566,8 @@ def tail_slot(data, rows, payload_bytes, epoch):
     check(crc32c(struct.pack("<Q", epoch), data[:40]) == checksum, "checksum of a TAIL slot")
     check(flags & ~1 == 0 and reserved == 0 and zeros(data[48:64]), "reserved bytes are not zero")
     check(committed <= rows, "more rows than a slot holds")
-    check(max(first, first_index) + committed <= U64_MAX, "a number beyond 64 bits")
+    check(first + committed <= U64_MAX, "a sequence number beyond 64 bits")
+    check(flags & 1 or first_index + committed <= U64_MAX, "an index beyond 64 bits")
     at, end, found = 64 + 24 * rows, 64 + 24 * rows + payload_bytes, []
     for row in range(committed):
         timestamp, index, length, kind = struct.unpack_from("<qQII", data, 64 + 24 * row)
@@ -600,7 +601,7 @@ def tail(data):
     magic, version, reserved, count = r.unpack("8sHHI")
     check(crc32c(data[:92]) == struct.unpack_from("<I", data, 92)[0], "checksum of TAIL")
     version_and_features(magic, b"VARVETAI", version)
-    store, boot = r.uuid(), r.take(16).hex()
+    store, boot = r.uuid(), r.uuid()
     epoch, size, rows, payload_bytes, kind_bytes, reserved2, created, reserved3 = r.unpack("QQIIIIqI")
     check(reserved == reserved2 == reserved3 == 0 and zeros(data[96:4096]), "reserved bytes are not zero")
     check(1 <= count <= 64 and 1 <= rows <= 65_536, "sizes of TAIL")

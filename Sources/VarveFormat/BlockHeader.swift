@@ -138,6 +138,12 @@ public struct BlockHeader: Hashable, Sendable {
         guard !firstSequence.addingReportingOverflow(UInt64(eventCount)).overflow else {
             throw .invalid("a block", reason: "its sequence numbers overflow")
         }
+        guard
+            flags.contains(.explicitIndices) || !firstIndex.addingReportingOverflow(UInt64(eventCount)).overflow
+        else { throw .invalid("a block", reason: "its indices overflow") }
+        guard !flags.contains(.manyKinds) || kindSet == .max else {
+            throw .invalid("a block", reason: "its kind set contradicts its flags")
+        }
         let subBlocks: ClosedRange<UInt32> =
             switch type {
             case .events: 1...UInt32(Limits.subBlocksMax)

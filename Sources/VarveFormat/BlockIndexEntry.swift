@@ -63,7 +63,7 @@ public struct BlockIndexEntry: Hashable, Sendable {
         subBlockCount = try reader.u32()
         guard eventCount <= Limits.blockEventsMax, rawBytes <= Limits.blockRawBytesMax,
             smallLength <= Limits.smallPartBytesMax, subBlockCount <= Limits.subBlocksMax,
-            Int(length) >= BlockHeader.byteCount + Int(smallLength),
+            offset % 8 == 0, length % 8 == 0, Int(length) >= BlockHeader.byteCount + Int(smallLength),
             Int(length) <= BlockHeader.byteCount + Limits.blockBodyBytesMax + 8,
             minTimestamp <= maxTimestamp,
             !firstSequence.addingReportingOverflow(UInt64(eventCount)).overflow

@@ -28,6 +28,7 @@ public struct CheckpointRecord: Hashable, Sendable {
 
     public init(from reader: inout ByteReader) throws(FormatError) {
         ordinal = try reader.varint()
+        guard ordinal > 0 else { throw .invalid("a checkpoint", reason: "its ordinal is 0") }
         session = try reader.varint()
         id = try reader.string(max: Limits.idBytesMax)
         switch try reader.u8() {

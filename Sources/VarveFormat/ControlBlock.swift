@@ -105,8 +105,20 @@ public enum ControlBlock {
         else { throw .invalid("a \(header.type) block", reason: "its lengths do not add up") }
         let record: Record
         switch header.type {
-        case .checkpoint: record = .checkpoint(try CheckpointRecord(from: &reader), state: entries[0])
-        case .sessionBegin: record = .sessionBegin(try SessionBegin(from: &reader))
+        case .checkpoint:
+            guard raw <= Limits.payloadBytesMax else {
+                throw .beyondLimit("a state", value: UInt64(raw), limit: UInt64(Limits.payloadBytesMax))
+            }
+            guard entries[0].method != .lz4WithDictionary || header.flags.contains(.usesDictionary) else {
+                throw .invalid("a checkpoint block", reason: "it uses a dictionary, and its header does not say so")
+            }
+            record = .checkpoint(try CheckpointRecord(from: &reader), state: entries[0])
+        case .sessionBegin:
+            let begin = try SessionBegin(from: &reader)
+            guard !begin.flags.contains(.continued) else {
+                throw .invalid("a session begin block", reason: "its session is a continued one")
+            }
+            record = .sessionBegin(begin)
         case .sessionEnd: record = .sessionEnd(try SessionEnd(from: &reader))
         case .ledger: record = .ledger(try reader.ledgerRecords())
         case .kinds:

@@ -92,6 +92,9 @@ public struct Footer: Hashable, Sendable {
         guard required.isSubset(of: found) else { throw .invalid("a footer", reason: "a section is missing") }
         guard footer.summary.blockCount == UInt32(footer.entries.count),
             footer.summary.dataBytes == trailer.footerOffset, footer.summary.segment == trailer.segment,
+            footer.summary.store == trailer.store, footer.summary.ordinal == trailer.ordinal,
+            footer.pyramid.levels.first?.count ?? 0
+                == (footer.entries.count + TimePyramid.fanOut - 1) / TimePyramid.fanOut,
             footer.checkpoints.allSatisfy({ Int($0.block) < footer.entries.count })
         else { throw .invalid("a footer", reason: "its sections contradict each other") }
         self = footer
@@ -102,15 +105,19 @@ public struct Footer: Hashable, Sendable {
         guard count <= Limits.segmentBlocksMax else {
             throw .beyondLimit("the block index", value: UInt64(count), limit: UInt64(Limits.segmentBlocksMax))
         }
-        guard try reader.u32() == UInt32(BlockIndexEntry.byteCount) else {
-            throw .invalid("the block index", reason: "its entries have another size")
+        let size = Int(try reader.u32())
+        guard size >= BlockIndexEntry.byteCount else {
+            throw .invalid("the block index", reason: "its entries are too short")
         }
-        guard Int(count) * BlockIndexEntry.byteCount <= reader.remaining else { throw .truncated("the block index") }
+        // At most 16,384 times 32 bits: no overflow.
+        guard Int(count) * size <= reader.remaining else { throw .truncated("the block index") }
         var entries: [BlockIndexEntry] = []
         entries.reserveCapacity(Int(count))
         var next: UInt64?
         for _ in 0..<count {
             let entry = try BlockIndexEntry(from: &reader)
+            // A later version may have fields there.
+            _ = try reader.take(size - BlockIndexEntry.byteCount)
             let stop = entry.offset.addingReportingOverflow(UInt64(entry.length))
             guard !stop.overflow, stop.partialValue <= end, next.map({ $0 == entry.offset }) ?? true else {
                 throw .invalid("the block index", reason: "its blocks do not follow each other")

@@ -164,8 +164,8 @@ public struct Digest: Hashable, Sendable {
         scope = try reader.u8()
         try reader.takeZeros(2)
         let length = try reader.u32()
-        guard scope == 1 || scope == 2, length <= 1024 else {
-            throw .invalid("a digest", reason: "its scope is unknown, or its length \(length)")
+        guard algorithm <= 1, scope == 1 || scope == 2, length == (algorithm == 0 ? 0 : 4) else {
+            throw .invalid("a digest", reason: "its algorithm or scope is unknown, or its length \(length)")
         }
         bytes = Array(try reader.take(Int(length)))
     }

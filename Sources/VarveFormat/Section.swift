@@ -40,17 +40,19 @@ public struct Section {
         try reader.takeZeros(-Int(length) & 7)
     }
 
-    /// Reads all of `count` sections; hands each known one to `body`, which returns whether it knew the type.
+    /// Reads all of `count` sections, whose types must ascend; hands each to `body`, which returns whether it knew
+    /// the type.
     static func readAll(
         _ count: UInt32, from reader: inout ByteReader, owner: UniqueID,
         _ body: (UInt32, inout ByteReader) throws(FormatError) -> Bool
     ) throws(FormatError) {
-        var seen: Set<UInt32> = []
+        var previous: UInt32?
         for _ in 0..<count {
             let section = try Section(from: &reader, owner: owner)
-            guard seen.insert(section.type).inserted else {
-                throw .invalid("section \(section.type)", reason: "occurs twice")
+            if let previous, previous >= section.type {
+                throw .invalid("section \(section.type)", reason: "it is out of order, or occurs twice")
             }
+            previous = section.type
             var fields = ByteReader(section.body, "section \(section.type)")
             if try !body(section.type, &fields), section.isRequired {
                 throw .unknownFeatures(UInt64(section.type), of: "section \(section.type)")

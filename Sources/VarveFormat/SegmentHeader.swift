@@ -146,7 +146,8 @@ public struct SegmentHeader: Hashable, Sendable {
         checkpointsMade = try reader.u64()
         let count = try reader.u32()
         _ = try reader.u32()
-        guard ordinal > 0 else { throw .invalid(what, reason: "its ordinal is 0") }
+        guard ordinal > 0, epoch > 0 else { throw .invalid(what, reason: "its ordinal or epoch is 0") }
+        guard digestAlgorithm <= 1 else { throw .invalid(what, reason: "its digest algorithm is unknown") }
 
         var settings: EncodingSettings?
         var kinds: [KindDefinition]?
@@ -170,6 +171,9 @@ public struct SegmentHeader: Hashable, Sendable {
         }
         try reader.finish()
         guard let settings else { throw .invalid(what, reason: "it has no settings") }
+        guard session?.flags.contains(.continued) ?? true else {
+            throw .invalid(what, reason: "its session is not a continued one")
+        }
         self.settings = settings
         self.kinds = kinds
         self.session = session

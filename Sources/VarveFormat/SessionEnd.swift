@@ -29,6 +29,7 @@ public struct SessionEnd: Hashable, Sendable {
 
     public init(from reader: inout ByteReader) throws(FormatError) {
         ordinal = try reader.varint()
+        guard ordinal > 0 else { throw .invalid("a session's end record", reason: "its ordinal is 0") }
         guard let reason = Reason(rawValue: try reader.u8()) else {
             throw .invalid("a session's end record", reason: "its reason is unknown")
         }

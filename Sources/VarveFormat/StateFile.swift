@@ -75,6 +75,7 @@ public struct StateSlot: Hashable, Sendable {
         slot.isClosed = flags == 1
         _ = try reader.u32()
         try reader.takeZeros(reader.remaining)
+        guard slot.counter > 0 else { throw .invalid(what, reason: "its counter is 0") }
         return slot
     }
 }

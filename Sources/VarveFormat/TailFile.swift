@@ -79,7 +79,7 @@ public struct TailHeader: Hashable, Sendable {
         _ = try reader.u32()
         try reader.takeZeros(reader.remaining)
         guard (1...64).contains(slotCount), slotBytes <= 256 << 20, slotBytes % 4096 == 0,
-            (1...65_536).contains(slotRows), kindsBytes <= 64 << 20, kindsBytes % 4096 == 0,
+            (1...65_536).contains(slotRows), kindsBytes >= 8, kindsBytes <= 64 << 20, kindsBytes % 4096 == 0,
             UInt64(TailSlot.rowsOffset) + UInt64(slotRows) * UInt64(TailSlot.rowBytes) + UInt64(slotPayloadBytes)
                 <= slotBytes
         else { throw .invalid(what, reason: "its sizes do not fit each other") }
@@ -146,7 +146,7 @@ public struct TailSlot: Hashable, Sendable {
         self.rows = rows
     }
 
-    /// Reads a slot; nil for an unused one. Rows end where one does not fit its slot.
+    /// Reads a slot; nil for an unused one. Throws when anything in it is invalid: then it counts as unused.
     public static func decode(_ bytes: UnsafeRawBufferPointer, header: TailHeader) throws(FormatError) -> TailSlot? {
         let what = "a slot of TAIL"
         guard bytes.count >= Int(header.slotBytes) else { throw .truncated(what) }
@@ -170,6 +170,9 @@ public struct TailSlot: Hashable, Sendable {
         guard flags <= 1, committed <= header.slotRows else {
             throw .invalid(what, reason: "reserved flags are set, or it has too many rows")
         }
+        guard !firstSequence.addingReportingOverflow(UInt64(committed)).overflow,
+            flags == 1 || !firstIndex.addingReportingOverflow(UInt64(committed)).overflow
+        else { throw .invalid(what, reason: "its numbers overflow") }
         var slot = TailSlot(
             number: number, firstSequence: firstSequence, session: session, firstIndex: firstIndex,
             hasExplicitIndices: flags == 1, rows: [])
@@ -180,12 +183,13 @@ public struct TailSlot: Hashable, Sendable {
             let index = try reader.u64()
             let length = Int(try reader.u32())
             let kind = try reader.u32()
-            guard length <= end - offset else { break }
-            let implied = firstIndex.addingReportingOverflow(UInt64(position))
-            guard slot.hasExplicitIndices || !implied.overflow else { break }
+            guard length <= min(end - offset, Limits.payloadBytesMax) else {
+                throw .invalid(what, reason: "a payload does not fit in it")
+            }
             slot.rows.append(
                 Row(
-                    timestamp: timestamp, index: slot.hasExplicitIndices ? index : implied.partialValue, kind: kind,
+                    timestamp: timestamp,
+                    index: slot.hasExplicitIndices ? index : firstIndex + UInt64(position), kind: kind,
                     payload: Array(bytes[offset..<offset + length])))
             offset += length
         }

@@ -56,9 +56,10 @@ public struct Trailer: Hashable, Sendable {
         summaryOffset = try reader.u64()
         try reader.takeZeros(4)
         let end = footerOffset.addingReportingOverflow(footerLength)
-        guard self.fileLength == fileLength, !end.overflow,
+        guard self.fileLength == fileLength, fileLength >= UInt64(Trailer.byteCount), !end.overflow,
             end.partialValue == fileLength - UInt64(Trailer.byteCount), footerLength >= 8,
-            summaryOffset > footerOffset, footerOffset % 8 == 0, ordinal > 0, sectionCount <= 64
+            summaryOffset > footerOffset, summaryOffset < end.partialValue, summaryOffset % 8 == 0,
+            footerOffset % 8 == 0, ordinal > 0, sectionCount <= 64
         else { throw .invalid(what, reason: "its lengths do not fit the file") }
     }
 

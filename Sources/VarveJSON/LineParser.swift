@@ -15,6 +15,8 @@ public final class LineParser {
         public var timestamp: Int64?
         /// Which of the time fields gave it; -1 for none.
         public var timeField: Int
+        /// Whether a time field holds anything but null, usable or not.
+        public var hasTimeField: Bool
         /// Which of the kind fields gave the kind; -1 for none.
         public var kindField: Int
         /// A string's decoded bytes or a number's own text. Valid until the parser's next line, and no longer than the line.
@@ -56,7 +58,8 @@ public final class LineParser {
     ///   - line: the bytes of one document; more than 64 MiB and 4 KiB are taken for no JSON.
     ///   - isPadded: whether 64 bytes after the line are readable too; without, the line is copied first.
     public func parse(_ line: UnsafeRawBufferPointer, isPadded: Bool) -> Result {
-        var result = Result(isJSON: false, timestamp: nil, timeField: -1, kindField: -1, kind: nil)
+        var result = Result(
+            isJSON: false, timestamp: nil, timeField: -1, hasTimeField: false, kindField: -1, kind: nil)
         guard let parser, let base = line.baseAddress else { return result }
         // SAFETY: `base` holds `line.count` bytes, and 64 more where the caller promises so.
         let found = varve_json_parse_line(
@@ -68,7 +71,9 @@ public final class LineParser {
         }
         for index in 0..<found.time_count {
             // SAFETY: the parser holds `time_count` values until its next document.
-            guard let time = time(of: found.times[index]) else { continue }
+            let value = found.times[index]
+            if value.type != varve_json_missing && value.type != varve_json_null { result.hasTimeField = true }
+            guard let time = time(of: value) else { continue }
             result.timestamp = time
             result.timeField = index
             break

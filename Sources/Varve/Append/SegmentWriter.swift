@@ -138,7 +138,7 @@ final class SegmentWriter: @unchecked Sendable {
         var body = ByteWriter()
         var subBlocks: [ControlBlock.SubBlock] = []
         let type: BlockType
-        let time: Int64
+        let time: Int64?
         let shown: ControlBlock.Record
         switch record {
         case .sessionBegin(let begin):
@@ -164,15 +164,16 @@ final class SegmentWriter: @unchecked Sendable {
                     checksum: 0))
         case .ledger(let records):
             type = .ledger
-            time = fileSystem.now()
+            time = nil
             body.put(records)
             shown = .ledger(records)
         }
         try makeRoom(
             for: BlockHeader.byteCount + body.count + 32 + subBlocks.reduce(0) { $0 + $1.stored.count }, durable)
         var header = blockHeader(type, item.position, durable)
-        header.minTimestamp = time
-        header.maxTimestamp = time
+        // A ledger block's time is that of its writing.
+        header.minTimestamp = time ?? header.writtenAt
+        header.maxTimestamp = header.minTimestamp
         header.sessionsBegun = item.position.sessionsBegun
         header.checkpointsMade = item.position.checkpointsMade
         let (stored, bytes) = ControlBlock.assemble(header, record: body.bytes, subBlocks: subBlocks)

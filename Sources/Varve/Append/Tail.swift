@@ -388,7 +388,9 @@ final class Tail: @unchecked Sendable {
     }
 
     /// Ends the session; returns the number of the item that says so.
-    func end(session: UInt64, id: String, at time: Int64) throws(StoreError) -> UInt64 {
+    func end(session: UInt64, id: String, at time: Int64, reason: SessionEnd.Reason = .closed)
+        throws(StoreError) -> UInt64
+    {
         try withRoom { () throws(StoreError) in
             guard let active = state.pointee.active, active.begin.ordinal == session else {
                 throw .sessionEnded(id: id)
@@ -396,7 +398,7 @@ final class Tail: @unchecked Sendable {
             enqueueControl(
                 .sessionEnd(
                     SessionEnd(
-                        ordinal: session, reason: .closed, end: time, events: active.events,
+                        ordinal: session, reason: reason, end: time, events: active.events,
                         checkpoints: active.checkpoints, nextIndex: active.nextIndex)))
             state.pointee.active = nil
             state.pointee.position.sessionOrdinal = 0
@@ -407,7 +409,8 @@ final class Tail: @unchecked Sendable {
 
     /// Records a checkpoint in order with the events.
     func checkpoint(
-        session: UInt64, sessionID: String, id: String, label: String?, state bytes: [UInt8], at time: Int64
+        session: UInt64, sessionID: String, id: String, label: String?, state bytes: [UInt8], at time: Int64,
+        eventIndex: UInt64?
     ) throws(StoreError) -> (CheckpointRecord, item: UInt64) {
         try withRoom { () throws(StoreError) in
             guard let active = state.pointee.active, active.begin.ordinal == session else {
@@ -416,7 +419,7 @@ final class Tail: @unchecked Sendable {
             state.pointee.position.checkpointsMade += 1
             let record = CheckpointRecord(
                 ordinal: state.pointee.position.checkpointsMade, session: session, id: id, label: label,
-                timestamp: time, eventIndex: active.nextIndex, sequence: state.pointee.position.nextSequence)
+                timestamp: time, eventIndex: eventIndex ?? active.nextIndex, sequence: state.pointee.position.nextSequence)
             enqueueControl(.checkpoint(record, state: bytes))
             state.pointee.active!.checkpoints += 1
             return (record, state.pointee.nextItem - 1)

@@ -158,7 +158,7 @@ struct RecoveryWorker {
         }
         var body = ByteWriter()
         body.put(records)
-        try put(.ledger, body.bytes, .ledger(records), time: now, session: nil, to: file, &index)
+        try put(.ledger, body.bytes, .ledger(records), time: nil, session: nil, to: file, &index)
 
         // Data first, then the footer that vouches for them; the name last: until then nothing has changed.
         try file.sync()
@@ -212,7 +212,7 @@ struct RecoveryWorker {
     }
 
     private func put(
-        _ type: BlockType, _ record: [UInt8], _ shown: ControlBlock.Record, time: Int64, session: SessionSummary?,
+        _ type: BlockType, _ record: [UInt8], _ shown: ControlBlock.Record, time: Int64?, session: SessionSummary?,
         to file: any File, _ index: inout SegmentIndex
     ) throws(IOFailure) {
         var header = BlockHeader(type: type)
@@ -225,6 +225,7 @@ struct RecoveryWorker {
         header.sessionsBegun = index.sessionsBegun
         header.checkpointsMade = index.checkpointsMade
         header.writtenAt = fileSystem.now()
+        let time = time ?? header.writtenAt
         header.minTimestamp = time
         header.maxTimestamp = time
         header.kindCount = UInt32(index.kinds.count)

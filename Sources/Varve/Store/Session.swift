@@ -111,13 +111,18 @@ public final class Session: Sendable {
         }
     }
 
-    /// Records a checkpoint in order with the events: its `eventIndex` is the index of the next one.
+    /// Records a checkpoint in order with the events: its `eventIndex` is the index of the next one, except that a checkpoint
+    /// of an imported session may bring its own.
     ///
-    /// Blocks the calling thread while the queue is full. Errors: as `append`.
+    /// Blocks the calling thread while the queue is full. Errors: as `append`; `invalid` for an index in a session that is no
+    /// import.
     @discardableResult
-    public func checkpoint(_ id: String, label: String? = nil, state: [UInt8], at timestamp: Int64? = nil)
-        throws(StoreError) -> Checkpoint
-    {
+    public func checkpoint(
+        _ id: String, label: String? = nil, state: [UInt8], at timestamp: Int64? = nil, eventIndex: UInt64? = nil
+    ) throws(StoreError) -> Checkpoint {
+        guard eventIndex == nil || isImported else {
+            throw .invalid(what: "an index", reason: "session \(self.id) is not an import")
+        }
         try checkID(id, "the length of a checkpoint's id")
         try checkID(label ?? "", "the length of a label")
         guard state.count <= Limits.payloadBytesMax else {
@@ -125,7 +130,8 @@ public final class Session: Sendable {
                 what: "the size of a state", value: UInt64(state.count), limit: UInt64(Limits.payloadBytesMax))
         }
         let (record, item) = try tail.checkpoint(
-            session: ordinal, sessionID: self.id, id: id, label: label, state: state, at: timestamp ?? store.now())
+            session: ordinal, sessionID: self.id, id: id, label: label, state: state, at: timestamp ?? store.now(),
+            eventIndex: eventIndex)
         if store.isSynced { try store.wait(forItem: item) }
         return Checkpoint(
             ordinal: record.ordinal, sessionOrdinal: ordinal, sessionID: self.id, id: id, label: label,
@@ -135,9 +141,12 @@ public final class Session: Sendable {
 
     /// Ends the session; what was recorded is durable when it returns. `timestamp` nil: now. Errors: `sessionEnded` when it has
     /// ended already.
+    ///
+    /// - Parameter isInterrupted: whether it stands as interrupted afterwards, as an import of an interrupted session does.
     @discardableResult
-    public func end(at timestamp: Int64? = nil) throws(StoreError) -> SessionInfo {
-        let item = try tail.end(session: ordinal, id: id, at: timestamp ?? store.now())
+    public func end(at timestamp: Int64? = nil, isInterrupted: Bool = false) throws(StoreError) -> SessionInfo {
+        let item = try tail.end(
+            session: ordinal, id: id, at: timestamp ?? store.now(), reason: isInterrupted ? .interrupted : .closed)
         try store.wait(forItem: item)
         return try store.snapshot().session(ordinal: ordinal)
     }

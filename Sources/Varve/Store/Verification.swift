@@ -15,14 +15,16 @@ public struct Damage: Hashable, Sendable {
 
 /// How far a verification is.
 public struct VerifyProgress: Hashable, Sendable {
+    /// Events read.
+    public let events: UInt64
     /// Bytes read, and bytes to read in all.
-    public let bytes: UInt64, bytesTotal: UInt64
+    public let bytesDone: UInt64, bytesTotal: UInt64
 }
 
 /// What a verification read, and what it found.
 public struct VerificationReport: Hashable, Sendable {
-    /// Files, segments and blocks read.
-    public internal(set) var files = 0, segments = 0, blocks = 0
+    /// Files, segments, blocks and sub-blocks read.
+    public internal(set) var files = 0, segments = 0, blocks = 0, subBlocks = 0
     /// Events and checkpoints in them.
     public internal(set) var events: UInt64 = 0, checkpoints: UInt64 = 0
     /// Bytes read.
@@ -103,7 +105,7 @@ struct Verifier {
             case let name where name.hasSuffix(".seg"): segment(name, open[name], isBeingWritten: isBeingWritten)
             default: break
             }
-            progress?(VerifyProgress(bytes: report.bytes, bytesTotal: total))
+            progress?(VerifyProgress(events: report.events, bytesDone: report.bytes, bytesTotal: total))
         }
     }
 
@@ -187,6 +189,7 @@ struct Verifier {
 
     private mutating func count(_ block: ScannedBlock) {
         report.blocks += 1
+        report.subBlocks += Int(block.header.subBlockCount)
         report.events += UInt64(block.header.eventCount)
         if block.header.type == .checkpoint { report.checkpoints += 1 }
     }
@@ -220,7 +223,7 @@ struct Verifier {
                 add(name, entry.offset, range, error.description)
             }
             report.bytes += UInt64(entry.length)
-            if number % 64 == 0 { progress?(VerifyProgress(bytes: report.bytes, bytesTotal: total)) }
+            if number % 64 == 0 { progress?(VerifyProgress(events: report.events, bytesDone: report.bytes, bytesTotal: total)) }
         }
         if offset != handle.summary.dataBytes { add(name, offset, nil, "the index leaves bytes out before the footer") }
         report.bytes += handle.trailer.footerLength

@@ -1,0 +1,61 @@
+import ArgumentParser
+import Varve
+import VarveJSON
+
+/// `varve verify STORE`.
+struct VerifyCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "verify",
+        abstract: "Checks every checksum of a store, and every index against the data.",
+        discussion: """
+            Prints one line for each damage: file, offset, sequence numbers, what is wrong; then a summary. The \
+            exit code is 3 when there is any. Nothing is written.
+
+            Example: check a store in a script.
+
+              varve verify flight.varve --json > report.json || echo "damaged or unreadable"
+            """)
+
+    @Argument(help: "The store's directory.")
+    var store: String
+
+    @Flag(help: "One JSON object.")
+    var json = false
+
+    @Flag(help: "Show progress also when standard error is no terminal.")
+    var progress = false
+
+    func run() throws {
+        let store = try EventStore.openReadOnly(store)
+        var line = Progress(isWanted: progress)
+        let report = try store.verify { line.show(events: $0.events, bytes: $0.bytesDone, bytesTotal: $0.bytesTotal) }
+        line.clear()
+        let output = Output()
+        if json {
+            try output.line { $0.verification(report) }
+        } else {
+            for damage in report.damage { try output.text(Formatting.oneLine(Self.text(damage)) + "\n") }
+            try output.text(Self.summary(report) + "\n")
+        }
+        try output.flush()
+        if !report.isIntact { throw ExitCode(ExitStatus.loss) }
+    }
+
+    private static func text(_ damage: Damage) -> String {
+        let sequences = damage.sequences.map { Formatting.sequences($0) } ?? "no known sequence numbers"
+        return "\(damage.file): offset \(damage.offset): \(sequences): \(damage.reason)"
+    }
+
+    private static func summary(_ report: VerificationReport) -> String {
+        let verdict =
+            report.isIntact ? "intact" : Formatting.count(UInt64(report.damage.count), "damaged place")
+        return verdict + ": "
+            + [
+                Formatting.count(UInt64(clamping: report.files), "file"),
+                Formatting.count(UInt64(clamping: report.blocks), "block"),
+                Formatting.count(report.events, "event"),
+                Formatting.count(report.checkpoints, "checkpoint"),
+                Formatting.bytes(report.bytes),
+            ].joined(separator: ", ")
+    }
+}

@@ -1,0 +1,83 @@
+import Varve
+
+/// Filters as they are carried out on one store.
+struct Selection {
+    /// What the engine is asked. Its limit is ``limit`` where nothing else is filtered here.
+    var query = Query()
+    /// Beyond the query: indices within the one session that it names.
+    var indices: Range<UInt64>?
+    /// At most so many events.
+    var limit: UInt64?
+    /// Nothing can match, whatever the query says.
+    var isEmpty = false
+
+    /// Everything.
+    init() {}
+
+    /// Looks up what the options name.
+    ///
+    /// - Throws: ``CommandFailure`` when the store has no such session or checkpoint.
+    init(_ options: FilterOptions, in snapshot: Snapshot, now: Int64) throws {
+        if !options.sessionIDs.isEmpty { query.sessionIDs = Set(options.sessionIDs) }
+        if !options.kinds.isEmpty { query.kindNames = Set(options.kinds) }
+        query.sequences = options.sequence?.range
+        query.isReversed = options.isReversed
+        if let bounds = try options.timeBounds(now: now) {
+            if bounds.first <= bounds.last {
+                query.time = bounds.first...bounds.last
+            } else {
+                isEmpty = true
+            }
+        }
+        if !options.sessionNumbers.isEmpty {
+            let sessions = try snapshot.sessions()
+            query.sessionOrdinals = Set(try options.sessionNumbers.map { try Self.ordinal($0, of: sessions) })
+        }
+        if let first = options.between.first, let second = options.between.last {
+            try restrict(toBetween: first, second, in: snapshot)
+        }
+        limit = options.limit
+        if limit == 0 { isEmpty = true }
+        if indices == nil { query.limit = limit }
+    }
+
+    /// Whether an event of that index, which matches the query, is meant.
+    func contains(index: UInt64) -> Bool { indices?.contains(index) ?? true }
+
+    /// The ordinal that a number on the command line means: itself, or counted from the last session.
+    static func ordinal(_ number: Int64, of sessions: [SessionInfo]) throws -> UInt64 {
+        if number > 0, let found = sessions.first(where: { $0.ordinal == UInt64(number) }) {
+            return found.ordinal
+        }
+        if number < 0, number >= -Int64(sessions.count) {
+            return sessions[sessions.count + Int(number)].ordinal
+        }
+        throw CommandFailure(
+            "--session-number \(number): no such session: there are \(sessions.count) (see varve sessions)")
+    }
+
+    /// The events from one checkpoint up to the other, in whichever order they are named.
+    ///
+    /// They belong to one session: the last one among those asked for that has both. Of several checkpoints
+    /// of one id in it the first counts.
+    private mutating func restrict(toBetween first: String, _ second: String, in snapshot: Snapshot) throws {
+        let checkpoints = try snapshot.checkpoints().filter { checkpoint in
+            query.sessionIDs?.contains(checkpoint.sessionID) ?? true
+                && query.sessionOrdinals?.contains(checkpoint.sessionOrdinal) ?? true
+        }
+        for id in [first, second] where !checkpoints.contains(where: { $0.id == id }) {
+            throw CommandFailure("checkpoint not found: \(id)")
+        }
+        for ordinal in Set(checkpoints.map(\.sessionOrdinal)).sorted(by: >) {
+            let here = checkpoints.filter { $0.sessionOrdinal == ordinal }
+            guard let a = here.first(where: { $0.id == first }), let b = here.first(where: { $0.id == second })
+            else { continue }
+            query.sessionOrdinals = [ordinal]
+            let range = min(a.eventIndex, b.eventIndex)..<max(a.eventIndex, b.eventIndex)
+            indices = range
+            if range.isEmpty { isEmpty = true }
+            return
+        }
+        throw CommandFailure("no session has both checkpoints: \(first), \(second)")
+    }
+}
