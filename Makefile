@@ -52,7 +52,8 @@ fuzz: setup
 	scripts/fuzz.sh $(TIME)
 
 vectors: setup
-	VARVE_REGENERATE_VECTORS=1 $(SWIFT) test --filter GoldenVectors
+	VARVE_REGENERATE_VECTORS=1 $(SWIFT) test -c release -Xswiftc -enable-testing --filter Golden
+	scripts/store-vectors.sh "$(CURDIR)/.build/release/varve"
 
 check-formats:
 	python3 Formats/python/check_vectors.py

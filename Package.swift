@@ -64,7 +64,8 @@ let package = Package(
         // For tests and benchmarks.
         .target(name: "VarveTestKit", dependencies: ["Varve", "VarveIO"], swiftSettings: upcoming),
 
-        .testTarget(name: "VarveFormatTests", dependencies: ["VarveFormat", "CCRC32C"], swiftSettings: upcoming),
+        .testTarget(
+            name: "VarveFormatTests", dependencies: ["VarveFormat", "CCRC32C"], swiftSettings: upcoming),
         .testTarget(name: "VarveIOTests", dependencies: ["VarveIO"], swiftSettings: upcoming),
         .testTarget(name: "VarveTests", dependencies: ["Varve", "VarveTestKit"], swiftSettings: upcoming),
         .testTarget(name: "VarveJSONTests", dependencies: ["VarveJSON"], swiftSettings: upcoming),

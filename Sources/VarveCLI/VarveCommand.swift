@@ -29,6 +29,8 @@ struct VarveCommand: ParsableCommand {
     static func main() {
         // A reader that went away is seen as EPIPE where it is written to, and is no error there.
         signal(SIGPIPE, SIG_IGN)
+        // A file that may not grow is reported like a full disk.
+        signal(SIGXFSZ, SIG_IGN)
         do {
             var command = try parseAsRoot(
                 FilterOptions.expandingBetween(Array(CommandLine.arguments.dropFirst())))

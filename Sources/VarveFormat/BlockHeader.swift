@@ -69,7 +69,9 @@ public struct BlockHeader: Hashable, Sendable {
     }
 
     /// Reads and verifies a header. `number` nil accepts any (for a scan that resynchronises).
-    public init(decoding bytes: UnsafeRawBufferPointer, segment: UniqueID, number: UInt32?) throws(FormatError) {
+    public init(decoding bytes: UnsafeRawBufferPointer, segment: UniqueID, number: UInt32?)
+        throws(FormatError)
+    {
         guard BlockHeader.hasMagic(bytes) else { throw .notFound("block header") }
         guard bytes.count >= BlockHeader.byteCount else { throw .truncated("a block header") }
         let fields = UnsafeRawBufferPointer(rebasing: bytes[..<BlockHeader.byteCount])
@@ -134,12 +136,15 @@ public struct BlockHeader: Hashable, Sendable {
         guard smallLength <= bodyLength, UInt64(subBlockCount) * 20 <= UInt64(smallLength) else {
             throw .invalid("a block", reason: "its lengths contradict each other")
         }
-        guard minTimestamp <= maxTimestamp else { throw .invalid("a block", reason: "its times are reversed") }
+        guard minTimestamp <= maxTimestamp else {
+            throw .invalid("a block", reason: "its times are reversed")
+        }
         guard !firstSequence.addingReportingOverflow(UInt64(eventCount)).overflow else {
             throw .invalid("a block", reason: "its sequence numbers overflow")
         }
         guard
-            flags.contains(.explicitIndices) || !firstIndex.addingReportingOverflow(UInt64(eventCount)).overflow
+            flags.contains(.explicitIndices)
+                || !firstIndex.addingReportingOverflow(UInt64(eventCount)).overflow
         else { throw .invalid("a block", reason: "its indices overflow") }
         guard !flags.contains(.manyKinds) || kindSet == .max else {
             throw .invalid("a block", reason: "its kind set contradicts its flags")

@@ -56,7 +56,9 @@ public struct ByteReader {
             if shift == 63, byte > 1 { throw .invalid(what, reason: "a varint exceeds 64 bits") }
             value |= UInt64(byte & 0x7F) << shift
             if byte < 0x80 {
-                if byte == 0, shift > 0 { throw .invalid(what, reason: "a varint is not of the shortest form") }
+                if byte == 0, shift > 0 {
+                    throw .invalid(what, reason: "a varint is not of the shortest form")
+                }
                 return value
             }
             shift += 7
@@ -73,7 +75,9 @@ public struct ByteReader {
     /// it bounds allocation.
     public mutating func count(itemBytes: Int, max: Int = .max) throws(FormatError) -> Int {
         let value = try varint()
-        guard value <= UInt64(max) else { throw .beyondLimit("\(what)'s count", value: value, limit: UInt64(max)) }
+        guard value <= UInt64(max) else {
+            throw .beyondLimit("\(what)'s count", value: value, limit: UInt64(max))
+        }
         guard value <= UInt64(remaining / Swift.max(itemBytes, 1)) else { throw .truncated(what) }
         return Int(value)
     }

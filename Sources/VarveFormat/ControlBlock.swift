@@ -26,7 +26,8 @@ public enum ControlBlock {
             small.put(UInt32(subBlock.stored.count))
             small.put(subBlock.method.rawValue)
             small.putZeros(3)
-            let seed = Checksum.seed(segment: header.segment, block: header.number, part: UInt32(2 + position))
+            let seed = Checksum.seed(
+                segment: header.segment, block: header.number, part: UInt32(2 + position))
             small.put(subBlock.stored.withUnsafeBytes { Checksum.crc($0, after: seed) })
         }
         small.putRaw(record)
@@ -57,7 +58,9 @@ public enum ControlBlock {
     }
 
     /// Throws unless the small part has its checksum.
-    public static func verifySmallPart(_ small: UnsafeRawBufferPointer, of header: BlockHeader) throws(FormatError) {
+    public static func verifySmallPart(_ small: UnsafeRawBufferPointer, of header: BlockHeader)
+        throws(FormatError)
+    {
         let seed = Checksum.seed(segment: header.segment, block: header.number, part: 1)
         guard Checksum.crc(small, after: seed) == header.smallChecksum else {
             throw .checksumMismatch("a block's small part")
@@ -86,13 +89,16 @@ public enum ControlBlock {
     }
 
     /// Reads a control block's small part, whose checksum was verified.
-    public static func decode(_ small: UnsafeRawBufferPointer, of header: BlockHeader) throws(FormatError) -> Record {
+    public static func decode(_ small: UnsafeRawBufferPointer, of header: BlockHeader) throws(FormatError)
+        -> Record
+    {
         var reader = ByteReader(small, "a \(header.type) block")
         var entries: [SubBlockDirectoryEntry] = []
         var stored = 0
         var raw = 0
         for _ in 0..<header.subBlockCount {
-            let entry = try SubBlockDirectoryEntry(decoding: try reader.take(SubBlockDirectoryEntry.byteCount))
+            let entry = try SubBlockDirectoryEntry(
+                decoding: try reader.take(SubBlockDirectoryEntry.byteCount))
             guard entry.eventCount == 0 else {
                 throw .invalid("a \(header.type) block", reason: "its sub-block has events")
             }
@@ -110,7 +116,8 @@ public enum ControlBlock {
                 throw .beyondLimit("a state", value: UInt64(raw), limit: UInt64(Limits.payloadBytesMax))
             }
             guard entries[0].method != .lz4WithDictionary || header.flags.contains(.usesDictionary) else {
-                throw .invalid("a checkpoint block", reason: "it uses a dictionary, and its header does not say so")
+                throw .invalid(
+                    "a checkpoint block", reason: "it uses a dictionary, and its header does not say so")
             }
             record = .checkpoint(try CheckpointRecord(from: &reader), state: entries[0])
         case .sessionBegin:
@@ -128,9 +135,12 @@ public enum ControlBlock {
             }
             record = .kinds(kinds)
         case .dictionary:
-            guard entries[0].rawBytes == entries[1].rawBytes, (1...Limits.dictionaryBytesMax).contains(Int(entries[0].rawBytes)),
+            guard entries[0].rawBytes == entries[1].rawBytes,
+                (1...Limits.dictionaryBytesMax).contains(Int(entries[0].rawBytes)),
                 entries.allSatisfy({ $0.method == .raw })
-            else { throw .invalid("a dictionary block", reason: "its copies have other sizes or are not raw") }
+            else {
+                throw .invalid("a dictionary block", reason: "its copies have other sizes or are not raw")
+            }
             record = .dictionary(entries[0], copy: entries[1])
         case .padding: record = .padding
         case .events: throw .invalid("a control block", reason: "it holds events")

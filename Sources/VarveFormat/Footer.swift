@@ -33,11 +33,15 @@ public struct Footer: Hashable, Sendable {
             body.putVarint(UInt64(sessions.count))
             for session in sessions { session.encode(to: &body) }
         }
-        writer.putSection(SectionType.checkpoints, owner: owner) { CheckpointEntry.putAll(checkpoints, to: &$0) }
+        writer.putSection(SectionType.checkpoints, owner: owner) {
+            CheckpointEntry.putAll(checkpoints, to: &$0)
+        }
         writer.putSection(SectionType.ledger, owner: owner) { $0.put(ledger) }
         if !replaces.isEmpty {
             count += 1
-            writer.putSection(SectionType.replaces, owner: owner) { ReplacedSegment.putAll(replaces, to: &$0) }
+            writer.putSection(SectionType.replaces, owner: owner) {
+                ReplacedSegment.putAll(replaces, to: &$0)
+            }
         }
         if !droppedRanges.isEmpty {
             count += 1
@@ -67,7 +71,8 @@ public struct Footer: Hashable, Sendable {
             (type, body) throws(FormatError) in
             found.insert(type)
             switch type {
-            case SectionType.blockIndex: footer.entries = try Footer.blockIndex(&body, end: trailer.footerOffset)
+            case SectionType.blockIndex:
+                footer.entries = try Footer.blockIndex(&body, end: trailer.footerOffset)
             case SectionType.timePyramid: footer.pyramid = try TimePyramid(from: &body)
             case SectionType.kindCounts: footer.kinds = try KindCount.readAll(from: &body)
             case SectionType.sessions:
@@ -100,10 +105,13 @@ public struct Footer: Hashable, Sendable {
         self = footer
     }
 
-    private static func blockIndex(_ reader: inout ByteReader, end: UInt64) throws(FormatError) -> [BlockIndexEntry] {
+    private static func blockIndex(_ reader: inout ByteReader, end: UInt64) throws(FormatError)
+        -> [BlockIndexEntry]
+    {
         let count = try reader.u32()
         guard count <= Limits.segmentBlocksMax else {
-            throw .beyondLimit("the block index", value: UInt64(count), limit: UInt64(Limits.segmentBlocksMax))
+            throw .beyondLimit(
+                "the block index", value: UInt64(count), limit: UInt64(Limits.segmentBlocksMax))
         }
         let size = Int(try reader.u32())
         guard size >= BlockIndexEntry.byteCount else {

@@ -52,7 +52,8 @@ public struct CheckpointEntry: Hashable, Sendable {
             let record = try CheckpointRecord(from: &reader)
             let block = try reader.varint()
             guard block < UInt64(Limits.segmentBlocksMax) else {
-                throw .beyondLimit("a checkpoint's block", value: block, limit: UInt64(Limits.segmentBlocksMax))
+                throw .beyondLimit(
+                    "a checkpoint's block", value: block, limit: UInt64(Limits.segmentBlocksMax))
             }
             entries.append(
                 CheckpointEntry(record: record, block: UInt32(block), stateBytes: try reader.varint()))
@@ -156,7 +157,8 @@ public struct Digest: Hashable, Sendable {
     /// CRC-32C over the file's bytes before the footer.
     public init(storedBytesChecksum: UInt32) {
         self.init(
-            algorithm: 1, scope: 1, bytes: (0..<4).map { UInt8(truncatingIfNeeded: storedBytesChecksum >> ($0 * 8)) })
+            algorithm: 1, scope: 1,
+            bytes: (0..<4).map { UInt8(truncatingIfNeeded: storedBytesChecksum >> ($0 * 8)) })
     }
 
     init(from reader: inout ByteReader) throws(FormatError) {

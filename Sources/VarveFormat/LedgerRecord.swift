@@ -7,7 +7,8 @@ public struct RetentionLimits: Hashable, Sendable {
     public var freeBytes: UInt64?
 
     public init(
-        events: UInt64? = nil, checkpoints: UInt64? = nil, bytes: UInt64? = nil, ageNanoseconds: UInt64? = nil,
+        events: UInt64? = nil, checkpoints: UInt64? = nil, bytes: UInt64? = nil,
+        ageNanoseconds: UInt64? = nil,
         freeBytes: UInt64? = nil
     ) {
         self.events = events
@@ -96,7 +97,8 @@ public enum LedgerRecord: Hashable, Sendable {
                 }
                 let time = try body.svarint()
                 self = .gap(
-                    first: first, last: last, reason: reason, time: time, note: try body.string(max: Limits.idBytesMax))
+                    first: first, last: last, reason: reason, time: time,
+                    note: try body.string(max: Limits.idBytesMax))
             }
         case 2:
             let events = try body.varint()

@@ -1,13 +1,15 @@
 /// Types of sections; see `Formats/`.
 public enum SectionType {
     /// Sections of a segment's header.
-    public static let settings: UInt32 = 1, kinds: UInt32 = 2, session: UInt32 = 3, limits: UInt32 = 4, pins: UInt32 = 5
+    public static let settings: UInt32 = 1, kinds: UInt32 = 2, session: UInt32 = 3, limits: UInt32 = 4,
+        pins: UInt32 = 5
     /// The section of `STORE`.
     public static let metadata: UInt32 = 1
     /// Sections of a footer.
     public static let blockIndex: UInt32 = 16, timePyramid: UInt32 = 17, kindCounts: UInt32 = 18
     public static let sessions: UInt32 = 19, checkpoints: UInt32 = 20, ledger: UInt32 = 21
-    public static let replaces: UInt32 = 22, droppedRanges: UInt32 = 23, digest: UInt32 = 25, summary: UInt32 = 26
+    public static let replaces: UInt32 = 22, droppedRanges: UInt32 = 23, digest: UInt32 = 25,
+        summary: UInt32 = 26
 }
 
 /// A typed, length-prefixed, checksummed run of bytes: what headers and footers are made of.

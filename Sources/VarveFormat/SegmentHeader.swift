@@ -194,7 +194,9 @@ extension ByteReader {
         var values: [UInt64] = []
         for _ in 0..<count {
             let value = try varint()
-            if let last = values.last, last >= value { throw .invalid(what, reason: "its list is not ascending") }
+            if let last = values.last, last >= value {
+                throw .invalid(what, reason: "its list is not ascending")
+            }
             values.append(value)
         }
         return values

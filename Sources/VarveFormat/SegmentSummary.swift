@@ -88,7 +88,9 @@ public struct SegmentSummary: Hashable, Sendable {
         writer.put(eventCount)
         writer.put(minTimestamp)
         writer.put(maxTimestamp)
-        for value in [rawBytes, dataBytes, firstEpoch, lastEpoch, sessionsBegun, checkpointsMade] { writer.put(value) }
+        for value in [rawBytes, dataBytes, firstEpoch, lastEpoch, sessionsBegun, checkpointsMade] {
+            writer.put(value)
+        }
         writer.put(headSequence)
         writer.put(headCheckpoint)
         writer.put(createdAt)

@@ -52,7 +52,8 @@ public struct StateSlot: Hashable, Sendable {
         if allZero(bytes) { return nil }
         var reader = ByteReader(bytes, what)
         guard magicMatches(try reader.take(8), magic) else { throw .notFound("slot of STATE") }
-        let stored = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: checksumOffset, as: UInt32.self))
+        let stored = UInt32(
+            littleEndian: bytes.loadUnaligned(fromByteOffset: checksumOffset, as: UInt32.self))
         guard Checksum.crc(UnsafeRawBufferPointer(rebasing: bytes[..<checksumOffset])) == stored else {
             throw .checksumMismatch(what)
         }

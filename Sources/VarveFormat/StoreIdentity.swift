@@ -47,7 +47,8 @@ public struct StoreIdentity: Hashable, Sendable {
         guard bytes.count >= StoreIdentity.fixedBytes else { throw .truncated(what) }
         let stored = UInt32(
             littleEndian: bytes.loadUnaligned(fromByteOffset: StoreIdentity.checksumOffset, as: UInt32.self))
-        guard Checksum.crc(UnsafeRawBufferPointer(rebasing: bytes[..<StoreIdentity.checksumOffset])) == stored else {
+        guard Checksum.crc(UnsafeRawBufferPointer(rebasing: bytes[..<StoreIdentity.checksumOffset])) == stored
+        else {
             throw .checksumMismatch(what)
         }
         try reader.takeZeros(2)

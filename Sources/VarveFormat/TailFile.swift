@@ -59,7 +59,8 @@ public struct TailHeader: Hashable, Sendable {
         guard magicMatches(try reader.take(8), TailHeader.magic) else { throw .notFound("TAIL header") }
         let stored = UInt32(
             littleEndian: bytes.loadUnaligned(fromByteOffset: TailHeader.checksumOffset, as: UInt32.self))
-        guard Checksum.crc(UnsafeRawBufferPointer(rebasing: bytes[..<TailHeader.checksumOffset])) == stored else {
+        guard Checksum.crc(UnsafeRawBufferPointer(rebasing: bytes[..<TailHeader.checksumOffset])) == stored
+        else {
             throw .checksumMismatch(what)
         }
         let version = try reader.u16()
@@ -80,7 +81,8 @@ public struct TailHeader: Hashable, Sendable {
         try reader.takeZeros(reader.remaining)
         guard (1...64).contains(slotCount), slotBytes <= 256 << 20, slotBytes % 4096 == 0,
             (1...65_536).contains(slotRows), kindsBytes >= 8, kindsBytes <= 64 << 20, kindsBytes % 4096 == 0,
-            UInt64(TailSlot.rowsOffset) + UInt64(slotRows) * UInt64(TailSlot.rowBytes) + UInt64(slotPayloadBytes)
+            UInt64(TailSlot.rowsOffset) + UInt64(slotRows) * UInt64(TailSlot.rowBytes)
+                + UInt64(slotPayloadBytes)
                 <= slotBytes
         else { throw .invalid(what, reason: "its sizes do not fit each other") }
     }
@@ -97,9 +99,11 @@ public struct TailHeader: Hashable, Sendable {
         let region = UnsafeRawBufferPointer(rebasing: file[TailHeader.byteCount..<end])
         let committed = UInt32(littleEndian: region.loadUnaligned(as: UInt32.self))
         guard Int(committed) <= region.count - 8 else { return [] }
-        var reader = ByteReader(UnsafeRawBufferPointer(rebasing: region[8..<8 + Int(committed)]), "TAIL's kinds")
+        var reader = ByteReader(
+            UnsafeRawBufferPointer(rebasing: region[8..<8 + Int(committed)]), "TAIL's kinds")
         var kinds: [(UInt32, KindDefinition)] = []
-        while reader.remaining > 0, let id = try? reader.u32(), let kind = try? KindDefinition(from: &reader) {
+        while reader.remaining > 0, let id = try? reader.u32(), let kind = try? KindDefinition(from: &reader)
+        {
             kinds.append((id, kind))
         }
         return kinds
@@ -147,7 +151,9 @@ public struct TailSlot: Hashable, Sendable {
     }
 
     /// Reads a slot; nil for an unused one. Throws when anything in it is invalid: then it counts as unused.
-    public static func decode(_ bytes: UnsafeRawBufferPointer, header: TailHeader) throws(FormatError) -> TailSlot? {
+    public static func decode(_ bytes: UnsafeRawBufferPointer, header: TailHeader) throws(FormatError)
+        -> TailSlot?
+    {
         let what = "a slot of TAIL"
         guard bytes.count >= Int(header.slotBytes) else { throw .truncated(what) }
         var reader = ByteReader(bytes, what)
@@ -155,7 +161,8 @@ public struct TailSlot: Hashable, Sendable {
         if number == 0 { return nil }
         var epoch = header.epoch.littleEndian
         let seed = withUnsafeBytes(of: &epoch) { Checksum.crc($0) }
-        let stored = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: checksumOffset, as: UInt32.self))
+        let stored = UInt32(
+            littleEndian: bytes.loadUnaligned(fromByteOffset: checksumOffset, as: UInt32.self))
         guard Checksum.crc(UnsafeRawBufferPointer(rebasing: bytes[..<40]), after: seed) == stored else {
             throw .checksumMismatch(what)
         }

@@ -62,7 +62,9 @@ public struct TimePyramid: Hashable, Sendable {
             throw .invalid("the time pyramid", reason: "its fan-out is not \(TimePyramid.fanOut)")
         }
         let count = try reader.u32()
-        guard count <= 8 else { throw .beyondLimit("the time pyramid's levels", value: UInt64(count), limit: 8) }
+        guard count <= 8 else {
+            throw .beyondLimit("the time pyramid's levels", value: UInt64(count), limit: 8)
+        }
         levels = []
         for _ in 0..<count {
             let size = try reader.u32()

@@ -40,7 +40,8 @@ public struct Trailer: Hashable, Sendable {
         }
         let stored = UInt32(
             littleEndian: fields.loadUnaligned(fromByteOffset: Trailer.checksumOffset, as: UInt32.self))
-        guard Checksum.crc(UnsafeRawBufferPointer(rebasing: fields[..<Trailer.checksumOffset])) == stored else {
+        guard Checksum.crc(UnsafeRawBufferPointer(rebasing: fields[..<Trailer.checksumOffset])) == stored
+        else {
             throw .checksumMismatch(what)
         }
         footerOffset = try reader.u64()

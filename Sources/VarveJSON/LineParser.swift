@@ -72,7 +72,9 @@ public final class LineParser {
         for index in 0..<found.time_count {
             // SAFETY: the parser holds `time_count` values until its next document.
             let value = found.times[index]
-            if value.type != varve_json_missing && value.type != varve_json_null { result.hasTimeField = true }
+            if value.type != varve_json_missing && value.type != varve_json_null {
+                result.hasTimeField = true
+            }
             guard let time = time(of: value) else { continue }
             result.timestamp = time
             result.timeField = index

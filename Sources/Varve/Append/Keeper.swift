@@ -15,7 +15,8 @@ final class Keeper: Sendable {
     private let options: StoreOptions
 
     init(
-        pipeline: Pipeline, tail: Tail, writer: SegmentWriter, catalog: Catalog, directory: String, options: StoreOptions
+        pipeline: Pipeline, tail: Tail, writer: SegmentWriter, catalog: Catalog, directory: String,
+        options: StoreOptions
     ) {
         self.pipeline = pipeline
         self.tail = tail
@@ -27,7 +28,8 @@ final class Keeper: Sendable {
 
     /// Runs until `isStopping`, which is asked with the pipeline's monitor held.
     func run(isStopping: () -> Bool) {
-        let interval: UInt64? = if case .interval(let nanoseconds) = options.durability { nanoseconds } else { nil }
+        let interval: UInt64? =
+            if case .interval(let nanoseconds) = options.durability { nanoseconds } else { nil }
         var lastSync = options.fileSystem.monotonic()
         // Crashed segments of earlier openings; gone through once.
         var crashed = catalog.unsealed
@@ -46,16 +48,21 @@ final class Keeper: Sendable {
                 lastSync = now
                 pipeline.syncIfNeeded()
             }
-            let isBusy = isOpen || pipeline.isBusy || pipeline.stalled != nil || (interval != nil && pipeline.needsSync)
+            let isBusy =
+                isOpen || pipeline.isBusy || pipeline.stalled != nil
+                || (interval != nil && pipeline.needsSync)
             if isBusy || !crashed.isEmpty {
-                pipeline.waitAsKeeper(nanoseconds: min(interval ?? Keeper.idleNanoseconds, Keeper.idleNanoseconds))
+                pipeline.waitAsKeeper(
+                    nanoseconds: min(interval ?? Keeper.idleNanoseconds, Keeper.idleNanoseconds))
                 pipeline.monitor.unlock()
             } else {
                 pipeline.monitor.unlock()
                 if tail.letTickerSleep() {
                     pipeline.monitor.lock()
                     // What was opened before this was taken has cleared the mark, and is seen at the next round.
-                    if !isStopping(), tail.tickerMaySleep { pipeline.waitAsKeeper(nanoseconds: 60_000_000_000) }
+                    if !isStopping(), tail.tickerMaySleep {
+                        pipeline.waitAsKeeper(nanoseconds: 60_000_000_000)
+                    }
                     pipeline.monitor.unlock()
                 }
             }
@@ -81,7 +88,8 @@ final class Keeper: Sendable {
 
     private func reseal(_ segment: OpenSegment) {
         do throws(IOFailure) {
-            let handle = try RecoveryWorker.reseal(segment, directory: directory, fileSystem: options.fileSystem)
+            let handle = try RecoveryWorker.reseal(
+                segment, directory: directory, fileSystem: options.fileSystem)
             catalog.replace(handle.summary.ordinal, with: handle)
         } catch {
             options.diagnostics?(.maintenanceFailed(error.description))

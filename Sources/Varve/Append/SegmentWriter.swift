@@ -64,7 +64,8 @@ final class SegmentWriter: @unchecked Sendable {
     }
 
     init(
-        directory: String, store: UniqueID, options: StoreOptions, catalog: Catalog, kinds: KindRegistry, start: Start
+        directory: String, store: UniqueID, options: StoreOptions, catalog: Catalog, kinds: KindRegistry,
+        start: Start
     ) {
         self.directory = directory
         self.store = store
@@ -134,7 +135,8 @@ final class SegmentWriter: @unchecked Sendable {
         }
     }
 
-    private func write(_ record: ControlRecord, _ item: PendingItem, _ durable: Watermark?) throws(IOFailure) {
+    private func write(_ record: ControlRecord, _ item: PendingItem, _ durable: Watermark?) throws(IOFailure)
+    {
         var body = ByteWriter()
         var subBlocks: [ControlBlock.SubBlock] = []
         let type: BlockType
@@ -160,7 +162,8 @@ final class SegmentWriter: @unchecked Sendable {
             shown = .checkpoint(
                 checkpoint,
                 state: SubBlockDirectoryEntry(
-                    eventCount: 0, rawBytes: UInt32(state.count), storedBytes: UInt32(stored.count), method: method,
+                    eventCount: 0, rawBytes: UInt32(state.count), storedBytes: UInt32(stored.count),
+                    method: method,
                     checksum: 0))
         case .ledger(let records):
             type = .ledger
@@ -169,7 +172,8 @@ final class SegmentWriter: @unchecked Sendable {
             shown = .ledger(records)
         }
         try makeRoom(
-            for: BlockHeader.byteCount + body.count + 32 + subBlocks.reduce(0) { $0 + $1.stored.count }, durable)
+            for: BlockHeader.byteCount + body.count + 32 + subBlocks.reduce(0) { $0 + $1.stored.count },
+            durable)
         var header = blockHeader(type, item.position, durable)
         // A ledger block's time is that of its writing.
         header.minTimestamp = time ?? header.writtenAt
@@ -190,7 +194,8 @@ final class SegmentWriter: @unchecked Sendable {
         _ = catalog.update(item: item.number) { $0.add(control: stored, at: place, shown) }
     }
 
-    private func blockHeader(_ type: BlockType, _ position: LogPosition, _ durable: Watermark?) -> BlockHeader {
+    private func blockHeader(_ type: BlockType, _ position: LogPosition, _ durable: Watermark?) -> BlockHeader
+    {
         var header = BlockHeader(type: type)
         header.segment = self.header?.segment ?? .zero
         header.number = blockNumber
@@ -226,9 +231,11 @@ final class SegmentWriter: @unchecked Sendable {
     private func write(
         dictionary: PreparedDictionary, _ position: LogPosition, _ durable: Watermark?
     ) throws(IOFailure) {
-        let copy = ControlBlock.SubBlock(method: .raw, rawBytes: dictionary.bytes.count, stored: dictionary.bytes)
+        let copy = ControlBlock.SubBlock(
+            method: .raw, rawBytes: dictionary.bytes.count, stored: dictionary.bytes)
         let entry = SubBlockDirectoryEntry(
-            eventCount: 0, rawBytes: UInt32(dictionary.bytes.count), storedBytes: UInt32(dictionary.bytes.count),
+            eventCount: 0, rawBytes: UInt32(dictionary.bytes.count),
+            storedBytes: UInt32(dictionary.bytes.count),
             method: .raw, checksum: 0)
         try writeOwn(.dictionary, [], [copy, copy], .dictionary(entry, copy: entry), position, durable)
         self.dictionary = dictionary
@@ -237,7 +244,8 @@ final class SegmentWriter: @unchecked Sendable {
 
     /// Writes a block that is no item: it comes before the one that needs it.
     private func writeOwn(
-        _ type: BlockType, _ record: [UInt8], _ subBlocks: [ControlBlock.SubBlock], _ shown: ControlBlock.Record,
+        _ type: BlockType, _ record: [UInt8], _ subBlocks: [ControlBlock.SubBlock],
+        _ shown: ControlBlock.Record,
         _ position: LogPosition, _ durable: Watermark?
     ) throws(IOFailure) {
         var header = blockHeader(type, position, durable)
@@ -261,7 +269,8 @@ final class SegmentWriter: @unchecked Sendable {
 
     private func finishWrite(nextSequence: UInt64) {
         monitor.withLock {
-            written = DurablePoint(place: Watermark(segment: ordinal, offset: offset), nextSequence: nextSequence)
+            written = DurablePoint(
+                place: Watermark(segment: ordinal, offset: offset), nextSequence: nextSequence)
             if let file, !dirty.contains(where: { $0 === file }) { dirty.append(file) }
         }
     }
@@ -271,7 +280,9 @@ final class SegmentWriter: @unchecked Sendable {
     /// Makes sure that there is an active segment with room for a block.
     private func makeRoom(for byteCount: Int, _ durable: Watermark?) throws(IOFailure) {
         if file != nil {
-            let isFull = offset + UInt64(byteCount) > options.segmentBytes || Int(blockNumber) + 3 > options.segmentBlocksMax
+            let isFull =
+                offset + UInt64(byteCount) > options.segmentBytes
+                || Int(blockNumber) + 3 > options.segmentBlocksMax
             let isOld =
                 options.segmentAgeNanoseconds.map { fileSystem.monotonic() &- openedAt >= $0 } ?? false
             let footer = catalog.activeIndex?.controlBytes ?? 0
@@ -373,7 +384,9 @@ final class SegmentWriter: @unchecked Sendable {
     var hasRetired: Bool { monitor.withLock { !retired.isEmpty } }
 
     /// Seals the segments that are complete: sync, footer, sync. Returns what was sealed, or throws the failure of a sync.
-    func sealRetired(head: (sequence: UInt64, checkpoint: UInt64) = (0, 0)) throws(IOFailure) -> [SegmentSummary] {
+    func sealRetired(head: (sequence: UInt64, checkpoint: UInt64) = (0, 0)) throws(IOFailure)
+        -> [SegmentSummary]
+    {
         sealing.lock()
         defer { sealing.unlock() }
         var sealed: [SegmentSummary] = []
@@ -385,7 +398,9 @@ final class SegmentWriter: @unchecked Sendable {
         return sealed
     }
 
-    private func seal(_ segment: OpenSegment, _ head: (sequence: UInt64, checkpoint: UInt64)) throws(IOFailure) {
+    private func seal(_ segment: OpenSegment, _ head: (sequence: UInt64, checkpoint: UInt64))
+        throws(IOFailure)
+    {
         // A footer proves its segment only because the data were synced before it was written.
         try segment.file.sync()
         let checksum = try storedChecksum(of: segment.file, byteCount: segment.index.dataEnd)

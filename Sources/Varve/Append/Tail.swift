@@ -69,11 +69,13 @@ final class Tail: @unchecked Sendable {
     /// Appends an event. `index` nil: the session's next.
     @inline(__always)
     func append(
-        _ bytes: UnsafeRawBufferPointer, kind: UInt32, timestamp: Int64, session: UInt64, id: String, index: UInt64?
+        _ bytes: UnsafeRawBufferPointer, kind: UInt32, timestamp: Int64, session: UInt64, id: String,
+        index: UInt64?
     ) throws(StoreError) -> UInt64 {
         while true {
             monitor.lock()
-            if let active = state.pointee.active, active.begin.ordinal == session, let batch = state.pointee.open,
+            if let active = state.pointee.active, active.begin.ordinal == session,
+                let batch = state.pointee.open,
                 batch.hasRoom(for: bytes.count), batch.hasExplicitIndices == (index != nil)
             {
                 let sequence = add(bytes, kind, timestamp, index, to: batch)
@@ -101,7 +103,8 @@ final class Tail: @unchecked Sendable {
             while row < batch.count {
                 let entry = batch.rows[row]
                 let bytes = batch.payload(offset, Int(entry.length))
-                if let active = state.pointee.active, active.begin.ordinal == session, let open = state.pointee.open,
+                if let active = state.pointee.active, active.begin.ordinal == session,
+                    let open = state.pointee.open,
                     open.hasRoom(for: bytes.count), !open.hasExplicitIndices
                 {
                     let sequence = add(bytes, entry.kind, entry.timestamp, nil, to: open)
@@ -117,7 +120,8 @@ final class Tail: @unchecked Sendable {
             let item = isSynced && refusal == nil ? handOverOpen() : 0
             monitor.unlock()
             if let refusal {
-                try handle(refusal, byteCount: Int(batch.rows[row].length), timestamp: batch.rows[row].timestamp)
+                try handle(
+                    refusal, byteCount: Int(batch.rows[row].length), timestamp: batch.rows[row].timestamp)
             } else if isSynced {
                 try pipeline.waitUntilSynced(item)
             }
@@ -153,7 +157,8 @@ final class Tail: @unchecked Sendable {
         guard byteCount <= Limits.payloadBytesMax else {
             return .failed(
                 .beyondLimit(
-                    what: "the size of a payload", value: UInt64(byteCount), limit: UInt64(Limits.payloadBytesMax)))
+                    what: "the size of a payload", value: UInt64(byteCount),
+                    limit: UInt64(Limits.payloadBytesMax)))
         }
         guard state.pointee.position.nextSequence < UInt64.max - 1 else {
             return .failed(.beyondLimit(what: "the sequence number", value: .max, limit: .max))
@@ -226,7 +231,8 @@ final class Tail: @unchecked Sendable {
     ) throws(StoreError) -> (sequence: UInt64, item: UInt64)? {
         while true {
             monitor.lock()
-            if let active = state.pointee.active, active.begin.ordinal == session, let batch = state.pointee.open,
+            if let active = state.pointee.active, active.begin.ordinal == session,
+                let batch = state.pointee.open,
                 batch.hasRoom(for: bytes.count), !batch.hasExplicitIndices
             {
                 let sequence = add(bytes, kind, timestamp, nil, to: batch)
@@ -280,7 +286,8 @@ final class Tail: @unchecked Sendable {
             .ledger([
                 .drop(
                     events: drops.events, bytes: drops.bytes, session: state.pointee.position.sessionOrdinal,
-                    before: state.pointee.position.nextSequence, firstTime: drops.firstTime, lastTime: drops.lastTime,
+                    before: state.pointee.position.nextSequence, firstTime: drops.firstTime,
+                    lastTime: drops.lastTime,
                     reason: .queueFull)
             ]))
     }
@@ -303,7 +310,9 @@ final class Tail: @unchecked Sendable {
         monitor.lock()
         defer { monitor.unlock() }
         guard sequence < state.pointee.position.nextSequence else { return nil }
-        if let open = state.pointee.open, open.count > 0, sequence >= open.start.nextSequence { return handOverOpen() }
+        if let open = state.pointee.open, open.count > 0, sequence >= open.start.nextSequence {
+            return handOverOpen()
+        }
         pipeline.monitor.lock()
         defer { pipeline.monitor.unlock() }
         return pipeline.item(holding: sequence)
@@ -419,7 +428,8 @@ final class Tail: @unchecked Sendable {
             state.pointee.position.checkpointsMade += 1
             let record = CheckpointRecord(
                 ordinal: state.pointee.position.checkpointsMade, session: session, id: id, label: label,
-                timestamp: time, eventIndex: eventIndex ?? active.nextIndex, sequence: state.pointee.position.nextSequence)
+                timestamp: time, eventIndex: eventIndex ?? active.nextIndex,
+                sequence: state.pointee.position.nextSequence)
             enqueueControl(.checkpoint(record, state: bytes))
             state.pointee.active!.checkpoints += 1
             return (record, state.pointee.nextItem - 1)

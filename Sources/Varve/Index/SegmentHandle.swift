@@ -27,7 +27,9 @@ final class LoadedSegment: @unchecked Sendable {
 
     /// Bytes of the file: in place where it is mapped (populated first, so that a bad page is an error and not a
     /// signal), otherwise read into `scratch`.
-    func bytes(at offset: UInt64, count: Int, _ scratch: ScratchBuffer) throws(StoreError) -> UnsafeRawBufferPointer {
+    func bytes(at offset: UInt64, count: Int, _ scratch: ScratchBuffer) throws(StoreError)
+        -> UnsafeRawBufferPointer
+    {
         if let region, let start = Int(exactly: offset), start <= region.bytes.count - count {
             do throws(IOFailure) {
                 try region.populate(start..<start + count)
@@ -63,7 +65,8 @@ final class LoadedSegment: @unchecked Sendable {
 
     private static func readDictionary(_ index: SegmentIndex, _ position: Int, _ file: any File) -> [UInt8]? {
         let entry = index.entries[position]
-        guard let block = try? file.read(at: entry.offset, count: Int(entry.length)), block.count == Int(entry.length)
+        guard let block = try? file.read(at: entry.offset, count: Int(entry.length)),
+            block.count == Int(entry.length)
         else { return nil }
         return block.withUnsafeBytes { bytes -> [UInt8]? in
             guard
@@ -87,7 +90,8 @@ final class LoadedSegment: @unchecked Sendable {
             let copy = UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + Int(entry.storedBytes)])
             offset += copy.count
             if (try? ControlBlock.verifySubBlock(
-                copy, position, checksum: entry.checksum, segment: header.segment, block: header.number)) != nil
+                copy, position, checksum: entry.checksum, segment: header.segment, block: header.number))
+                != nil
             {
                 return Array(copy)
             }
@@ -105,7 +109,9 @@ final class ScratchBuffer {
 
     /// At least `count` bytes; what was there before is gone.
     func reserve(_ count: Int) -> UnsafeMutableRawBufferPointer {
-        if let storage, count <= capacity { return UnsafeMutableRawBufferPointer(start: storage, count: count) }
+        if let storage, count <= capacity {
+            return UnsafeMutableRawBufferPointer(start: storage, count: count)
+        }
         storage?.deallocate()
         capacity = max(count, 64 << 10)
         let fresh = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 64)
@@ -124,7 +130,10 @@ final class SegmentHandle: @unchecked Sendable {
     private let monitor = Monitor()
     private var loaded: LoadedSegment?
 
-    init(directory: String, fileName: String, trailer: Trailer, summary: SegmentSummary, fileSystem: any FileSystem) {
+    init(
+        directory: String, fileName: String, trailer: Trailer, summary: SegmentSummary,
+        fileSystem: any FileSystem
+    ) {
         self.directory = directory
         self.fileName = fileName
         self.trailer = trailer
@@ -170,9 +179,12 @@ final class SegmentHandle: @unchecked Sendable {
             }
             guard header.segment == summary.segment, header.store == summary.store,
                 header.ordinal == summary.ordinal, header.baseSequence == summary.baseSequence,
-                header.predecessor == summary.predecessor, header.predecessorLength == summary.predecessorLength,
+                header.predecessor == summary.predecessor,
+                header.predecessorLength == summary.predecessorLength,
                 header.generation == summary.generation
-            else { throw StoreError.damaged(file: path, offset: 0, reason: "its header contradicts its footer") }
+            else {
+                throw StoreError.damaged(file: path, offset: 0, reason: "its header contradicts its footer")
+            }
             do throws(FormatError) {
                 let bytes = try readWhole(file, at: trailer.footerOffset, Int(trailer.footerLength))
                 let trailer = trailer

@@ -11,7 +11,8 @@ struct SessionFold {
             sessions[begin.ordinal] = SessionInfo(
                 ordinal: begin.ordinal, id: begin.id, startedAt: begin.start, endedAt: nil, state: .active,
                 isImported: begin.flags.contains(.imported), eventCount: 0, checkpointCount: 0,
-                nextIndex: begin.firstIndex, firstSequence: nil, lastSequence: nil, timeRange: nil, payloadBytes: 0,
+                nextIndex: begin.firstIndex, firstSequence: nil, lastSequence: nil, timeRange: nil,
+                payloadBytes: 0,
                 metadata: begin.metadata)
         } else {
             sessions[begin.ordinal]?.state = .active
@@ -32,7 +33,9 @@ struct SessionFold {
         if summary.events > 0 {
             sessions[ordinal]?.eventCount += summary.events
             sessions[ordinal]?.payloadBytes += summary.payloadBytes
-            if sessions[ordinal]?.firstSequence == nil { sessions[ordinal]?.firstSequence = summary.firstSequence }
+            if sessions[ordinal]?.firstSequence == nil {
+                sessions[ordinal]?.firstSequence = summary.firstSequence
+            }
             sessions[ordinal]?.lastSequence = summary.nextSequence - 1
             widen(ordinal, summary.minTimestamp, summary.maxTimestamp)
         }
@@ -73,10 +76,13 @@ struct SessionFold {
         }
         sessions[ordinal]?.eventCount += UInt64(count)
         sessions[ordinal]?.payloadBytes += bytes
-        if sessions[ordinal]?.firstSequence == nil { sessions[ordinal]?.firstSequence = batch.start.nextSequence }
+        if sessions[ordinal]?.firstSequence == nil {
+            sessions[ordinal]?.firstSequence = batch.start.nextSequence
+        }
         sessions[ordinal]?.lastSequence = batch.start.nextSequence + UInt64(count) - 1
         sessions[ordinal]?.nextIndex =
-            batch.hasExplicitIndices ? batch.rows[count - 1].index &+ 1 : batch.start.nextIndex + UInt64(count)
+            batch.hasExplicitIndices
+            ? batch.rows[count - 1].index &+ 1 : batch.start.nextIndex + UInt64(count)
         widen(ordinal, smallest, largest)
     }
 

@@ -75,7 +75,8 @@ final class CursorCore {
         run = .allocate(capacity: 1)
         run.initialize(
             to: CursorRun(
-                columns: UnsafePointer(columns.timestamps), UnsafePointer(columns.lengths), UnsafePointer(columns.kinds)))
+                columns: UnsafePointer(columns.timestamps), UnsafePointer(columns.lengths),
+                UnsafePointer(columns.kinds)))
         sessions = try snapshot.resolve(query)
         run.pointee.core = Unmanaged.passUnretained(self)
     }
@@ -167,9 +168,13 @@ final class CursorCore {
             guard decode(number, part, Int(offsets[last] &+ lengths[last])) != nil else {
                 // Skip all rows of the damaged sub-block.
                 if query.isReversed {
-                    while selectedNext < selectedEnd, Int(selected[selectedEnd - 1]) >= part.firstRow { selectedEnd -= 1 }
+                    while selectedNext < selectedEnd, Int(selected[selectedEnd - 1]) >= part.firstRow {
+                        selectedEnd -= 1
+                    }
                 } else {
-                    while selectedNext < selectedEnd, Int(selected[selectedNext]) < part.firstRow + part.eventCount {
+                    while selectedNext < selectedEnd,
+                        Int(selected[selectedNext]) < part.firstRow + part.eventCount
+                    {
                         selectedNext += 1
                     }
                 }
@@ -281,7 +286,9 @@ final class CursorCore {
         }
         if let sessions, !sessions.contains(entry.sessionOrdinal) { return false }
         if snapshot.excluded.contains(entry.sessionOrdinal) { return false }
-        if query.kindNames != nil, !entry.flags.contains(.manyKinds), entry.kindSet & allowedMask == 0 { return false }
+        if query.kindNames != nil, !entry.flags.contains(.manyKinds), entry.kindSet & allowedMask == 0 {
+            return false
+        }
         return true
     }
 
@@ -417,7 +424,9 @@ final class CursorCore {
             do throws(StoreError) {
                 blockBytes = try segment.bytes(at: entry.offset, count: Int(entry.length), scratch)
             } catch {
-                if entry.eventCount > 0 { addGap(entry.firstSequence...entry.nextSequence - 1, error.description) }
+                if entry.eventCount > 0 {
+                    addGap(entry.firstSequence...entry.nextSequence - 1, error.description)
+                }
                 return false
             }
             do throws(FormatError) {
@@ -427,17 +436,20 @@ final class CursorCore {
                     header.kindCount <= segment.index.kinds.count
                 else { throw FormatError.invalid("a block", reason: "its header contradicts the index") }
                 let small = UnsafeRawBufferPointer(
-                    rebasing: blockBytes[BlockHeader.byteCount..<BlockHeader.byteCount + Int(header.smallLength)])
+                    rebasing: blockBytes[
+                        BlockHeader.byteCount..<BlockHeader.byteCount + Int(header.smallLength)])
                 try ControlBlock.verifySmallPart(small, of: header)
                 try columns.load(
-                    small: small, subBlockCount: Int(header.subBlockCount), eventCount: Int(header.eventCount),
+                    small: small, subBlockCount: Int(header.subBlockCount),
+                    eventCount: Int(header.eventCount),
                     explicitIndices: header.flags.contains(.explicitIndices), rawBytes: Int(header.rawBytes),
                     bodyLength: Int(header.bodyLength), kindCount: Int(header.kindCount))
                 self.header = header
             } catch {
                 if entry.eventCount > 0 {
                     addGap(
-                        entry.firstSequence...entry.nextSequence - 1, "\(segment.fileName) at \(entry.offset): \(error)")
+                        entry.firstSequence...entry.nextSequence - 1,
+                        "\(segment.fileName) at \(entry.offset): \(error)")
                 }
                 return false
             }

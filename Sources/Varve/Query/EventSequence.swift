@@ -83,7 +83,9 @@ public struct RebuiltSession: Sendable {
     public func events() -> EventSequence { snapshot.events(Query().session(ordinal: info.ordinal)) }
 
     /// A checkpoint's state.
-    public func state(of checkpoint: Checkpoint) throws(StoreError) -> [UInt8] { try snapshot.state(of: checkpoint) }
+    public func state(of checkpoint: Checkpoint) throws(StoreError) -> [UInt8] {
+        try snapshot.state(of: checkpoint)
+    }
 
     /// Whether its events are complete.
     public func coverage() throws(StoreError) -> Coverage {

@@ -14,7 +14,10 @@ struct CursorRun {
     /// The cursor's other half, which keeps the run alive.
     var core: Unmanaged<CursorCore>?
 
-    init(columns timestamps: UnsafePointer<Int64>, _ lengths: UnsafePointer<UInt32>, _ kinds: UnsafePointer<UInt32>) {
+    init(
+        columns timestamps: UnsafePointer<Int64>, _ lengths: UnsafePointer<UInt32>,
+        _ kinds: UnsafePointer<UInt32>
+    ) {
         self.timestamps = timestamps
         self.lengths = lengths
         self.kinds = kinds

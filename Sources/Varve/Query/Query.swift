@@ -32,7 +32,9 @@ public struct Query: Hashable, Sendable {
     }
 
     /// Restricts to kinds with these names.
-    public func kinds(_ names: String...) -> Query { with { $0.kindNames = ($0.kindNames ?? []).union(names) } }
+    public func kinds(_ names: String...) -> Query {
+        with { $0.kindNames = ($0.kindNames ?? []).union(names) }
+    }
 
     /// Restricts to timestamps in this range, both ends included.
     public func time(_ range: ClosedRange<Int64>) -> Query { with { $0.time = range } }

@@ -38,7 +38,8 @@ public struct Snapshot: Sendable {
 
     init(
         store: EventStore, entries: [Catalog.Entry], shownItem: UInt64, items: [PendingItem],
-        open: (batch: Batch, count: Int)?, pipeline: Pipeline?, pendingKinds: [KindDefinition], position: LogPosition,
+        open: (batch: Batch, count: Int)?, pipeline: Pipeline?, pendingKinds: [KindDefinition],
+        position: LogPosition,
         isBeingWritten: Bool, knownGaps: [Gap]
     ) {
         self.store = store
@@ -81,7 +82,9 @@ public struct Snapshot: Sendable {
         {
             var total: UInt64 = 0
             for entry in entries {
-                for kind in try entry.load().index.kinds where names.contains(kind.definition.name) { total += kind.events }
+                for kind in try entry.load().index.kinds where names.contains(kind.definition.name) {
+                    total += kind.events
+                }
             }
             return total
         }
@@ -89,7 +92,9 @@ public struct Snapshot: Sendable {
     }
 
     /// The events that match, each with its own copy of everything, for `for try await`.
-    public func events(_ query: Query = Query()) -> EventSequence { EventSequence(snapshot: self, query: query) }
+    public func events(_ query: Query = Query()) -> EventSequence {
+        EventSequence(snapshot: self, query: query)
+    }
 
     /// One event, or nil when its number was never given or can't be read.
     public func event(sequence: UInt64) throws(StoreError) -> Event? {
@@ -99,7 +104,9 @@ public struct Snapshot: Sendable {
 
     /// The retained sequence numbers; nil when there is no event.
     public var sequences: Range<UInt64>? {
-        let first = entries.first { $0.summary.eventCount > 0 }?.summary.baseSequence ?? batches.first?.batch.start.nextSequence
+        let first =
+            entries.first { $0.summary.eventCount > 0 }?.summary.baseSequence
+            ?? batches.first?.batch.start.nextSequence
         guard let first, first < position.nextSequence else { return nil }
         return first..<position.nextSequence
     }
@@ -157,7 +164,8 @@ public struct Snapshot: Sendable {
         func make(_ record: CheckpointRecord, _ bytes: Int) -> Checkpoint {
             Checkpoint(
                 ordinal: record.ordinal, sessionOrdinal: record.session, sessionID: ids[record.session] ?? "",
-                id: record.id, label: record.label, timestamp: record.timestamp, eventIndex: record.eventIndex,
+                id: record.id, label: record.label, timestamp: record.timestamp,
+                eventIndex: record.eventIndex,
                 sequence: record.sequence, stateBytes: bytes)
         }
         var all: [Checkpoint] = []
@@ -168,7 +176,9 @@ public struct Snapshot: Sendable {
             }
         }
         for (record, _) in pendingRecords {
-            if case .checkpoint(let checkpoint, let state) = record { all.append(make(checkpoint, state.count)) }
+            if case .checkpoint(let checkpoint, let state) = record {
+                all.append(make(checkpoint, state.count))
+            }
         }
         if let ordinal { all.removeAll { $0.sessionOrdinal != ordinal } }
         return all.filter { !excluded.contains($0.sessionOrdinal) }
@@ -177,12 +187,17 @@ public struct Snapshot: Sendable {
     /// A checkpoint's state. Errors: `damaged`, `noSuchCheckpoint`.
     public func state(of checkpoint: Checkpoint) throws(StoreError) -> [UInt8] {
         for (record, _) in pendingRecords {
-            if case .checkpoint(let found, let state) = record, found.ordinal == checkpoint.ordinal { return state }
+            if case .checkpoint(let found, let state) = record, found.ordinal == checkpoint.ordinal {
+                return state
+            }
         }
         for entry in entries.reversed() {
             if case .sealed(let handle) = entry, handle.summary.checkpointCount == 0 { continue }
             let segment = try entry.load()
-            guard let found = segment.index.checkpoints.first(where: { $0.record.ordinal == checkpoint.ordinal }) else {
+            guard
+                let found = segment.index.checkpoints.first(where: { $0.record.ordinal == checkpoint.ordinal }
+                )
+            else {
                 continue
             }
             return try segment.state(of: found)
@@ -193,7 +208,8 @@ public struct Snapshot: Sendable {
     /// A session as it was recorded: its figures, its checkpoints, and its events on demand.
     public func rebuild(session ordinal: UInt64) throws(StoreError) -> RebuiltSession {
         RebuiltSession(
-            info: try session(ordinal: ordinal), checkpoints: try checkpoints(inSession: ordinal), snapshot: self)
+            info: try session(ordinal: ordinal), checkpoints: try checkpoints(inSession: ordinal),
+            snapshot: self)
     }
 
     // MARK: Figures
@@ -235,13 +251,16 @@ public struct Snapshot: Sendable {
                 next = max(next, block.nextSequence)
             }
         }
-        if let first = batches.first?.batch.start.nextSequence, first > next { holes.append(next...first - 1) }
+        if let first = batches.first?.batch.start.nextSequence, first > next {
+            holes.append(next...first - 1)
+        }
         var gaps: [Gap] = []
         for hole in holes {
             if let known = reasons.first(where: { $0.range.overlaps(hole) }) {
                 gaps.append(Gap(sequences: hole, reason: known.reason, note: known.note))
             } else {
-                gaps.append(Gap(sequences: hole, reason: .lostSegment, note: "no segment holds these numbers"))
+                gaps.append(
+                    Gap(sequences: hole, reason: .lostSegment, note: "no segment holds these numbers"))
             }
         }
         // A tail that can't be read has no numbers that anybody knows.
@@ -273,7 +292,11 @@ public struct Snapshot: Sendable {
         for entry in entries {
             let summary = entry.summary
             let index = try entry.load().index
-            if case .sealed(let handle) = entry { stored += handle.trailer.fileLength } else { stored += index.dataEnd }
+            if case .sealed(let handle) = entry {
+                stored += handle.trailer.fileLength
+            } else {
+                stored += index.dataEnd
+            }
             events += summary.eventCount
             raw += summary.rawBytes
             if summary.eventCount > 0 { widen(summary.minTimestamp, summary.maxTimestamp) }
@@ -297,7 +320,9 @@ public struct Snapshot: Sendable {
                 events += 1
                 raw += UInt64(entry.length)
                 widen(entry.timestamp, entry.timestamp)
-                if Int(entry.kind) < pendingKinds.count { add(pendingKinds[Int(entry.kind)], 1, UInt64(entry.length)) }
+                if Int(entry.kind) < pendingKinds.count {
+                    add(pendingKinds[Int(entry.kind)], 1, UInt64(entry.length))
+                }
             }
         }
         let sealed = entries.count {
@@ -306,13 +331,16 @@ public struct Snapshot: Sendable {
         return StoreInfo(
             identifier: store.identifier, createdAt: store.createdAt, metadata: store.metadata,
             formatVersion: Int(Limits.formatVersion), segmentCount: entries.count, sealedCount: sealed,
-            eventCount: events, sessionCount: sessions.count, checkpointCount: try checkpoints().count, rawBytes: raw,
+            eventCount: events, sessionCount: sessions.count, checkpointCount: try checkpoints().count,
+            rawBytes: raw,
             storedBytes: stored, sequences: sequences, timeRange: times,
             kinds: order.compactMap { kind in
                 guard let found = kinds[kind] else { return nil }
-                return KindInfo(kind: kind, metadata: found.metadata, events: found.events, bytes: found.bytes)
+                return KindInfo(
+                    kind: kind, metadata: found.metadata, events: found.events, bytes: found.bytes)
             },
-            watermark: store.watermark, gaps: try gaps(), drops: drops, pins: pins.sorted(), epoch: position.epoch,
+            watermark: store.watermark, gaps: try gaps(), drops: drops, pins: pins.sorted(),
+            epoch: position.epoch,
             activeSession: sessions.last { $0.state == .active }?.ordinal,
             isBeingWritten: isLive || isBeingWritten)
     }

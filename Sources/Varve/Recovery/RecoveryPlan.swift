@@ -37,7 +37,8 @@ struct RecoveryPlan: Sendable {
         func raise(_ place: Watermark) { watermark = max(watermark ?? place, place) }
         for segment in directory.segments {
             switch segment {
-            case .sealed(let handle): raise(Watermark(segment: handle.summary.ordinal, offset: handle.summary.dataBytes))
+            case .sealed(let handle):
+                raise(Watermark(segment: handle.summary.ordinal, offset: handle.summary.dataBytes))
             case .unsealed(let scan):
                 for block in scan.blocks where block.header.durableSegment > 0 {
                     raise(Watermark(segment: block.header.durableSegment, offset: block.header.durableOffset))
@@ -45,7 +46,9 @@ struct RecoveryPlan: Sendable {
             }
         }
         if let state = directory.state, state.watermarkSegment > 0,
-            directory.segments.contains(where: { $0.uuid == state.watermarkUUID && $0.ordinal == state.watermarkSegment })
+            directory.segments.contains(where: {
+                $0.uuid == state.watermarkUUID && $0.ordinal == state.watermarkSegment
+            })
         {
             raise(Watermark(segment: state.watermarkSegment, offset: state.watermarkOffset))
         }
@@ -80,7 +83,8 @@ struct RecoveryPlan: Sendable {
                         hasEnded = true
                         cut = Watermark(segment: ordinal, offset: hole.range.lowerBound)
                         unreadableBytes +=
-                            (scan.unreadable.last?.range.upperBound ?? hole.range.upperBound) - hole.range.lowerBound
+                            (scan.unreadable.last?.range.upperBound ?? hole.range.upperBound)
+                            - hole.range.lowerBound
                     }
                     continue
                 }

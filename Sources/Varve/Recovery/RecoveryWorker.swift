@@ -64,11 +64,13 @@ struct RecoveryWorker {
             unsealedSegments: unsealed,
             recoveredEvents: plan.copy.reduce(0) { $0 + UInt64($1.block.header.eventCount) },
             interruptedSession: active?.ordinal, unreadableBytes: plan.unreadableBytes, gaps: plan.gaps)
-        if plan.copy.isEmpty, active == nil, plan.gaps.isEmpty, plan.unreadableBytes == 0, plan.remove.isEmpty {
+        if plan.copy.isEmpty, active == nil, plan.gaps.isEmpty, plan.unreadableBytes == 0, plan.remove.isEmpty
+        {
             return (entries, report)
         }
         do throws(IOFailure) {
-            let handle = try build(after: last, active: activeBefore, all: readableEntries(), sessions: sessions, &report)
+            let handle = try build(
+                after: last, active: activeBefore, all: readableEntries(), sessions: sessions, &report)
             entries.append(.sealed(handle))
             for number in plan.remove {
                 if case .unsealed(let scan) = directory.segments[number] {
@@ -100,7 +102,8 @@ struct RecoveryWorker {
             header.predecessorLength = last.index.dataEnd
         }
         header.digestAlgorithm = 1
-        header.baseSequence = max(last?.index.nextSequence ?? 0, plan.copy.isEmpty ? directory.state?.nextSequence ?? 0 : 0)
+        header.baseSequence = max(
+            last?.index.nextSequence ?? 0, plan.copy.isEmpty ? directory.state?.nextSequence ?? 0 : 0)
         header.sessionsBegun = last?.index.sessionsBegun ?? 0
         header.checkpointsMade = last?.index.checkpointsMade ?? 0
         header.kinds = RecoveryWorker.kinds(of: all)
@@ -139,7 +142,8 @@ struct RecoveryWorker {
         }
         var records: [LedgerRecord] = plan.gaps.map { gap in
             .gap(
-                first: gap.sequences.lowerBound, last: gap.sequences.upperBound, reason: .damage, time: now, note: gap.note)
+                first: gap.sequences.lowerBound, last: gap.sequences.upperBound, reason: .damage, time: now,
+                note: gap.note)
         }
         let session = index.activeSession
         records.append(
@@ -150,11 +154,13 @@ struct RecoveryWorker {
             let totals = (try? sessions(all))?.first { $0.ordinal == session.begin.ordinal }
             let end = SessionEnd(
                 ordinal: session.begin.ordinal, reason: .interrupted,
-                end: totals?.timeRange?.upperBound ?? session.begin.start, events: totals?.eventCount ?? session.events,
+                end: totals?.timeRange?.upperBound ?? session.begin.start,
+                events: totals?.eventCount ?? session.events,
                 checkpoints: totals?.checkpointCount ?? session.checkpoints, nextIndex: session.nextIndex)
             var body = ByteWriter()
             end.encode(to: &body)
-            try put(.sessionEnd, body.bytes, .sessionEnd(end), time: end.end, session: session, to: file, &index)
+            try put(
+                .sessionEnd, body.bytes, .sessionEnd(end), time: end.end, session: session, to: file, &index)
         }
         var body = ByteWriter()
         body.put(records)
@@ -171,9 +177,12 @@ struct RecoveryWorker {
         try fileSystem.rename(temporary, to: directory.path + "/" + name, replacing: false)
         try fileSystem.syncDirectory(directory.path)
         let located = footer.withUnsafeBytes { try? SegmentSummary.locate(inLast: $0, fileLength: length) }
-        guard let (trailer, summary) = located else { throw IOFailure(.read, path: directory.path + "/" + name, code: 5) }
+        guard let (trailer, summary) = located else {
+            throw IOFailure(.read, path: directory.path + "/" + name, code: 5)
+        }
         return SegmentHandle(
-            directory: directory.path, fileName: name, trailer: trailer, summary: summary, fileSystem: fileSystem)
+            directory: directory.path, fileName: name, trailer: trailer, summary: summary,
+            fileSystem: fileSystem)
     }
 
     /// Copies a block as it is, but for its place: header and checksums are made anew.
@@ -181,7 +190,9 @@ struct RecoveryWorker {
         _ block: ScannedBlock, from scan: SegmentScan, to file: any File, _ index: inout SegmentIndex
     ) throws(IOFailure) {
         var bytes = try scan.file.read(at: block.offset, count: block.header.blockLength)
-        guard bytes.count == block.header.blockLength else { throw IOFailure(.read, path: scan.file.path, code: 5) }
+        guard bytes.count == block.header.blockLength else {
+            throw IOFailure(.read, path: scan.file.path, code: 5)
+        }
         var header = block.header
         header.segment = index.header.segment
         header.number = UInt32(index.entries.count)
@@ -195,24 +206,29 @@ struct RecoveryWorker {
             var stored = small + smallLength
             for position in 0..<Int(header.subBlockCount) {
                 let entry = small + position * SubBlockDirectoryEntry.byteCount
-                let length = Int(UInt32(littleEndian: entry.loadUnaligned(fromByteOffset: 8, as: UInt32.self)))
-                let seed = Checksum.seed(segment: header.segment, block: header.number, part: UInt32(2 + position))
+                let length = Int(
+                    UInt32(littleEndian: entry.loadUnaligned(fromByteOffset: 8, as: UInt32.self)))
+                let seed = Checksum.seed(
+                    segment: header.segment, block: header.number, part: UInt32(2 + position))
                 let checksum = Checksum.crc(UnsafeRawBufferPointer(start: stored, count: length), after: seed)
                 entry.storeBytes(of: checksum.littleEndian, toByteOffset: 16, as: UInt32.self)
                 stored += length
             }
             let seed = Checksum.seed(segment: header.segment, block: header.number, part: 1)
-            header.smallChecksum = Checksum.crc(UnsafeRawBufferPointer(start: small, count: smallLength), after: seed)
+            header.smallChecksum = Checksum.crc(
+                UnsafeRawBufferPointer(start: small, count: smallLength), after: seed)
             header.encode(into: whole)
         }
         try file.write(bytes, at: index.dataEnd)
         index.add(
             ScannedBlock(
-                header: header, offset: index.dataEnd, record: block.record, tally: block.tally, nextIndex: block.nextIndex))
+                header: header, offset: index.dataEnd, record: block.record, tally: block.tally,
+                nextIndex: block.nextIndex))
     }
 
     private func put(
-        _ type: BlockType, _ record: [UInt8], _ shown: ControlBlock.Record, time: Int64?, session: SessionSummary?,
+        _ type: BlockType, _ record: [UInt8], _ shown: ControlBlock.Record, time: Int64?,
+        session: SessionSummary?,
         to file: any File, _ index: inout SegmentIndex
     ) throws(IOFailure) {
         var header = BlockHeader(type: type)
@@ -253,7 +269,8 @@ struct RecoveryWorker {
             throw IOFailure(.read, path: segment.file.path, code: 22)
         }
         let name = SegmentName(
-            baseSequence: index.header.baseSequence, ordinal: index.header.ordinal, generation: index.header.generation
+            baseSequence: index.header.baseSequence, ordinal: index.header.ordinal,
+            generation: index.header.generation
         ).fileName
         let temporary = directory + "/" + name + ".tmp"
         try? fileSystem.unlink(temporary)
@@ -281,7 +298,9 @@ struct RecoveryWorker {
         try fileSystem.syncDirectory(directory)
         let length = index.dataEnd + UInt64(footer.count)
         let located = footer.withUnsafeBytes { try? SegmentSummary.locate(inLast: $0, fileLength: length) }
-        guard let (trailer, summary) = located else { throw IOFailure(.read, path: directory + "/" + name, code: 5) }
+        guard let (trailer, summary) = located else {
+            throw IOFailure(.read, path: directory + "/" + name, code: 5)
+        }
         return SegmentHandle(
             directory: directory, fileName: name, trailer: trailer, summary: summary, fileSystem: fileSystem)
     }

@@ -42,12 +42,14 @@ struct SegmentScan: Sendable {
         var offset = headerBytes
         while offset < end {
             do throws(FormatError) {
-                let block = try reader.read(at: offset, end: end, number: unreadable.isEmpty ? UInt32(blocks.count) : nil)
+                let block = try reader.read(
+                    at: offset, end: end, number: unreadable.isEmpty ? UInt32(blocks.count) : nil)
                 blocks.append(block)
                 offset = block.end
             } catch {
                 if try reader.isZero(offset..<end) { break }
-                let next = try reader.nextBlock(after: offset, end: end, number: blocks.last?.header.number) ?? end
+                let next =
+                    try reader.nextBlock(after: offset, end: end, number: blocks.last?.header.number) ?? end
                 unreadable.append(UnreadableRange(range: offset..<next, reason: error.description))
                 offset = next
             }
@@ -118,7 +120,8 @@ final class BlockReader {
             throw .invalid("a block", reason: "its padding is not zero")
         }
         func verify(
-            _ position: Int, _ offset: Int, _ stored: Int, _ raw: Int, _ method: SubBlockMethod, _ checksum: UInt32
+            _ position: Int, _ offset: Int, _ stored: Int, _ raw: Int, _ method: SubBlockMethod,
+            _ checksum: UInt32
         ) throws(FormatError) {
             let bytes = UnsafeRawBufferPointer(rebasing: block[offset..<offset + stored])
             try ControlBlock.verifySubBlock(
@@ -133,12 +136,14 @@ final class BlockReader {
             let record = try ControlBlock.decode(small, of: header)
             switch record {
             case .checkpoint(_, let state):
-                try verify(0, smallEnd, Int(state.storedBytes), Int(state.rawBytes), state.method, state.checksum)
+                try verify(
+                    0, smallEnd, Int(state.storedBytes), Int(state.rawBytes), state.method, state.checksum)
             case .dictionary(let first, let second):
                 let length = Int(first.storedBytes)
                 try verify(0, smallEnd, length, length, .raw, first.checksum)
                 try verify(1, smallEnd + length, length, length, .raw, second.checksum)
-                guard block[smallEnd..<smallEnd + length].elementsEqual(block[smallEnd + length..<bodyEnd]) else {
+                guard block[smallEnd..<smallEnd + length].elementsEqual(block[smallEnd + length..<bodyEnd])
+                else {
                     throw .invalid("a dictionary block", reason: "its copies differ")
                 }
                 dictionary = Array(block[smallEnd..<smallEnd + length])
@@ -162,7 +167,8 @@ final class BlockReader {
         for position in 0..<columns.subBlockCount {
             let part = columns.subBlock(position)
             try verify(
-                position, bodyStart + part.offset, part.storedBytes, part.rawBytes, part.method, part.checksum)
+                position, bodyStart + part.offset, part.storedBytes, part.rawBytes, part.method, part.checksum
+            )
         }
         return ScannedBlock(
             header: header, offset: offset, record: nil, tally: try tally(header),
@@ -171,7 +177,9 @@ final class BlockReader {
     }
 
     /// Counts kinds, and checks the header's figures against the columns.
-    private func tally(_ header: BlockHeader) throws(FormatError) -> [(kind: UInt32, events: UInt64, bytes: UInt64)] {
+    private func tally(_ header: BlockHeader) throws(FormatError) -> [(
+        kind: UInt32, events: UInt64, bytes: UInt64
+    )] {
         var counts: [UInt32: (events: UInt64, bytes: UInt64)] = [:]
         var smallest = Int64.max
         var largest = Int64.min

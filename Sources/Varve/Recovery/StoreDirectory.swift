@@ -95,7 +95,8 @@ struct StoreDirectory: Sendable {
         } else {
             let reason =
                 stores.isEmpty
-                ? rejects.first.map { "no segment in it can be read (\($0.fileName): \($0.reason))" } ?? "it is empty"
+                ? rejects.first.map { "no segment in it can be read (\($0.fileName): \($0.reason))" }
+                    ?? "it is empty"
                 : "its segments belong to different stores, and there is no STORE file"
             throw .notAStore(path: path, reason: reason)
         }
@@ -151,7 +152,9 @@ struct StoreDirectory: Sendable {
         }
     }
 
-    private static func identity(_ path: String, _ fileSystem: any FileSystem) throws(StoreError) -> StoreIdentity? {
+    private static func identity(_ path: String, _ fileSystem: any FileSystem) throws(StoreError)
+        -> StoreIdentity?
+    {
         let file = path + "/STORE"
         let bytes: [UInt8]?
         do throws(IOFailure) {
@@ -179,16 +182,18 @@ struct StoreDirectory: Sendable {
             let length = try file.size()
             let endCount = Int(min(length, 4096))
             let end = try file.read(at: length - UInt64(endCount), count: endCount)
-            let located: Result<(trailer: Trailer, summary: SegmentSummary), FormatError> = end.withUnsafeBytes { bytes in
-                do throws(FormatError) {
-                    return .success(try SegmentSummary.locate(inLast: bytes, fileLength: length))
-                } catch { return .failure(error) }
-            }
+            let located: Result<(trailer: Trailer, summary: SegmentSummary), FormatError> =
+                end.withUnsafeBytes { bytes in
+                    do throws(FormatError) {
+                        return .success(try SegmentSummary.locate(inLast: bytes, fileLength: length))
+                    } catch { return .failure(error) }
+                }
             switch located {
             case .success(let (trailer, summary)):
                 file.close()
                 let handle = SegmentHandle(
-                    directory: directory, fileName: name, trailer: trailer, summary: summary, fileSystem: fileSystem)
+                    directory: directory, fileName: name, trailer: trailer, summary: summary,
+                    fileSystem: fileSystem)
                 return (.sealed(handle), summary.store)
             case .failure(let error):
                 if case .unknownVersion = error { throw StoreError.decoding(error, file: path, offset: 0) }

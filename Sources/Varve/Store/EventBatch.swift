@@ -28,10 +28,13 @@ public final class EventBatch {
 
     /// Adds an event; copies its payload. Amortised O(bytes). Errors: `beyondLimit`, `foreignKind` when kinds of two stores
     /// are mixed.
-    public func add(_ payload: UnsafeRawBufferPointer, kind: EventKind, at timestamp: Int64) throws(StoreError) {
+    public func add(_ payload: UnsafeRawBufferPointer, kind: EventKind, at timestamp: Int64)
+        throws(StoreError)
+    {
         guard payload.count <= Limits.payloadBytesMax else {
             throw .beyondLimit(
-                what: "the size of a payload", value: UInt64(payload.count), limit: UInt64(Limits.payloadBytesMax))
+                what: "the size of a payload", value: UInt64(payload.count),
+                limit: UInt64(Limits.payloadBytesMax))
         }
         if count == 0 { registry = kind.registry }
         guard kind.registry == registry else { throw .foreignKind(name: kind.name) }
@@ -51,7 +54,8 @@ public final class EventBatch {
             byteCapacity = capacity
         }
         // SAFETY: both have room for one more, as was just made sure.
-        rows[count] = EventRow(timestamp: timestamp, index: 0, length: UInt32(payload.count), kind: kind.number)
+        rows[count] = EventRow(
+            timestamp: timestamp, index: 0, length: UInt32(payload.count), kind: kind.number)
         if let source = payload.baseAddress {
             (storage + byteCount).copyMemory(from: source, byteCount: payload.count)
         }

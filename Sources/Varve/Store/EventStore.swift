@@ -36,7 +36,8 @@ public final class EventStore: @unchecked Sendable {
         var isStopping = false
         var stateCounter: UInt64
 
-        init(lock: any FileLock, writer: SegmentWriter, pipeline: Pipeline, tail: Tail, stateCounter: UInt64) {
+        init(lock: any FileLock, writer: SegmentWriter, pipeline: Pipeline, tail: Tail, stateCounter: UInt64)
+        {
             self.lock = lock
             self.writer = writer
             self.pipeline = pipeline
@@ -56,22 +57,31 @@ public final class EventStore: @unchecked Sendable {
     ///
     /// Cost: proportional to the segments, plus the bytes of those without a footer. Errors: `alreadyOpen`, `notAStore`,
     /// `unknownVersion`, `onNetwork`, `cannotRead`, `cannotWrite`, `outOfSpace`, `damaged`.
-    public static func open(_ path: String, options: StoreOptions = StoreOptions()) throws(StoreError) -> EventStore {
+    public static func open(_ path: String, options: StoreOptions = StoreOptions()) throws(StoreError)
+        -> EventStore
+    {
         let options = options.clamped
         let fileSystem = options.fileSystem
         try checkMetadata(options.metadata)
         do {
             if try fileSystem.kind(of: path) == nil {
-                guard options.create else { throw StoreError.notAStore(path: path, reason: "it does not exist") }
+                guard options.create else {
+                    throw StoreError.notAStore(path: path, reason: "it does not exist")
+                }
                 try fileSystem.makeDirectory(path)
                 try fileSystem.syncDirectory(parent(of: path))
             } else if !exists(at: path, fileSystem: fileSystem) {
-                let others = try fileSystem.list(path).filter { $0.name != "LOCK" && !$0.name.hasSuffix(".tmp") }
+                let others = try fileSystem.list(path).filter {
+                    $0.name != "LOCK" && !$0.name.hasSuffix(".tmp")
+                }
                 guard others.isEmpty, options.create else {
-                    throw StoreError.notAStore(path: path, reason: "there is no STORE file and no segment in it")
+                    throw StoreError.notAStore(
+                        path: path, reason: "there is no STORE file and no segment in it")
                 }
             }
-            if !options.allowsNetworkFileSystem, fileSystem.isOnNetwork(path) { throw StoreError.onNetwork(path: path) }
+            if !options.allowsNetworkFileSystem, fileSystem.isOnNetwork(path) {
+                throw StoreError.onNetwork(path: path)
+            }
             let lock: any FileLock
             do throws(IOFailure) {
                 lock = try fileSystem.lock(path + "/LOCK")
@@ -106,7 +116,7 @@ public final class EventStore: @unchecked Sendable {
 
     private static func parent(of path: String) -> String {
         var parts = path.split(separator: "/", omittingEmptySubsequences: false)
-        while parts.last == "" , parts.count > 1 { parts.removeLast() }
+        while parts.last == "", parts.count > 1 { parts.removeLast() }
         parts.removeLast()
         if parts.isEmpty { return "." }
         let joined = parts.joined(separator: "/")
@@ -168,7 +178,9 @@ public final class EventStore: @unchecked Sendable {
             } catch {
                 // A file went away between the listing and its opening: a segment was resealed. List again.
                 attempts += 1
-                guard attempts < 8, case .cannotRead = error, fileSystem.isLocked(path + "/LOCK") else { throw error }
+                guard attempts < 8, case .cannotRead = error, fileSystem.isLocked(path + "/LOCK") else {
+                    throw error
+                }
             }
         }
         let plan = RecoveryPlan(directory)
@@ -187,10 +199,13 @@ public final class EventStore: @unchecked Sendable {
             gaps.append(
                 Gap(
                     sequences: position.nextSequence...position.nextSequence, reason: .unconfirmedTail,
-                    note: "\(plan.unreadableBytes) bytes of segment \(cut.segment) from offset \(cut.offset) can't be read"))
+                    note:
+                        "\(plan.unreadableBytes) bytes of segment \(cut.segment) from offset \(cut.offset) can't be read"
+                ))
         }
         return ReaderView(
-            directory: directory, entries: entries, gaps: gaps, position: position, isBeingWritten: isBeingWritten)
+            directory: directory, entries: entries, gaps: gaps, position: position,
+            isBeingWritten: isBeingWritten)
     }
 
     private init(writing path: String, _ options: StoreOptions, _ lock: any FileLock) throws(StoreError) {
@@ -240,7 +255,8 @@ public final class EventStore: @unchecked Sendable {
             start.predecessor = (last.segment, last.dataBytes)
             start.ordinal = last.ordinal
             start.point = SegmentWriter.DurablePoint(
-                place: Watermark(segment: last.ordinal, offset: last.dataBytes), nextSequence: position.nextSequence)
+                place: Watermark(segment: last.ordinal, offset: last.dataBytes),
+                nextSequence: position.nextSequence)
         }
         start.ordinal = max(start.ordinal, directory.segments.map(\.ordinal).max() ?? 0)
         start.position = position
@@ -249,7 +265,8 @@ public final class EventStore: @unchecked Sendable {
         let pipeline = Pipeline(writer: writer, options: options, watermark: start.point)
         let tail = Tail(pipeline: pipeline, options: options, position: position)
         let writing = Writing(
-            lock: lock, writer: writer, pipeline: pipeline, tail: tail, stateCounter: directory.state?.counter ?? 0)
+            lock: lock, writer: writer, pipeline: pipeline, tail: tail,
+            stateCounter: directory.state?.counter ?? 0)
         self.writing = writing
         for _ in 0..<options.encoderThreads {
             guard let thread = WorkerThread({ pipeline.runEncoder() }) else {
@@ -260,7 +277,8 @@ public final class EventStore: @unchecked Sendable {
             writing.encoders.append(thread)
         }
         let keeper = Keeper(
-            pipeline: pipeline, tail: tail, writer: writer, catalog: catalog, directory: path, options: options)
+            pipeline: pipeline, tail: tail, writer: writer, catalog: catalog, directory: path,
+            options: options)
         guard
             let thread = WorkerThread({ keeper.run { writing.isStopping } })
         else {
@@ -343,7 +361,8 @@ public final class EventStore: @unchecked Sendable {
         let writing = try writer()
         try checkID(id, "the length of a session's id")
         try checkMetadata(metadata)
-        let begin = try writing.tail.begin(id: id, start: timestamp ?? now(), metadata: metadata, flags: flags)
+        let begin = try writing.tail.begin(
+            id: id, start: timestamp ?? now(), metadata: metadata, flags: flags)
         return Session(begin, store: self, tail: writing.tail)
     }
 
@@ -353,7 +372,8 @@ public final class EventStore: @unchecked Sendable {
         if let active = writing.tail.active { throw .sessionAlreadyActive(id: active.begin.id) }
         let info = try snapshot().session(ordinal: ordinal)
         let begin = try writing.tail.begin(
-            id: info.id, start: info.startedAt, metadata: info.metadata, flags: info.isImported ? [.imported] : [],
+            id: info.id, start: info.startedAt, metadata: info.metadata,
+            flags: info.isImported ? [.imported] : [],
             resuming: info)
         return Session(begin, store: self, tail: writing.tail)
     }
@@ -414,7 +434,9 @@ public final class EventStore: @unchecked Sendable {
     /// The last event that is known to be durable; nil: none.
     public var durableThrough: UInt64? {
         guard let writing else { return readerPosition.nextSequence.checkedPredecessor }
-        return writing.pipeline.monitor.withLock { writing.pipeline.watermark.nextSequence.checkedPredecessor }
+        return writing.pipeline.monitor.withLock {
+            writing.pipeline.watermark.nextSequence.checkedPredecessor
+        }
     }
 
     /// The number that the next event gets.
@@ -498,8 +520,10 @@ public final class EventStore: @unchecked Sendable {
             let (items, open, position) = writing.tail.pin()
             let (entries, item) = catalog.view()
             return Snapshot(
-                store: self, entries: entries, shownItem: item, items: items, open: open, pipeline: writing.pipeline,
-                pendingKinds: registry.definitions(), position: position, isBeingWritten: true, knownGaps: knownGaps)
+                store: self, entries: entries, shownItem: item, items: items, open: open,
+                pipeline: writing.pipeline,
+                pendingKinds: registry.definitions(), position: position, isBeingWritten: true,
+                knownGaps: knownGaps)
         }
         let wasWritten = monitor.withLock { isBeingWritten }
         if wasWritten {
@@ -526,16 +550,22 @@ public final class EventStore: @unchecked Sendable {
     }
 
     /// A checkpoint's state, on a fresh snapshot.
-    public func state(of checkpoint: Checkpoint) throws(StoreError) -> [UInt8] { try snapshot().state(of: checkpoint) }
+    public func state(of checkpoint: Checkpoint) throws(StoreError) -> [UInt8] {
+        try snapshot().state(of: checkpoint)
+    }
 
     /// A cursor, on a fresh snapshot.
-    public func cursor(_ query: Query = Query()) throws(StoreError) -> EventCursor { try snapshot().cursor(query) }
+    public func cursor(_ query: Query = Query()) throws(StoreError) -> EventCursor {
+        try snapshot().cursor(query)
+    }
 
     /// How many events match, on a fresh snapshot.
     public func count(_ query: Query = Query()) throws(StoreError) -> UInt64 { try snapshot().count(query) }
 
     /// The events that match, on a fresh snapshot.
-    public func events(_ query: Query = Query()) throws(StoreError) -> EventSequence { try snapshot().events(query) }
+    public func events(_ query: Query = Query()) throws(StoreError) -> EventSequence {
+        try snapshot().events(query)
+    }
 
     /// A session as it was recorded, on a fresh snapshot.
     public func rebuild(session ordinal: UInt64) throws(StoreError) -> RebuiltSession {

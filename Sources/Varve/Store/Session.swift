@@ -44,12 +44,15 @@ public final class Session: Sendable {
     {
         try check(kind)
         return try tail.append(
-            payload, kind: kind.number, timestamp: timestamp ?? store.now(), session: ordinal, id: id, index: nil)
+            payload, kind: kind.number, timestamp: timestamp ?? store.now(), session: ordinal, id: id,
+            index: nil)
     }
 
     /// The same for a span of bytes.
     @discardableResult
-    public func append(_ payload: RawSpan, kind: EventKind, at timestamp: Int64? = nil) throws(StoreError) -> UInt64 {
+    public func append(_ payload: RawSpan, kind: EventKind, at timestamp: Int64? = nil) throws(StoreError)
+        -> UInt64
+    {
         let result: Result<UInt64, StoreError> = payload.withUnsafeBytes { bytes in
             do throws(StoreError) {
                 return .success(try append(bytes, kind: kind, at: timestamp))
@@ -60,13 +63,17 @@ public final class Session: Sendable {
 
     /// The same for an array of bytes.
     @discardableResult
-    public func append(_ payload: [UInt8], kind: EventKind, at timestamp: Int64? = nil) throws(StoreError) -> UInt64 {
+    public func append(_ payload: [UInt8], kind: EventKind, at timestamp: Int64? = nil) throws(StoreError)
+        -> UInt64
+    {
         try payload.withBytes { bytes throws(StoreError) in try append(bytes, kind: kind, at: timestamp) }
     }
 
     /// The same for text.
     @discardableResult
-    public func append(_ payload: String, kind: EventKind, at timestamp: Int64? = nil) throws(StoreError) -> UInt64 {
+    public func append(_ payload: String, kind: EventKind, at timestamp: Int64? = nil) throws(StoreError)
+        -> UInt64
+    {
         try append(Array(payload.utf8), kind: kind, at: timestamp)
     }
 
@@ -118,7 +125,8 @@ public final class Session: Sendable {
     /// import.
     @discardableResult
     public func checkpoint(
-        _ id: String, label: String? = nil, state: [UInt8], at timestamp: Int64? = nil, eventIndex: UInt64? = nil
+        _ id: String, label: String? = nil, state: [UInt8], at timestamp: Int64? = nil,
+        eventIndex: UInt64? = nil
     ) throws(StoreError) -> Checkpoint {
         guard eventIndex == nil || isImported else {
             throw .invalid(what: "an index", reason: "session \(self.id) is not an import")
@@ -127,10 +135,12 @@ public final class Session: Sendable {
         try checkID(label ?? "", "the length of a label")
         guard state.count <= Limits.payloadBytesMax else {
             throw .beyondLimit(
-                what: "the size of a state", value: UInt64(state.count), limit: UInt64(Limits.payloadBytesMax))
+                what: "the size of a state", value: UInt64(state.count), limit: UInt64(Limits.payloadBytesMax)
+            )
         }
         let (record, item) = try tail.checkpoint(
-            session: ordinal, sessionID: self.id, id: id, label: label, state: state, at: timestamp ?? store.now(),
+            session: ordinal, sessionID: self.id, id: id, label: label, state: state,
+            at: timestamp ?? store.now(),
             eventIndex: eventIndex)
         if store.isSynced { try store.wait(forItem: item) }
         return Checkpoint(
@@ -144,9 +154,11 @@ public final class Session: Sendable {
     ///
     /// - Parameter isInterrupted: whether it stands as interrupted afterwards, as an import of an interrupted session does.
     @discardableResult
-    public func end(at timestamp: Int64? = nil, isInterrupted: Bool = false) throws(StoreError) -> SessionInfo {
+    public func end(at timestamp: Int64? = nil, isInterrupted: Bool = false) throws(StoreError) -> SessionInfo
+    {
         let item = try tail.end(
-            session: ordinal, id: id, at: timestamp ?? store.now(), reason: isInterrupted ? .interrupted : .closed)
+            session: ordinal, id: id, at: timestamp ?? store.now(),
+            reason: isInterrupted ? .interrupted : .closed)
         try store.wait(forItem: item)
         return try store.snapshot().session(ordinal: ordinal)
     }

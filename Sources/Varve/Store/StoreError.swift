@@ -52,7 +52,8 @@ extension StoreError: CustomStringConvertible {
     public var description: String {
         switch self {
         case .notAStore(let path, let reason): "\(path) is not a store: \(reason)"
-        case .alreadyOpen(let path): "\(path) is being written by another writer: wait for it, or read beside it"
+        case .alreadyOpen(let path):
+            "\(path) is being written by another writer: wait for it, or read beside it"
         case .unknownVersion(let path, let reason): "\(path): \(reason)"
         case .cannotRead(let path, let reason): "can't read \(path): \(reason)"
         case .cannotWrite(let path, let reason): "can't write \(path): \(reason)"
@@ -61,7 +62,8 @@ extension StoreError: CustomStringConvertible {
         case .damaged(let file, let offset, let reason): "\(file) is damaged at offset \(offset): \(reason)"
         case .closed: "the store is closed"
         case .readOnly: "the store was opened read-only"
-        case .onNetwork(let path): "\(path) is on a network file system, where syncs and locks can't be trusted"
+        case .onNetwork(let path):
+            "\(path) is on a network file system, where syncs and locks can't be trusted"
         case .sessionAlreadyActive(let id): "recording session already active: \(id)"
         case .sessionEnded(let id): "session \(id) has ended"
         case .noSuchSession(let ordinal): "there is no session number \(ordinal)"

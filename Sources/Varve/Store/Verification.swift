@@ -40,10 +40,12 @@ public struct VerificationReport: Hashable, Sendable {
 extension EventStore {
     /// Checks every checksum in the store, decompresses every payload, and compares every index with the data. O(bytes).
     ///
-    /// Damage is reported, not thrown. Errors: `cannotRead` when the directory can't be listed.
+    /// In a writer's process everything that was appended is flushed first. Damage is reported, not thrown. Errors: `cannotRead` when the directory can't be listed.
     public func verify(progress: ((VerifyProgress) -> Void)? = nil) throws(StoreError) -> VerificationReport {
-        var verifier = Verifier(path: path, identifier: identifier, fileSystem: fileSystem, progress: progress)
-        // What a writer has not written yet is not there to be verified: the files are.
+        var verifier = Verifier(
+            path: path, identifier: identifier, fileSystem: fileSystem, progress: progress)
+        // What is appended and not yet written could not be verified.
+        if !isReadOnly { try flush() }
         let snapshot = try snapshot()
         try verifier.run(snapshot.entries, isBeingWritten: !isReadOnly || fileSystem.isLocked(path + "/LOCK"))
         verifier.report.gaps = try snapshot.gaps().filter { $0.reason != .retention }
@@ -69,8 +71,11 @@ struct Verifier {
         self.progress = progress
     }
 
-    private mutating func add(_ file: String, _ offset: UInt64, _ sequences: ClosedRange<UInt64>?, _ reason: String) {
-        report.damage.append(Damage(file: path + "/" + file, offset: offset, sequences: sequences, reason: reason))
+    private mutating func add(
+        _ file: String, _ offset: UInt64, _ sequences: ClosedRange<UInt64>?, _ reason: String
+    ) {
+        report.damage.append(
+            Damage(file: path + "/" + file, offset: offset, sequences: sequences, reason: reason))
     }
 
     mutating func run(_ entries: [Catalog.Entry], isBeingWritten: Bool) throws(StoreError) {
@@ -81,7 +86,9 @@ struct Verifier {
             throw .reading(error)
         }
         for entry in names where entry.kind == .regular {
-            if let file = try? fileSystem.open(path + "/" + entry.name, .read), let size = try? file.size() { total += size }
+            if let file = try? fileSystem.open(path + "/" + entry.name, .read), let size = try? file.size() {
+                total += size
+            }
         }
         let listed = Set(names.map(\.name))
         var open: [String: SegmentIndex] = [:]
@@ -102,7 +109,8 @@ struct Verifier {
             report.files += 1
             switch entry.name {
             case "STORE", "STATE", "TAIL", "LOCK": small(entry.name)
-            case let name where name.hasSuffix(".seg"): segment(name, open[name], isBeingWritten: isBeingWritten)
+            case let name where name.hasSuffix(".seg"):
+                segment(name, open[name], isBeingWritten: isBeingWritten)
             default: break
             }
             progress?(VerifyProgress(events: report.events, bytesDone: report.bytes, bytesTotal: total))
@@ -131,7 +139,9 @@ struct Verifier {
                     try StoreIdentity(decoding: try reader.take(reader.remaining))
                 }
             case "STATE":
-                guard bytes.count == StateFile.byteCount else { throw .invalid(name, reason: "its length is \(bytes.count)") }
+                guard bytes.count == StateFile.byteCount else {
+                    throw .invalid(name, reason: "its length is \(bytes.count)")
+                }
                 try bytes.withReader(name) { reader throws(FormatError) in
                     for _ in 0..<2 { _ = try StateSlot.decode(try reader.take(StateSlot.stride)) }
                 }
@@ -143,7 +153,8 @@ struct Verifier {
                         let start = header.slotOffset(slot)
                         guard start + Int(header.slotBytes) <= whole.count else { throw .truncated(name) }
                         _ = try TailSlot.decode(
-                            UnsafeRawBufferPointer(rebasing: whole[start..<start + Int(header.slotBytes)]), header: header)
+                            UnsafeRawBufferPointer(rebasing: whole[start..<start + Int(header.slotBytes)]),
+                            header: header)
                     }
                 }
             default:
@@ -158,7 +169,9 @@ struct Verifier {
     private mutating func segment(_ name: String, _ known: SegmentIndex?, isBeingWritten: Bool) {
         do {
             let (found, store) = try StoreDirectory.segment(path, name, fileSystem, limits: [:])
-            guard store == identifier else { return add(name, 0, nil, "it belongs to another store (\(store))") }
+            guard store == identifier else {
+                return add(name, 0, nil, "it belongs to another store (\(store))")
+            }
             report.segments += 1
             switch found {
             case .unsealed(let scan):
@@ -167,7 +180,9 @@ struct Verifier {
                 for block in scan.blocks { count(block) }
                 for hole in scan.unreadable {
                     // What lies beyond the valid length is not in the log; the end of an active segment is in progress.
-                    if hole.range.lowerBound >= end || (isBeingWritten && hole == scan.unreadable.last) { continue }
+                    if hole.range.lowerBound >= end || (isBeingWritten && hole == scan.unreadable.last) {
+                        continue
+                    }
                     let after = scan.blocks.first { $0.offset >= hole.range.upperBound }?.header.firstSequence
                     let before = scan.blocks.last { $0.end <= hole.range.lowerBound }?.header.nextSequence
                     var range: ClosedRange<UInt64>?
@@ -207,7 +222,9 @@ struct Verifier {
         var offset = loaded.index.headerBytes
         var isComplete = true
         for (number, entry) in loaded.index.entries.enumerated() {
-            if entry.offset != offset { add(name, offset, nil, "the index leaves bytes out before block \(number)") }
+            if entry.offset != offset {
+                add(name, offset, nil, "the index leaves bytes out before block \(number)")
+            }
             offset = entry.offset + UInt64(entry.length)
             do throws(FormatError) {
                 let block = try reader.read(
@@ -223,9 +240,13 @@ struct Verifier {
                 add(name, entry.offset, range, error.description)
             }
             report.bytes += UInt64(entry.length)
-            if number % 64 == 0 { progress?(VerifyProgress(events: report.events, bytesDone: report.bytes, bytesTotal: total)) }
+            if number % 64 == 0 {
+                progress?(VerifyProgress(events: report.events, bytesDone: report.bytes, bytesTotal: total))
+            }
         }
-        if offset != handle.summary.dataBytes { add(name, offset, nil, "the index leaves bytes out before the footer") }
+        if offset != handle.summary.dataBytes {
+            add(name, offset, nil, "the index leaves bytes out before the footer")
+        }
         report.bytes += handle.trailer.footerLength
         guard isComplete else { return }
         rebuilt.droppedRanges = footer.droppedRanges
@@ -235,7 +256,9 @@ struct Verifier {
         expected.replaces = footer.replaces
         expected.digest = footer.digest
         if expected != footer {
-            add(name, handle.trailer.footerOffset, nil, "the footer contradicts the blocks: \(difference(expected, footer))")
+            add(
+                name, handle.trailer.footerOffset, nil,
+                "the footer contradicts the blocks: \(difference(expected, footer))")
         }
         if footer.digest.algorithm == 1, footer.digest.scope == 1 {
             let checksum = try storedChecksum(of: file, byteCount: handle.summary.dataBytes)

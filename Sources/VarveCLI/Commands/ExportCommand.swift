@@ -35,7 +35,9 @@ struct ExportCommand: ParsableCommand {
     var progress = false
 
     func validate() throws {
-        if filters.isReversed { throw ValidationError("--reverse can't be used: an export has the order of the log") }
+        if filters.isReversed {
+            throw ValidationError("--reverse can't be used: an export has the order of the log")
+        }
     }
 
     func run() throws {

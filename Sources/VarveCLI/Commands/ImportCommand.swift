@@ -138,7 +138,8 @@ struct ImportCommand: ParsableCommand {
             let count = try readSome(input.number, into: spare, name: name)
             if let spool {
                 try writeAll(
-                    spool.number, UnsafeRawBufferPointer(rebasing: spare[..<count]), name: "the temporary file")
+                    spool.number, UnsafeRawBufferPointer(rebasing: spare[..<count]),
+                    name: "the temporary file")
             }
             splitter.commit(count)
             bytes += UInt64(count)

@@ -61,7 +61,8 @@ struct InfoCommand: ParsableCommand {
         facts.append(("sessions", Formatting.count(UInt64(clamping: info.sessionCount))))
         facts.append(("checkpoints", Formatting.count(UInt64(clamping: info.checkpointCount))))
         if let range = info.timeRange {
-            facts.append(("time", "\(Formatting.time(range.lowerBound)) to \(Formatting.time(range.upperBound))"))
+            facts.append(
+                ("time", "\(Formatting.time(range.lowerBound)) to \(Formatting.time(range.upperBound))"))
         }
         facts.append(
             (
@@ -88,7 +89,9 @@ struct InfoCommand: ParsableCommand {
                         + "\(Formatting.time(drop.time.lowerBound)) to \(Formatting.time(drop.time.upperBound))"
                 ))
         }
-        for (key, value) in info.metadata.sorted(by: { $0.key < $1.key }) { facts.append(("metadata", "\(key): \(value)")) }
+        for (key, value) in info.metadata.sorted(by: { $0.key < $1.key }) {
+            facts.append(("metadata", "\(key): \(value)"))
+        }
         return facts
     }
 }

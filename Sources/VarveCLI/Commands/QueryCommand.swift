@@ -41,7 +41,9 @@ struct QueryCommand: ParsableCommand {
     @Flag(help: "Print how many events match, and nothing else.")
     var count = false
 
-    @Flag(name: [.customLong("quiet"), .customShort("q")], help: "Print nothing: exit with 0 if an event matches, else with 4.")
+    @Flag(
+        name: [.customLong("quiet"), .customShort("q")],
+        help: "Print nothing: exit with 0 if an event matches, else with 4.")
     var quiet = false
 
     @Flag(help: "With --output json: a last line with the number of events, and the gaps.")
@@ -55,7 +57,9 @@ struct QueryCommand: ParsableCommand {
             throw ValidationError("--fields needs --output table or csv")
         }
         if endsWithNUL, output != .payload { throw ValidationError("-0 needs --output payload") }
-        if trailer, output != .json || count || quiet { throw ValidationError("--trailer needs --output json") }
+        if trailer, output != .json || count || quiet {
+            throw ValidationError("--trailer needs --output json")
+        }
         if count, quiet { throw ValidationError("--count and --quiet can't be used together") }
     }
 

@@ -43,7 +43,8 @@ struct RecordCommand: ParsableCommand {
 
     @Option(
         help: ArgumentHelp(
-            "Record this file instead of standard input. Its path, size and digest are kept.", valueName: "file"))
+            "Record this file instead of standard input. Its path, size and digest are kept.",
+            valueName: "file"))
     var input: String?
 
     @Flag(help: "Take every line as text.")
@@ -68,7 +69,8 @@ struct RecordCommand: ParsableCommand {
 
     @Option(
         name: .customLong("time-zone"), parsing: .unconditional,
-        help: ArgumentHelp("The zone of times that name none, such as +02:00 (default: UTC).", valueName: "zone"))
+        help: ArgumentHelp(
+            "The zone of times that name none, such as +02:00 (default: UTC).", valueName: "zone"))
     var timeZone: String?
 
     @Option(
@@ -87,7 +89,9 @@ struct RecordCommand: ParsableCommand {
     @Flag(help: "Print each event's sequence number on standard output once it is durable.")
     var acks = false
 
-    @Option(name: .customLong("when-full"), help: "When the disk is too slow: wait, or drop events and count them.")
+    @Option(
+        name: .customLong("when-full"),
+        help: "When the disk is too slow: wait, or drop events and count them.")
     var whenFull: FullQueue = .wait
 
     @Flag(help: "Record the file also when the store has it already.")
@@ -99,7 +103,8 @@ struct RecordCommand: ParsableCommand {
     @Flag(help: "Show progress also when standard error is no terminal.")
     var progress = false
 
-    @Flag(help: "Run the command with a pseudo-terminal for its output, since many programs buffer on a pipe.")
+    @Flag(
+        help: "Run the command with a pseudo-terminal for its output, since many programs buffer on a pipe.")
     var pty = false
 
     @Argument(parsing: .postTerminator, help: "The command to run, and its arguments.")
@@ -110,7 +115,9 @@ struct RecordCommand: ParsableCommand {
             throw ValidationError("--time-zone \(timeZone): not a zone: use Z, +02:00 or -0530")
         }
         if command.isEmpty {
-            if pty { throw ValidationError("--pty belongs to a command: varve record STORE --pty -- COMMAND") }
+            if pty {
+                throw ValidationError("--pty belongs to a command: varve record STORE --pty -- COMMAND")
+            }
         } else {
             for (isGiven, option) in [
                 (input != nil, "--input"), (text, "--text"), (format == .export, "--format export"),
@@ -120,7 +127,8 @@ struct RecordCommand: ParsableCommand {
                 throw ValidationError("\(option) can't be used with a command")
             }
             for (isGiven, option) in [(acks, "--acks"), (json, "--json")] where isGiven {
-                throw ValidationError("\(option) can't be used with a command: standard output is the command's")
+                throw ValidationError(
+                    "\(option) can't be used with a command: standard output is the command's")
             }
         }
         for (isGiven, option) in [
@@ -130,7 +138,8 @@ struct RecordCommand: ParsableCommand {
             throw ValidationError("\(option) can't be used with \(text ? "--text" : "--format export")")
         }
         if format == .export, session != nil {
-            throw ValidationError("--session can't be used with --format export, whose lines name their sessions")
+            throw ValidationError(
+                "--session can't be used with --format export, whose lines name their sessions")
         }
     }
 

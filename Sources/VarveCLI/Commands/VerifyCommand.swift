@@ -8,7 +8,8 @@ struct VerifyCommand: ParsableCommand {
         commandName: "verify",
         abstract: "Checks every checksum of a store, and every index against the data.",
         discussion: """
-            Prints one line for each damage: file, offset, sequence numbers, what is wrong; then a summary. The \
+            Prints one line for each damage: file, offset, sequence numbers, what is wrong; one for each \
+            gap in the sequence numbers; then a summary. The \
             exit code is 3 when there is any. Nothing is written.
 
             Example: check a store in a script.
@@ -28,13 +29,16 @@ struct VerifyCommand: ParsableCommand {
     func run() throws {
         let store = try EventStore.openReadOnly(store)
         var line = Progress(isWanted: progress)
-        let report = try store.verify { line.show(events: $0.events, bytes: $0.bytesDone, bytesTotal: $0.bytesTotal) }
+        let report = try store.verify {
+            line.show(events: $0.events, bytes: $0.bytesDone, bytesTotal: $0.bytesTotal)
+        }
         line.clear()
         let output = Output()
         if json {
             try output.line { $0.verification(report) }
         } else {
             for damage in report.damage { try output.text(Formatting.oneLine(Self.text(damage)) + "\n") }
+            for gap in report.gaps { try output.text(Formatting.oneLine(Formatting.gap(gap)) + "\n") }
             try output.text(Self.summary(report) + "\n")
         }
         try output.flush()
@@ -47,8 +51,11 @@ struct VerifyCommand: ParsableCommand {
     }
 
     private static func summary(_ report: VerificationReport) -> String {
+        let places = UInt64(report.damage.count)
+        let gaps = UInt64(report.gaps.count)
         let verdict =
-            report.isIntact ? "intact" : Formatting.count(UInt64(report.damage.count), "damaged place")
+            report.isIntact
+            ? "intact" : Formatting.count(places, "damaged place") + ", " + Formatting.count(gaps, "gap")
         return verdict + ": "
             + [
                 Formatting.count(UInt64(clamping: report.files), "file"),

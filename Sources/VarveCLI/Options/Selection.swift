@@ -70,7 +70,8 @@ struct Selection {
         }
         for ordinal in Set(checkpoints.map(\.sessionOrdinal)).sorted(by: >) {
             let here = checkpoints.filter { $0.sessionOrdinal == ordinal }
-            guard let a = here.first(where: { $0.id == first }), let b = here.first(where: { $0.id == second })
+            guard let a = here.first(where: { $0.id == first }),
+                let b = here.first(where: { $0.id == second })
             else { continue }
             query.sessionOrdinals = [ordinal]
             let range = min(a.eventIndex, b.eventIndex)..<max(a.eventIndex, b.eventIndex)

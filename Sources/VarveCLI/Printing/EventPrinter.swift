@@ -204,7 +204,9 @@ final class EventPrinter {
         return texts
     }
 
-    private func withSession<Answer>(_ ordinal: UInt64, _ body: (SessionTexts) throws -> Answer) throws -> Answer {
+    private func withSession<Answer>(_ ordinal: UInt64, _ body: (SessionTexts) throws -> Answer) throws
+        -> Answer
+    {
         if let lastSession, lastSession.ordinal == ordinal { return try body(lastSession.texts) }
         let texts = sessions[ordinal] ?? Self.texts(id: "", ordinal: ordinal)
         lastSession = (ordinal, texts)

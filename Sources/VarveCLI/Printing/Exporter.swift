@@ -45,7 +45,8 @@ struct Exporter {
         let query = selection.query
         let allSessions = try snapshot.sessions()
         sessions = allSessions.filter {
-            (query.sessionIDs?.contains($0.id) ?? true) && (query.sessionOrdinals?.contains($0.ordinal) ?? true)
+            (query.sessionIDs?.contains($0.id) ?? true)
+                && (query.sessionOrdinals?.contains($0.ordinal) ?? true)
         }
         sessionsByOrdinal = Dictionary(allSessions.map { ($0.ordinal, $0) }) { first, _ in first }
         includesEmptySessions =
@@ -65,10 +66,14 @@ struct Exporter {
         let info = try snapshot.info()
         kindMetadata = Dictionary(info.kinds.map { ($0.kind, $0.metadata) }) { first, _ in first }
         knownGaps = info.gaps
-        gaps = info.gaps.filter { query.sequences?.overlaps($0.sequences) ?? true }.sorted {
-            $0.sequences.lowerBound < $1.sequences.lowerBound
-        }[...]
-        drops = info.drops.filter { query.sequences?.contains($0.before) ?? true }.sorted { $0.before < $1.before }[...]
+        gaps =
+            info.gaps.filter { query.sequences?.overlaps($0.sequences) ?? true }.sorted {
+                $0.sequences.lowerBound < $1.sequences.lowerBound
+            }[...]
+        drops =
+            info.drops.filter { query.sequences?.contains($0.before) ?? true }.sorted {
+                $0.before < $1.before
+            }[...]
     }
 
     /// Writes everything.
@@ -137,7 +142,8 @@ struct Exporter {
     private func write(_ gap: Gap) {
         let (span, _) = gap.sequences.upperBound.subtractingReportingOverflow(gap.sequences.lowerBound)
         writer.ledger(
-            .gap(events: span == UInt64.max ? span : span + 1, reason: gap.reason.rawValue), to: &output.buffer)
+            .gap(events: span == UInt64.max ? span : span + 1, reason: gap.reason.rawValue),
+            to: &output.buffer)
     }
 
     private mutating func write(_ checkpoint: Checkpoint) throws {
@@ -175,7 +181,8 @@ struct Exporter {
             kindNumbers[kind] = number
             writer.kind(
                 .init(
-                    number: number, name: kind.name, encoding: kind.encoding, metadata: kindMetadata[kind] ?? [:]),
+                    number: number, name: kind.name, encoding: kind.encoding,
+                    metadata: kindMetadata[kind] ?? [:]),
                 to: &output.buffer)
         }
         while kinds.count <= position { kinds.append(nil) }

@@ -178,6 +178,7 @@ extension ByteBuffer {
                     list.text("reason", damage.reason, &out)
                 }
             }
+            list.list("gaps", report.gaps, &out) { $1.gap($0) }
         }
     }
 

@@ -16,8 +16,8 @@ final class CommandRecording {
         let target: Int32
         let kind: StaticString
         var splitter = SplitterBox()
-        /// Nobody reads the target any more.
-        var isTargetClosed = false
+        /// Until that fails.
+        var isPassedOn = true
     }
 
     /// Lets a splitter, which can't be copied, stand in an array.
@@ -112,13 +112,13 @@ final class CommandRecording {
         let spare = stream.splitter.splitter.spare()
         let count = try child.receive(from: stream.source, into: spare)
         let arrival = wallClock()
-        if count == 0 {
-            stream.source.close()
-            stream.splitter.splitter.finish()
-        } else {
+        if count > 0 {
             pass(UnsafeRawBufferPointer(rebasing: spare[..<count]), to: &stream)
             stream.splitter.splitter.commit(count)
+        } else {
+            stream.source.close()
         }
+        if stream.source.number < 0 { stream.splitter.splitter.finish() }
         while let line = stream.splitter.splitter.next() {
             attempt { try recorder.add(line, stream: stream.kind, arrival: arrival) }
         }
@@ -126,11 +126,15 @@ final class CommandRecording {
 
     /// First of all, whatever becomes of the recording.
     private func pass(_ bytes: UnsafeRawBufferPointer, to stream: inout Stream) {
-        guard !stream.isTargetClosed else { return }
+        guard stream.isPassedOn else { return }
         do {
             try writeAll(stream.target, bytes, name: "the command's output")
+        } catch is ClosedPipe {
+            // As if the command wrote there itself, it is told so (SIGPIPE) when it writes again.
+            stream.source.close()
         } catch {
-            stream.isTargetClosed = true
+            stream.isPassedOn = false
+            Diagnostics.error("\(VarveCommand.message(of: error)): its \(stream.kind) is recorded, and not passed on")
         }
     }
 

@@ -171,7 +171,8 @@ enum LineRecording {
                     defaultOffsetSeconds: command.timeZone.flatMap(TimeZoneArgument.parse) ?? 0))
         let recorder = LineRecorder(
             store: store, session: session, form: form, badLines: command.onBad,
-            timeFallback: file == nil ? .arrival : .previous, startTime: file?.modifiedAt ?? recording.startedAt)
+            timeFallback: file == nil ? .arrival : .previous,
+            startTime: file?.modifiedAt ?? recording.startedAt)
         var failure: (any Error)?
         do {
             let ending = try LineLoop.run(

@@ -46,20 +46,21 @@ nonisolated(unsafe) private var signalPipe: Int32 = -1
 
 private func install(_ number: Int32) {
     var action = sigaction()
-    let handler: @convention(c) (Int32, UnsafeMutablePointer<siginfo_t>?, UnsafeMutableRawPointer?) -> Void = {
-        number, information, _ in
-        // Only what POSIX allows in a handler: one write, and errno as it was.
-        let saved = errno
-        var byte = UInt8(truncatingIfNeeded: number)
-        #if canImport(Darwin)
-        if let information, information.pointee.si_pid != 0 { byte |= 0x80 }
-        #else
-        // Positive codes are the kernel's own.
-        if let information, information.pointee.si_code <= 0 { byte |= 0x80 }
-        #endif
-        _ = write(signalPipe, &byte, 1)
-        errno = saved
-    }
+    let handler: @convention(c) (Int32, UnsafeMutablePointer<siginfo_t>?, UnsafeMutableRawPointer?) -> Void =
+        {
+            number, information, _ in
+            // Only what POSIX allows in a handler: one write, and errno as it was.
+            let saved = errno
+            var byte = UInt8(truncatingIfNeeded: number)
+            #if canImport(Darwin)
+            if let information, information.pointee.si_pid != 0 { byte |= 0x80 }
+            #else
+            // Positive codes are the kernel's own.
+            if let information, information.pointee.si_code <= 0 { byte |= 0x80 }
+            #endif
+            _ = write(signalPipe, &byte, 1)
+            errno = saved
+        }
     #if canImport(Darwin)
     action.__sigaction_u.__sa_sigaction = handler
     #else

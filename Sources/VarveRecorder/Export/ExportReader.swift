@@ -50,7 +50,8 @@ package final class ExportReader {
         case "export":
             let version = try required(object.uint64("version"), "version")
             guard version == Self.version else {
-                throw JSONLineError(reason: "\(version) is unknown: this reads \(Self.version)", key: "version")
+                throw JSONLineError(
+                    reason: "\(version) is unknown: this reads \(Self.version)", key: "version")
             }
             return .header(.init(store: try object.string("store"), metadata: try metadata()))
         case "session":

@@ -1,0 +1,165 @@
+import Foundation
+import Testing
+import Varve
+import VarveIO
+import VarveTestKit
+
+/// The system's files with a clock that stands still and random bytes that are always the same, so that golden stores differ
+/// only where the format does.
+private struct StillFileSystem: FileSystem {
+    let base = POSIXFileSystem()
+    func makeDirectory(_ path: String) throws(IOFailure) { try base.makeDirectory(path) }
+    func list(_ directory: String) throws(IOFailure) -> [DirectoryEntry] { try base.list(directory) }
+    func kind(of path: String) throws(IOFailure) -> FileKind? { try base.kind(of: path) }
+    func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File { try base.open(path, mode) }
+    func rename(_ from: String, to: String, replacing: Bool) throws(IOFailure) {
+        try base.rename(from, to: to, replacing: replacing)
+    }
+    func unlink(_ path: String) throws(IOFailure) { try base.unlink(path) }
+    func syncDirectory(_ path: String) throws(IOFailure) { try base.syncDirectory(path) }
+    func lock(_ path: String) throws(IOFailure) -> any FileLock { try base.lock(path) }
+    func isLocked(_ path: String) -> Bool { base.isLocked(path) }
+    func isOnNetwork(_ path: String) -> Bool { base.isOnNetwork(path) }
+    func space(at path: String) throws(IOFailure) -> DiskSpace { try base.space(at: path) }
+    func now() -> Int64 { 1_778_416_496_000_000_000 }
+    func monotonic() -> UInt64 { 0 }
+    func randomBytes(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 * 17 + 3) } }
+    func bootIdentity() -> [UInt8] { [UInt8](repeating: 7, count: 16) }
+}
+
+@Suite("Golden stores")
+struct GoldenStoreTests {
+    static let directory = URL(filePath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+        .deletingLastPathComponent().appending(path: "Formats/vectors/stores")
+    static let start: Int64 = 1_778_416_496_100_000_000
+
+    static let recipes: [String: @Sendable (String, inout StoreOptions) throws -> EventStore] = [
+        "small": { path, options in
+            let store = try EventStore.open(path, options: options)
+            let session = try store.startSession(
+                "s1", at: start, metadata: ["host": "example", "program": "demo"])
+            let console = try store.kind("Console", .json, metadata: ["schema": "console-1"])
+            let line = try store.kind("stdout", .utf8)
+            let raw = try store.kind("packet", .binary)
+            try session.append(#"{"level":"info","message":"gr\u00fc\u00dfe"}"#, kind: console, at: start)
+            try session.append(
+                "plain \"text\" with \\ and \u{1} and a line\nbreak, é", kind: line, at: start - 5)
+            try session.append([0, 255, 1, 254], kind: raw, at: start + 10)
+            try session.append("{\n  \"a\": [1, 2]\r\n}", kind: console, at: .min)
+            try session.append("not JSON", kind: console, at: .max)
+            try session.append([UInt8](), kind: line, at: 0)
+            try session.append([0xC3, 0x28], kind: line, at: start + 20)
+            try session.end(at: start + 30)
+            return store
+        },
+        "sessions": { path, options in
+            let store = try EventStore.open(path, options: options)
+            let kind = try store.kind("tick", .json)
+            for number in 0..<2 {
+                let session = try store.startSession("same id", at: start + Int64(number))
+                for tick in 0..<50 {
+                    try session.append(#"{"tick":\#(tick)}"#, kind: kind, at: start + Int64(tick * 1_000_000))
+                    if tick % 20 == 10 {
+                        try session.checkpoint(
+                            "cp\(tick)", label: tick == 10 ? "ten" : nil,
+                            state: Array(#"{"n":\#(tick)}"#.utf8),
+                            at: start + Int64(tick * 1_000_000))
+                    }
+                }
+                try session.checkpoint("text", state: Array("no JSON".utf8), at: start)
+                try session.checkpoint("bytes", label: "", state: [0xFF, 0], at: start)
+                try session.end(at: start + 60_000_000)
+            }
+            return store
+        },
+        "unsealed": { path, options in
+            let store = try EventStore.open(path, options: options)
+            let session = try store.startSession("cut off", at: start)
+            let kind = try store.kind("line", .utf8)
+            for number in 0..<300 {
+                try session.append("line \(number)", kind: kind, at: start + Int64(number))
+            }
+            try session.checkpoint("before", state: Array("{}".utf8), at: start + 300)
+            try session.append("the last", kind: kind, at: start + 301)
+            try store.flush()
+            return store
+        },
+        "dictionary": { path, options in
+            options.usesDictionary = true
+            options.blockBytes = 16 << 10
+            options.subBlockBytes = 2 << 10
+            let store = try EventStore.open(path, options: options)
+            let session = try store.startSession("d", at: start)
+            let kind = try store.kind("row", .json)
+            for number in 0..<1_000 {
+                try session.append(
+                    #"{"number":\#(number),"name":"name \#(number % 13)","text":"the same again and again"}"#,
+                    kind: kind,
+                    at: start + Int64(number * 250))
+            }
+            try session.end(at: start + 1_000_000)
+            return store
+        },
+        "imported": { path, options in
+            let store = try EventStore.open(path, options: options)
+            let kind = try store.kind("old", .json)
+            let session = try store.startImportedSession("import", at: start)
+            for index in [5, 9, 2, UInt64.max - 1, 7] {
+                try session.append(Array("{}".utf8), kind: kind, at: start, index: index)
+            }
+            try session.end(at: start)
+            return store
+        },
+    ]
+
+    /// Writes a store by its recipe and copies its files, as they are before or after it is closed.
+    private func write(_ name: String, to target: String) throws {
+        let scratch = try TemporaryDirectory()
+        let path = scratch.path + "/store"
+        var options = StoreOptions()
+        options.durability = .none
+        options.fileSystem = StillFileSystem()
+        let recipe = try #require(Self.recipes[name])
+        let store = try recipe(path, &options)
+        func copy() throws {
+            try? FileManager.default.removeItem(atPath: target)
+            try FileManager.default.createDirectory(atPath: target, withIntermediateDirectories: true)
+            for file in try FileManager.default.contentsOfDirectory(atPath: path) where file != "LOCK" {
+                try FileManager.default.copyItem(atPath: "\(path)/\(file)", toPath: "\(target)/\(file)")
+            }
+        }
+        if name == "unsealed" { try copy() }
+        try store.close()
+        if name != "unsealed" { try copy() }
+        withExtendedLifetime(scratch) {}
+    }
+
+    @Test("a store written now says what the golden one says", arguments: recipes.keys.sorted())
+    func meaning(_ name: String) throws {
+        let golden = Self.directory.appending(path: name).path
+        if ProcessInfo.processInfo.environment["VARVE_REGENERATE_VECTORS"] == "1" {
+            try write(name, to: golden)
+        }
+        let scratch = try TemporaryDirectory()
+        let fresh = scratch.path + "/fresh"
+        try write(name, to: fresh)
+        let (left, right) = (try EventStore.openReadOnly(golden), try EventStore.openReadOnly(fresh))
+        var first = try left.cursor()
+        var second = try right.cursor()
+        var events = 0
+        while let event = try first.nextEvent() {
+            #expect(try second.nextEvent() == event)
+            events += 1
+        }
+        #expect(try second.nextEvent() == nil)
+        #expect(events > 0)
+        #expect(try left.sessions() == right.sessions())
+        #expect(try left.checkpoints() == right.checkpoints())
+        for checkpoint in try left.checkpoints() {
+            #expect(try left.state(of: checkpoint) == right.state(of: checkpoint))
+        }
+        #expect(try left.verify().isIntact)
+        #expect(try left.snapshot().cursor().coverage.isComplete)
+        withExtendedLifetime(scratch) {}
+    }
+}
