@@ -8,11 +8,13 @@ struct AppendBenchmarks {
     let directory: String
 
     func measure(_ wants: (Figure) -> Bool, into samples: inout Samples) throws {
-        if wants(.append) || wants(.appendMemory) {
-            PeakMemory.reset()
-            let before = PeakMemory.residentBytes()
-            samples.add(.append, try appendAll(encoders: 2))
-            samples.add(.appendMemory, Double(PeakMemory.peakBytes()) - Double(before))
+        if wants(.append) { samples.add(.append, try appendAll(encoders: 2)) }
+        if wants(.appendMemory) {
+            let path = "\(directory)/probe.varve"
+            defer { try? FileManager.default.removeItem(atPath: path) }
+            if let bytes = try MemoryProbe.measure(.append, events: data.count, store: path) {
+                samples.add(.appendMemory, bytes)
+            }
         }
         if wants(.appendOneEncoder) { samples.add(.appendOneEncoder, try appendAll(encoders: 1)) }
         if wants(.appendP50) || wants(.appendP999) || wants(.appendP9999) {

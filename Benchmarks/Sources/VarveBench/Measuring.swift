@@ -32,32 +32,3 @@ extension Array where Element: Comparable {
         return ordered[Swift.min(Int(rank * Double(count)), count - 1)]
     }
 }
-
-/// Resident memory of this process in bytes, mapped files included; 0 on systems without `/proc`.
-enum PeakMemory {
-    /// Forgets the peak so far. Does nothing where the system can't.
-    static func reset() {
-        guard let file = fopen("/proc/self/clear_refs", "w") else { return }
-        fputs("5", file)
-        fclose(file)
-    }
-
-    /// The most resident bytes since the last reset.
-    static func peakBytes() -> UInt64 { status("VmHWM:") ?? 0 }
-
-    /// Resident bytes now.
-    static func residentBytes() -> UInt64 { status("VmRSS:") ?? 0 }
-
-    private static func status(_ field: String) -> UInt64? {
-        guard let file = fopen("/proc/self/status", "r") else { return nil }
-        defer { fclose(file) }
-        var line = [CChar](repeating: 0, count: 256)
-        while fgets(&line, Int32(line.count), file) != nil {
-            let text = String(decoding: line.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
-            guard text.hasPrefix(field) else { continue }
-            return text.split(whereSeparator: { " \t".contains($0) }).dropFirst().first
-                .flatMap { UInt64($0) }.map { $0 << 10 }
-        }
-        return nil
-    }
-}

@@ -18,11 +18,9 @@ struct ReadBenchmarks {
         let store = try EventStore.openReadOnly(path, options: StoreOptions())
         defer { try? store.close() }
         let events = Double(data.count)
-        if wants(.scan) || wants(.scanMemory) {
-            PeakMemory.reset()
-            let before = PeakMemory.residentBytes()
-            samples.add(.scan, events / (try seconds { try scan(store) }))
-            samples.add(.scanMemory, max(Double(PeakMemory.peakBytes()) - Double(before), 0))
+        if wants(.scan) { samples.add(.scan, events / (try seconds { try scan(store) })) }
+        if wants(.scanMemory), let bytes = try MemoryProbe.measure(.scan, events: data.count, store: path) {
+            samples.add(.scanMemory, bytes)
         }
         if wants(.scanChecksum) {
             samples.add(.scanChecksum, events / (try seconds { try scanChecksum(store) }))
@@ -35,7 +33,8 @@ struct ReadBenchmarks {
                 .point,
                 try p50(2_000) { _ in
                     let sequence = UInt64(random.below(UInt32(data.count)))
-                    precondition(try snapshot.event(sequence: sequence)?.sequence == sequence)
+                    let event = try snapshot.event(sequence: sequence)
+                    precondition(event?.sequence == sequence)
                 })
         }
         if wants(.time1000) { samples.add(.time1000, try timeRanges(1_000, runs: 200, snapshot, &random)) }

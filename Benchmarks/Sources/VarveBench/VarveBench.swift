@@ -29,6 +29,10 @@ struct VarveBench: ParsableCommand {
     @Flag(help: "Print one JSON object instead of a table.")
     var json = false
 
+    /// Set in the processes whose memory is measured; `--directory` is then their store.
+    @Option(help: .private)
+    var probe: MemoryProbe.Work?
+
     func validate() throws {
         guard events >= 1_000, events <= Int(UInt32.max) else {
             throw ValidationError("--events is at least 1000")
@@ -44,6 +48,9 @@ struct VarveBench: ParsableCommand {
     private var prefixes: [String]? { only?.split(separator: ",").map(String.init) }
 
     func run() throws {
+        if let probe, let directory {
+            return try MemoryProbe.run(probe, events: events, store: directory)
+        }
         // What a figure is compared with is measured too.
         let named = Figure.allCases.filter { figure in
             prefixes?.contains { figure.rawValue.hasPrefix($0) } ?? true

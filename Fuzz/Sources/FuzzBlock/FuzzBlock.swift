@@ -77,7 +77,7 @@ struct FuzzBlock {
         func decoded(_ buffer: SubBlockBuffer, _ wanted: Int) -> UnsafeRawPointer? {
             try? buffer.decode(
                 stored: stored, method: subBlock.method, rawBytes: subBlock.rawBytes, wanted: wanted,
-                dictionary: dictionary, identity: 1)
+                dictionary: dictionary, dictionaryIdentity: 1)
         }
         let wanted = subBlock.rawBytes / 2
         guard let all = decoded(whole, subBlock.rawBytes) else { return }

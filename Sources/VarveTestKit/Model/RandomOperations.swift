@@ -80,6 +80,8 @@ public struct RandomOperations: ~Copyable {
                 try performOne()
                 operation += 1
             }
+            // Verification reads files: what is on its way to them must have arrived.
+            try store.flush()
             try compareEverything(in: store)
             try reopen()
             try compareEverything(in: store)
