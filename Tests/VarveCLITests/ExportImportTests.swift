@@ -103,7 +103,7 @@ struct ExportImportTests {
     }
 
     @Test(
-        "Of an import with a wrong line nothing is kept, and the line is named", arguments: [6, 11, 12, 19])
+        "Of an import with a wrong line nothing is kept, and the line is named", arguments: [3, 11, 12, 19])
     func atomic(broken: Int) throws {
         var lines = export.split(separator: "\n").map(String.init)
         lines[broken - 1] =

@@ -4,10 +4,24 @@ import Varve
 import VarveIO
 import VarveTestKit
 
+/// Counts calls.
+private final class Calls: @unchecked Sendable {
+    private let lock = NSLock()
+    private var count = 0
+
+    func next() -> Int {
+        lock.withLock {
+            count += 1
+            return count
+        }
+    }
+}
+
 /// The system's files with a clock that stands still and random bytes that are always the same, so that golden stores differ
 /// only where the format does.
 private struct StillFileSystem: FileSystem {
-    let base = POSIXFileSystem()
+    private let base = POSIXFileSystem()
+    private let calls = Calls()
     func makeDirectory(_ path: String) throws(IOFailure) { try base.makeDirectory(path) }
     func list(_ directory: String) throws(IOFailure) -> [DirectoryEntry] { try base.list(directory) }
     func kind(of path: String) throws(IOFailure) -> FileKind? { try base.kind(of: path) }
@@ -23,7 +37,10 @@ private struct StillFileSystem: FileSystem {
     func space(at path: String) throws(IOFailure) -> DiskSpace { try base.space(at: path) }
     func now() -> Int64 { 1_778_416_496_000_000_000 }
     func monotonic() -> UInt64 { 0 }
-    func randomBytes(_ count: Int) -> [UInt8] { (0..<count).map { UInt8(truncatingIfNeeded: $0 * 17 + 3) } }
+    func randomBytes(_ count: Int) -> [UInt8] {
+        let call = calls.next()
+        return (0..<count).map { UInt8(truncatingIfNeeded: $0 * 17 + call * 29 + 3) }
+    }
     func bootIdentity() -> [UInt8] { [UInt8](repeating: 7, count: 16) }
 }
 

@@ -40,6 +40,7 @@ final class Pipeline: @unchecked Sendable {
     /// The dictionary of this opening; made from the first full batch where the options ask for one.
     private var dictionary: PreparedDictionary?
     private let wantsDictionary: Bool
+    private var isDictionaryTaken = false
 
     init(writer: SegmentWriter, options: StoreOptions, watermark: SegmentWriter.DurablePoint) {
         self.writer = writer
@@ -135,8 +136,12 @@ final class Pipeline: @unchecked Sendable {
         guard let batch = item.batch else { return }
         let encoder = freeEncoders.popLast() ?? EventBlockEncoder()
         var dictionary = dictionary
+        // One thread makes it: two would make two, and a segment has one.
+        let makesDictionary =
+            wantsDictionary && !isDictionaryTaken && batch.payloadBytes >= batchBytes / 2
+        if makesDictionary { isDictionaryTaken = true }
         monitor.unlock()
-        if wantsDictionary, dictionary == nil, batch.payloadBytes >= batchBytes / 2 {
+        if makesDictionary {
             let payload = UnsafeRawBufferPointer(start: batch.payload, count: batch.payloadBytes)
             dictionary = DictionaryBuilder.build(from: payload)
                 .map { PreparedDictionary($0, level: settings.level) }
@@ -147,7 +152,7 @@ final class Pipeline: @unchecked Sendable {
             explicitIndices: batch.hasExplicitIndices, settings: settings, dictionary: dictionary,
             into: batch.encoded)
         monitor.lock()
-        if self.dictionary == nil { self.dictionary = dictionary }
+        if makesDictionary { self.dictionary = dictionary }
         freeEncoders.append(encoder)
         item.stage = .ready
     }
