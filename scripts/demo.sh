@@ -36,7 +36,6 @@ awk 'BEGIN { for (i = 0; i < 50000; i++)
 show sessions demo.varve
 show info demo.varve
 show query demo.varve --session sensor --limit 5 --reverse
-show query demo.varve --session sensor --where 'celsius > 24.99' --count
+show query demo.varve --session listing --kind stdout --limit 3
 show query demo.varve --session sensor --from 2026-01-01T00:01:00Z --to 2026-01-01T00:02:00Z --kind mean --count
-show query demo.varve --session listing --grep python --limit 3
 show verify demo.varve
