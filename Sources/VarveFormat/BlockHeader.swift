@@ -85,12 +85,8 @@ public struct BlockHeader: Hashable, Sendable {
         if let number, self.number != number {
             throw .invalid("a block", reason: "its number is \(self.number), not \(number)")
         }
-        let stored = UInt32(
-            littleEndian: fields.loadUnaligned(fromByteOffset: BlockHeader.checksumOffset, as: UInt32.self))
         let seed = Checksum.seed(segment: segment, block: self.number, part: 0)
-        guard
-            Checksum.crc(.init(rebasing: fields[..<BlockHeader.checksumOffset]), after: seed) == stored
-        else { throw .checksumMismatch("a block header") }
+        try Checksum.verify(fields, storedAt: BlockHeader.checksumOffset, after: seed, "a block header")
         guard let type = BlockType(rawValue: try reader.u8()) else {
             throw .unknownFeatures(UInt64(fields[28]), of: "a block's type")
         }

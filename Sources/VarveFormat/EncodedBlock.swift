@@ -4,7 +4,7 @@
 /// The memory is reused from one block to the next. One thread at a time.
 public final class EncodedBlock: @unchecked Sendable {
     /// Room for the header at the start of `bytes`.
-    public static let headerRoom = 176
+    public static let headerRoom = BlockHeader.byteCount
 
     private var memory: UnsafeMutableRawPointer
     private var capacity: Int
@@ -53,25 +53,10 @@ public final class EncodedBlock: @unchecked Sendable {
     /// Fills in the checksums of the directory, and returns the small part's. May be done again for another
     /// segment or number. O(bodyLength).
     public func sealChecksums(segment: UniqueID, number: UInt32) -> UInt32 {
-        let small = memory + Self.headerRoom
-        var stored = UnsafeRawPointer(small + smallLength)
-        for position in 0..<subBlockCount {
-            let entry = small + position * SubBlockDirectoryEntry.byteCount
-            let count = Int(
-                UInt32(
-                    littleEndian: entry.loadUnaligned(
-                        fromByteOffset: SubBlockDirectoryEntry.storedBytesOffset, as: UInt32.self)))
-            let checksum = Checksum.crc(
-                UnsafeRawBufferPointer(start: stored, count: count),
-                after: Checksum.seed(segment: segment, block: number, part: 2 + UInt32(position)))
-            entry.storeBytes(
-                of: checksum.littleEndian, toByteOffset: SubBlockDirectoryEntry.checksumOffset,
-                as: UInt32.self)
-            stored += count
-        }
-        return Checksum.crc(
-            UnsafeRawBufferPointer(start: small, count: smallLength),
-            after: Checksum.seed(segment: segment, block: number, part: 1))
+        Checksum.sealBody(
+            memory + Self.headerRoom, smallLength: smallLength, subBlockCount: subBlockCount,
+            segment: segment,
+            block: number)
     }
 
     /// Makes room for `count` bytes, whose contents are then undefined.

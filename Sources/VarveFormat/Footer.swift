@@ -16,7 +16,10 @@ public struct Footer: Hashable, Sendable {
     public init() {}
 
     /// The footer and the trailer, to be written at `summary.dataBytes`.
-    public func encode() -> [UInt8] {
+    public func encode() -> [UInt8] { encodeWithTrailer().bytes }
+
+    /// The same, and what the trailer in it says.
+    public func encodeWithTrailer() -> (bytes: [UInt8], trailer: Trailer) {
         let owner = summary.segment
         var writer = ByteWriter()
         writer.putMagic(Footer.magic)
@@ -52,13 +55,13 @@ public struct Footer: Hashable, Sendable {
         writer.putSection(SectionType.digest, owner: owner) { digest.encode(to: &$0) }
         let summaryOffset = summary.dataBytes + UInt64(writer.count)
         writer.putSection(SectionType.summary, owner: owner) { summary.encode(to: &$0) }
-        Trailer(
+        let trailer = Trailer(
             footerOffset: summary.dataBytes, footerLength: UInt64(writer.count), store: summary.store,
             segment: owner, ordinal: summary.ordinal,
             fileLength: summary.dataBytes + UInt64(writer.count + Trailer.byteCount), sectionCount: count,
-            summaryOffset: summaryOffset
-        ).encode(to: &writer)
-        return writer.bytes
+            summaryOffset: summaryOffset)
+        trailer.encode(to: &writer)
+        return (writer.bytes, trailer)
     }
 
     /// Reads a footer: the bytes from the trailer's footer offset to the trailer.

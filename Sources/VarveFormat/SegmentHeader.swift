@@ -103,11 +103,7 @@ public struct SegmentHeader: Hashable, Sendable {
         guard bytes.count >= fixedBytes else { throw .truncated(what) }
         let version = try reader.u16()
         guard version == Limits.formatVersion else { throw .unknownVersion(version, of: "the segment") }
-        let stored = UInt32(
-            littleEndian: bytes.loadUnaligned(fromByteOffset: checksumOffset, as: UInt32.self))
-        guard Checksum.crc(UnsafeRawBufferPointer(rebasing: bytes[..<checksumOffset])) == stored else {
-            throw .checksumMismatch(what)
-        }
+        try Checksum.verify(bytes, storedAt: checksumOffset, what)
         try reader.takeZeros(2)
         let length = try reader.u32()
         guard length <= Limits.headerBytesMax else {

@@ -52,11 +52,7 @@ public struct StateSlot: Hashable, Sendable {
         if allZero(bytes) { return nil }
         var reader = ByteReader(bytes, what)
         guard magicMatches(try reader.take(8), magic) else { throw .notFound("slot of STATE") }
-        let stored = UInt32(
-            littleEndian: bytes.loadUnaligned(fromByteOffset: checksumOffset, as: UInt32.self))
-        guard Checksum.crc(UnsafeRawBufferPointer(rebasing: bytes[..<checksumOffset])) == stored else {
-            throw .checksumMismatch(what)
-        }
+        try Checksum.verify(bytes, storedAt: checksumOffset, what)
         let version = try reader.u16()
         guard version == Limits.formatVersion else { throw .unknownVersion(version, of: "STATE") }
         try reader.takeZeros(6)

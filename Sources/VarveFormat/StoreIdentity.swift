@@ -45,12 +45,7 @@ public struct StoreIdentity: Hashable, Sendable {
         let version = try reader.u16()
         guard version == Limits.formatVersion else { throw .unknownVersion(version, of: "the store") }
         guard bytes.count >= StoreIdentity.fixedBytes else { throw .truncated(what) }
-        let stored = UInt32(
-            littleEndian: bytes.loadUnaligned(fromByteOffset: StoreIdentity.checksumOffset, as: UInt32.self))
-        guard Checksum.crc(UnsafeRawBufferPointer(rebasing: bytes[..<StoreIdentity.checksumOffset])) == stored
-        else {
-            throw .checksumMismatch(what)
-        }
+        try Checksum.verify(bytes, storedAt: StoreIdentity.checksumOffset, what)
         try reader.takeZeros(2)
         guard Int(try reader.u32()) == bytes.count else {
             throw .invalid(what, reason: "its length is not the file's")

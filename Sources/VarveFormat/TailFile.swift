@@ -57,12 +57,7 @@ public struct TailHeader: Hashable, Sendable {
         guard bytes.count >= TailHeader.byteCount else { throw .truncated(what) }
         var reader = ByteReader(UnsafeRawBufferPointer(rebasing: bytes[..<TailHeader.byteCount]), what)
         guard magicMatches(try reader.take(8), TailHeader.magic) else { throw .notFound("TAIL header") }
-        let stored = UInt32(
-            littleEndian: bytes.loadUnaligned(fromByteOffset: TailHeader.checksumOffset, as: UInt32.self))
-        guard Checksum.crc(UnsafeRawBufferPointer(rebasing: bytes[..<TailHeader.checksumOffset])) == stored
-        else {
-            throw .checksumMismatch(what)
-        }
+        try Checksum.verify(bytes, storedAt: TailHeader.checksumOffset, what)
         let version = try reader.u16()
         guard version == Limits.formatVersion else { throw .unknownVersion(version, of: what) }
         try reader.takeZeros(2)
@@ -161,11 +156,7 @@ public struct TailSlot: Hashable, Sendable {
         if number == 0 { return nil }
         var epoch = header.epoch.littleEndian
         let seed = withUnsafeBytes(of: &epoch) { Checksum.crc($0) }
-        let stored = UInt32(
-            littleEndian: bytes.loadUnaligned(fromByteOffset: checksumOffset, as: UInt32.self))
-        guard Checksum.crc(UnsafeRawBufferPointer(rebasing: bytes[..<40]), after: seed) == stored else {
-            throw .checksumMismatch(what)
-        }
+        try Checksum.verify(bytes, upTo: 40, storedAt: checksumOffset, after: seed, what)
         let firstSequence = try reader.u64()
         let session = try reader.u64()
         let firstIndex = try reader.u64()

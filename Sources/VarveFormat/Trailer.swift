@@ -38,12 +38,7 @@ public struct Trailer: Hashable, Sendable {
         guard magicMatches(UnsafeRawBufferPointer(rebasing: fields[88...]), Trailer.magic) else {
             throw .notFound("trailer")
         }
-        let stored = UInt32(
-            littleEndian: fields.loadUnaligned(fromByteOffset: Trailer.checksumOffset, as: UInt32.self))
-        guard Checksum.crc(UnsafeRawBufferPointer(rebasing: fields[..<Trailer.checksumOffset])) == stored
-        else {
-            throw .checksumMismatch(what)
-        }
+        try Checksum.verify(fields, storedAt: Trailer.checksumOffset, what)
         footerOffset = try reader.u64()
         footerLength = try reader.u64()
         store = try reader.uniqueID()
