@@ -23,8 +23,7 @@ final class Pipeline: @unchecked Sendable {
     private var freeEncoders: [EventBlockEncoder] = []
     private var isWriting = false
     private var isSyncing = false
-    /// Numbers of the last item handed over, written, and synced.
-    private(set) var handedOver: UInt64 = 0
+    /// Numbers of the last item written, and synced.
     private(set) var written: UInt64 = 0
     private(set) var synced: UInt64 = 0
     private(set) var watermark: SegmentWriter.DurablePoint
@@ -64,9 +63,6 @@ final class Pipeline: @unchecked Sendable {
     /// Whether a batch is free. Call with the monitor held.
     var hasFreeBatch: Bool { !freeBatches.isEmpty }
 
-    /// Takes an unused batch back. Call with the monitor held.
-    func giveBack(_ batch: Batch) { recycle(batch) }
-
     /// Blocks until an item was written, working meanwhile, unless there is room already.
     func waitForRoom() {
         monitor.lock()
@@ -94,7 +90,6 @@ final class Pipeline: @unchecked Sendable {
     /// Queues an item. Call with the monitor held, in order of the items' numbers.
     func enqueue(_ item: PendingItem) {
         pending.append(item)
-        handedOver = item.number
         monitor.wakeAll()
         if keeperSleeps { monitor.wakeKeeper() }
     }
@@ -160,15 +155,7 @@ final class Pipeline: @unchecked Sendable {
     private func writeReadyItems() {
         while poisoned == nil, stalled == nil, let item = pending.first, item.stage == .ready {
             let durable = watermark.place
-            monitor.unlock()
-            let failure: IOFailure?
-            do throws(IOFailure) {
-                try writer.write(item, durable: durable)
-                failure = nil
-            } catch {
-                failure = error
-            }
-            monitor.lock()
+            let failure = unlocked { () throws(IOFailure) in try writer.write(item, durable: durable) }
             if let failure {
                 if failure.isOutOfSpace {
                     stall(.writing(failure))
@@ -182,17 +169,26 @@ final class Pipeline: @unchecked Sendable {
             written = item.number
             if let batch = item.batch { recycle(batch) }
             if hasDurabilityWaiters { monitor.wakeKeeper() }
-            if !spaceWaiters.isEmpty {
-                let waiters = spaceWaiters
-                spaceWaiters = []
-                for resume in waiters { resume() }
-            }
+            wakeSpaceWaiters()
             monitor.wakeAll()
         }
         isWriting = false
     }
 
-    private func recycle(_ batch: Batch) {
+    /// Does `body` with the monitor given up, and says how it failed. Call with the monitor held.
+    private func unlocked(_ body: () throws(IOFailure) -> Void) -> IOFailure? {
+        monitor.unlock()
+        defer { monitor.lock() }
+        do throws(IOFailure) {
+            try body()
+            return nil
+        } catch {
+            return error
+        }
+    }
+
+    /// Takes a batch back. Call with the monitor held.
+    func recycle(_ batch: Batch) {
         guard !batch.isOversized else { return }
         // A snapshot still reads a pinned one: another takes its place.
         freeBatches.append(batch.pins == 0 ? batch : Batch(payloadCapacity: batchBytes))
@@ -234,15 +230,7 @@ final class Pipeline: @unchecked Sendable {
         guard let work = takeWork() else {
             // Nothing waits: see whether a file can be made at all.
             isWriting = true
-            monitor.unlock()
-            let failure: IOFailure?
-            do throws(IOFailure) {
-                try writer.openActive(durable: nil)
-                failure = nil
-            } catch {
-                failure = error
-            }
-            monitor.lock()
+            let failure = unlocked(writer.openActive)
             isWriting = false
             if let failure {
                 if failure.isOutOfSpace {
@@ -269,15 +257,7 @@ final class Pipeline: @unchecked Sendable {
         isSyncing = true
         let target = written
         let pass = writer.beginSync()
-        monitor.unlock()
-        let failure: IOFailure?
-        do throws(IOFailure) {
-            try writer.carryOut(pass)
-            failure = nil
-        } catch {
-            failure = error
-        }
-        monitor.lock()
+        let failure = unlocked { () throws(IOFailure) in try writer.carryOut(pass) }
         isSyncing = false
         if let failure {
             // After a failed sync the page cache can't be believed: never sync again, never acknowledge.
@@ -317,16 +297,6 @@ final class Pipeline: @unchecked Sendable {
             } else {
                 monitor.wait()
             }
-        }
-    }
-
-    /// Blocks until item `number` is written, working meanwhile.
-    func waitUntilWritten(_ number: UInt64) throws(StoreError) {
-        monitor.lock()
-        defer { monitor.unlock() }
-        while written < number {
-            if let failure { throw failure }
-            if let work = takeWork() { carryOut(work) } else { monitor.wait() }
         }
     }
 

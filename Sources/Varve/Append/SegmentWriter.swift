@@ -19,9 +19,9 @@ final class SegmentWriter: @unchecked Sendable {
         let point: DurablePoint
     }
 
-    let directory: String
-    let store: UniqueID
-    let epoch: UInt64
+    private let directory: String
+    private let store: UniqueID
+    private let epoch: UInt64
     let settings: EncodingSettings
     private let options: StoreOptions
     private let fileSystem: any FileSystem
@@ -61,7 +61,6 @@ final class SegmentWriter: @unchecked Sendable {
         var predecessor: (segment: UniqueID, length: UInt64) = (.zero, 0)
         var ordinal: UInt64 = 0
         var position = LogPosition()
-        var session: SessionBegin?
         var point = DurablePoint()
     }
 
@@ -75,14 +74,11 @@ final class SegmentWriter: @unchecked Sendable {
         self.catalog = catalog
         self.kinds = kinds
         fileSystem = options.fileSystem
-        settings = EncodingSettings(
-            blockBytes: UInt32(options.blockBytes), subBlockBytes: UInt32(options.subBlockBytes),
-            level: options.compressionLevel)
+        settings = options.encodingSettings
         epoch = start.position.epoch
         predecessor = start.predecessor
         ordinal = start.ordinal
         nextSequence = start.position.nextSequence
-        session = start.session
         sessionsBegun = start.position.sessionsBegun
         checkpointsMade = start.position.checkpointsMade
         written = start.point
@@ -100,12 +96,12 @@ final class SegmentWriter: @unchecked Sendable {
 
     private func write(_ batch: Batch, _ item: PendingItem, _ durable: Watermark?) throws(IOFailure) {
         let block = batch.encoded
-        try makeRoom(for: block.bytes.count, durable)
+        try makeRoom(for: block.bytes.count)
         if kindsWritten <= Int(batch.kindMax) { try writeKinds(item.position, durable) }
         if let needed = block.dictionary, needed !== dictionary {
             if dictionary != nil {
                 finishActive()
-                try openActive(durable: durable)
+                try openActive()
             }
             try write(dictionary: needed, item.position, durable)
         }
@@ -131,8 +127,8 @@ final class SegmentWriter: @unchecked Sendable {
         let nextIndex =
             block.hasExplicitIndices ? last.index &+ 1 : item.position.nextIndex &+ UInt64(batch.count)
         session?.firstIndex = nextIndex
-        finishWrite(nextSequence: nextSequence)
-        _ = catalog.update(item: item.number) {
+        finishWrite()
+        catalog.update(item: item.number) {
             $0.add(events: header, at: place, tally: block.kindTally, nextIndex: nextIndex)
         }
     }
@@ -174,14 +170,11 @@ final class SegmentWriter: @unchecked Sendable {
             shown = .ledger(records)
         }
         try makeRoom(
-            for: BlockHeader.byteCount + body.count + 32 + subBlocks.reduce(0) { $0 + $1.stored.count },
-            durable)
+            for: BlockHeader.byteCount + body.count + 32 + subBlocks.reduce(0) { $0 + $1.stored.count })
         var header = blockHeader(type, item.position, durable)
         // A ledger block's time is that of its writing.
         header.minTimestamp = time ?? header.writtenAt
         header.maxTimestamp = header.minTimestamp
-        header.sessionsBegun = item.position.sessionsBegun
-        header.checkpointsMade = item.position.checkpointsMade
         let (stored, bytes) = ControlBlock.assemble(header, record: body.bytes, subBlocks: subBlocks)
         let place = offset
         try bytes.withBytes { bytes throws(IOFailure) in try put(bytes) }
@@ -192,8 +185,8 @@ final class SegmentWriter: @unchecked Sendable {
         case .sessionEnd: session = nil
         case .checkpoint, .ledger: break
         }
-        finishWrite(nextSequence: nextSequence)
-        _ = catalog.update(item: item.number) { $0.add(control: stored, at: place, shown) }
+        finishWrite()
+        catalog.update(item: item.number) { $0.add(control: stored, at: place, shown) }
     }
 
     private func blockHeader(_ type: BlockType, _ position: LogPosition, _ durable: Watermark?) -> BlockHeader
@@ -241,7 +234,7 @@ final class SegmentWriter: @unchecked Sendable {
             method: .raw, checksum: 0)
         try writeOwn(.dictionary, [], [copy, copy], .dictionary(entry, copy: entry), position, durable)
         self.dictionary = dictionary
-        _ = catalog.update(item: nil) { $0.dictionary = dictionary.bytes }
+        catalog.update(item: nil) { $0.dictionary = dictionary.bytes }
     }
 
     /// Writes a block that is no item: it comes before the one that needs it.
@@ -256,7 +249,7 @@ final class SegmentWriter: @unchecked Sendable {
         let (stored, bytes) = ControlBlock.assemble(header, record: record, subBlocks: subBlocks)
         let place = offset
         try bytes.withBytes { bytes throws(IOFailure) in try put(bytes) }
-        _ = catalog.update(item: nil) { $0.add(control: stored, at: place, shown) }
+        catalog.update(item: nil) { $0.add(control: stored, at: place, shown) }
     }
 
     /// Writes a block at the end. After a failure the segment is torn and must be abandoned.
@@ -269,7 +262,7 @@ final class SegmentWriter: @unchecked Sendable {
         blockNumber += 1
     }
 
-    private func finishWrite(nextSequence: UInt64) {
+    private func finishWrite() {
         monitor.withLock {
             written = DurablePoint(
                 place: Watermark(segment: ordinal, offset: offset), nextSequence: nextSequence)
@@ -280,25 +273,24 @@ final class SegmentWriter: @unchecked Sendable {
     // MARK: Segments
 
     /// Makes sure that there is an active segment with room for a block.
-    private func makeRoom(for byteCount: Int, _ durable: Watermark?) throws(IOFailure) {
+    private func makeRoom(for byteCount: Int) throws(IOFailure) {
         if file != nil {
             let isFull =
                 offset + UInt64(byteCount) > options.segmentBytes
                 || Int(blockNumber) + 3 > options.segmentBlocksMax
             let isOld =
                 options.segmentAgeNanoseconds.map { fileSystem.monotonic() &- openedAt >= $0 } ?? false
-            let footer = catalog.activeIndex?.controlBytes ?? 0
-            if blockNumber > 0, isFull || isOld || footer > 16 << 20 {
+            if blockNumber > 0, isFull || isOld || catalog.activeControlBytes > 16 << 20 {
                 // At most one complete segment waits for its footer: recovery relies on it.
                 _ = try sealRetired()
                 finishActive()
             }
         }
-        if file == nil { try openActive(durable: durable) }
+        if file == nil { try openActive() }
     }
 
     /// Starts a segment. The file and the directory are synced before anything in it is acknowledged.
-    func openActive(durable: Watermark?) throws(IOFailure) {
+    func openActive() throws(IOFailure) {
         guard file == nil else { return }
         guard let segment = UniqueID(random: fileSystem.randomBytes(16)) else {
             throw IOFailure(.create, path: directory, code: 5)
@@ -401,57 +393,29 @@ final class SegmentWriter: @unchecked Sendable {
     var hasRetired: Bool { monitor.withLock { !retired.isEmpty } }
 
     /// Seals the segments that are complete: sync, footer, sync. Returns what was sealed, or throws the failure of a sync.
-    func sealRetired(head: (sequence: UInt64, checkpoint: UInt64) = (0, 0)) throws(IOFailure)
-        -> [SegmentSummary]
-    {
+    func sealRetired() throws(IOFailure) -> [SegmentSummary] {
         sealing.lock()
         defer { sealing.unlock() }
         var sealed: [SegmentSummary] = []
         while let segment = monitor.withLock({ retired.first }) {
-            try seal(segment, head)
+            try seal(segment)
             monitor.withLock { _ = retired.removeFirst() }
             sealed.append(segment.index.summary)
         }
         return sealed
     }
 
-    private func seal(_ segment: OpenSegment, _ head: (sequence: UInt64, checkpoint: UInt64))
-        throws(IOFailure)
-    {
-        // A footer proves its segment only because the data were synced before it was written.
-        try sync { () throws(IOFailure) in try segment.file.sync() }
-        let checksum = try storedChecksum(of: segment.file, byteCount: segment.index.dataEnd)
-        let footer = segment.index.footer(sealedAt: fileSystem.now(), checksum: checksum, head: head)
-        let bytes = footer.encode()
-        try segment.file.write(bytes, at: segment.index.dataEnd)
-        try sync { () throws(IOFailure) in try segment.file.sync() }
-        let length = segment.index.dataEnd + UInt64(bytes.count)
-        guard
-            let (trailer, summary) = bytes.withUnsafeBytes({ bytes in
-                try? SegmentSummary.locate(inLast: bytes, fileLength: length)
-            })
-        else { return }
+    private func seal(_ segment: OpenSegment) throws(IOFailure) {
+        let (trailer, summary) = try segment.index.seal(segment.file, at: fileSystem.now()) {
+            file throws(IOFailure) in
+            try sync { () throws(IOFailure) in try file.sync() }
+        }
         catalog.replace(
             segment.index.header.ordinal,
             with: SegmentHandle(
                 directory: directory, fileName: String(segment.file.path.dropFirst(directory.count + 1)),
                 trailer: trailer, summary: summary, fileSystem: fileSystem))
     }
-}
-
-/// The checksum over the first `byteCount` bytes of a file, for its digest. O(bytes).
-func storedChecksum(of file: any File, byteCount: UInt64) throws(IOFailure) -> UInt32 {
-    let scratch = ScratchBuffer()
-    var checksum: UInt32 = 0
-    var offset: UInt64 = 0
-    while offset < byteCount {
-        let buffer = scratch.reserve(Int(min(byteCount - offset, 1 << 20)))
-        let count = try file.read(at: offset, into: buffer)
-        guard count == buffer.count else { throw IOFailure(.read, path: file.path, code: 5) }
-        checksum = Checksum.crc(UnsafeRawBufferPointer(buffer), after: checksum)
-        offset += UInt64(count)
-    }
-    return checksum
 }
 
 extension [UInt8] {

@@ -8,18 +8,15 @@ final class Tail: @unchecked Sendable {
     /// The active session, as the tail counts it.
     struct Active {
         var begin: SessionBegin
-        var nextIndex: UInt64
         var events: UInt64
         var checkpoints: UInt64
-        /// The largest timestamp so far; what an interrupted session ends at.
-        var lastTimestamp: Int64
     }
 
     private struct Drops {
         var events: UInt64 = 0
         var bytes: UInt64 = 0
-        var firstTime: Int64 = 0
-        var lastTime: Int64 = 0
+        var firstTime = Int64.max
+        var lastTime = Int64.min
     }
 
     let monitor = Monitor()
@@ -33,6 +30,7 @@ final class Tail: @unchecked Sendable {
     private let state: UnsafeMutablePointer<State>
 
     private struct State {
+        /// The active session's ordinal and next index stand here.
         var position: LogPosition
         var open: Batch?
         var openSince: UInt64 = 0
@@ -66,6 +64,15 @@ final class Tail: @unchecked Sendable {
         case failed(StoreError)
     }
 
+    /// The open batch, when it takes the event as it is. Call with the monitor held.
+    @inline(__always)
+    private func openBatch(for byteCount: Int, session: UInt64, isExplicit: Bool) -> Batch? {
+        guard state.pointee.position.sessionOrdinal == session, let batch = state.pointee.open,
+            batch.hasRoom(for: byteCount), batch.hasExplicitIndices == isExplicit
+        else { return nil }
+        return batch
+    }
+
     /// Appends an event. `index` nil: the session's next.
     @inline(__always)
     func append(
@@ -74,10 +81,7 @@ final class Tail: @unchecked Sendable {
     ) throws(StoreError) -> UInt64 {
         while true {
             monitor.lock()
-            if let active = state.pointee.active, active.begin.ordinal == session,
-                let batch = state.pointee.open,
-                batch.hasRoom(for: bytes.count), batch.hasExplicitIndices == (index != nil)
-            {
+            if let batch = openBatch(for: bytes.count, session: session, isExplicit: index != nil) {
                 let sequence = add(bytes, kind, timestamp, index, to: batch)
                 let item = isSynced ? handOverOpen() : 0
                 monitor.unlock()
@@ -103,10 +107,7 @@ final class Tail: @unchecked Sendable {
             while row < batch.count {
                 let entry = batch.rows[row]
                 let bytes = batch.payload(offset, Int(entry.length))
-                if let active = state.pointee.active, active.begin.ordinal == session,
-                    let open = state.pointee.open,
-                    open.hasRoom(for: bytes.count), !open.hasExplicitIndices
-                {
+                if let open = openBatch(for: bytes.count, session: session, isExplicit: false) {
                     let sequence = add(bytes, entry.kind, entry.timestamp, nil, to: open)
                     if first == nil { first = sequence }
                     next = sequence + 1
@@ -140,20 +141,15 @@ final class Tail: @unchecked Sendable {
         let sequence = state.pointee.position.nextSequence
         batch.add(bytes, timestamp: timestamp, index: index ?? 0, kind: kind)
         state.pointee.position.nextSequence = sequence &+ 1
-        let nextIndex = (index ?? state.pointee.active!.nextIndex) &+ 1
-        state.pointee.active!.nextIndex = nextIndex
+        state.pointee.position.nextIndex = (index ?? state.pointee.position.nextIndex) &+ 1
         state.pointee.active!.events &+= 1
-        if timestamp > state.pointee.active!.lastTimestamp { state.pointee.active!.lastTimestamp = timestamp }
-        state.pointee.position.nextIndex = nextIndex
         return sequence
     }
 
     /// Makes an open batch that takes the event, or says why not. Call with the monitor held.
     private func prepare(for byteCount: Int, session: UInt64, id: String, isExplicit: Bool) -> Refusal? {
         if state.pointee.isClosed { return .failed(.closed) }
-        guard let active = state.pointee.active, active.begin.ordinal == session else {
-            return .failed(.sessionEnded(id: id))
-        }
+        guard state.pointee.position.sessionOrdinal == session else { return .failed(.sessionEnded(id: id)) }
         guard byteCount <= Limits.payloadBytesMax else {
             return .failed(
                 .beyondLimit(
@@ -163,8 +159,9 @@ final class Tail: @unchecked Sendable {
         guard state.pointee.position.nextSequence < UInt64.max - 1 else {
             return .failed(.beyondLimit(what: "the sequence number", value: .max, limit: .max))
         }
-        guard isExplicit || active.nextIndex <= .max - UInt64(Batch.rowsMax) else {
-            return .failed(.beyondLimit(what: "the index", value: active.nextIndex, limit: .max))
+        let nextIndex = state.pointee.position.nextIndex
+        guard isExplicit || nextIndex <= .max - UInt64(Batch.rowsMax) else {
+            return .failed(.beyondLimit(what: "the index", value: nextIndex, limit: .max))
         }
         pipeline.monitor.lock()
         defer { pipeline.monitor.unlock() }
@@ -202,10 +199,6 @@ final class Tail: @unchecked Sendable {
             case .fail: throw .queueFull
             case .dropAndCount:
                 monitor.withLock {
-                    if state.pointee.drops.events == 0 {
-                        state.pointee.drops.firstTime = timestamp
-                        state.pointee.drops.lastTime = timestamp
-                    }
                     state.pointee.drops.events += 1
                     state.pointee.drops.bytes += UInt64(byteCount)
                     state.pointee.drops.firstTime = min(state.pointee.drops.firstTime, timestamp)
@@ -234,10 +227,7 @@ final class Tail: @unchecked Sendable {
     ) throws(StoreError) -> (sequence: UInt64, item: UInt64)? {
         while true {
             monitor.lock()
-            if let active = state.pointee.active, active.begin.ordinal == session,
-                let batch = state.pointee.open,
-                batch.hasRoom(for: bytes.count), !batch.hasExplicitIndices
-            {
+            if let batch = openBatch(for: bytes.count, session: session, isExplicit: false) {
                 let sequence = add(bytes, kind, timestamp, nil, to: batch)
                 let item = isSynced ? handOverOpen() : 0
                 monitor.unlock()
@@ -270,7 +260,7 @@ final class Tail: @unchecked Sendable {
                 pipeline.enqueue(PendingItem(number: state.pointee.nextItem, batch: batch))
                 state.pointee.nextItem += 1
             } else {
-                pipeline.giveBack(batch)
+                pipeline.recycle(batch)
             }
         }
         return state.pointee.nextItem - 1
@@ -302,6 +292,11 @@ final class Tail: @unchecked Sendable {
         pipeline.monitor.lock()
         defer { pipeline.monitor.unlock() }
         if let failure = pipeline.failure { throw failure }
+        return handOverAllLocked()
+    }
+
+    /// Hands over the open batch and what is to be said of drops. Call with both monitors held.
+    private func handOverAllLocked() -> UInt64 {
         _ = handOverOpenLocked()
         if state.pointee.drops.events > 0 { enqueueDrops() }
         return state.pointee.nextItem - 1
@@ -326,11 +321,9 @@ final class Tail: @unchecked Sendable {
         monitor.lock()
         defer { monitor.unlock() }
         guard let open = state.pointee.open else { return false }
-        if fileSystem.monotonic() &- state.pointee.openSince >= nanoseconds {
-            if open.count > 0 { _ = handOverOpen() } else { return false }
-            return false
-        }
-        return true
+        guard fileSystem.monotonic() &- state.pointee.openSince >= nanoseconds else { return true }
+        if open.count > 0 { _ = handOverOpen() }
+        return false
     }
 
     /// Says that the background thread sleeps until something is opened; false when something is. The pipeline's monitor
@@ -361,8 +354,7 @@ final class Tail: @unchecked Sendable {
                 }
                 if state.pointee.isClosed { throw .closed }
                 if let failure = pipeline.failure { throw failure }
-                _ = handOverOpenLocked()
-                if state.pointee.drops.events > 0 { enqueueDrops() }
+                _ = handOverAllLocked()
                 return try body()
             }
             pipeline.monitor.unlock()
@@ -393,8 +385,7 @@ final class Tail: @unchecked Sendable {
             state.pointee.position.nextIndex = begin.firstIndex
             enqueueControl(.sessionBegin(begin))
             state.pointee.active = Active(
-                begin: begin, nextIndex: begin.firstIndex, events: info?.eventCount ?? 0,
-                checkpoints: info?.checkpointCount ?? 0, lastTimestamp: info?.timeRange?.upperBound ?? start)
+                begin: begin, events: info?.eventCount ?? 0, checkpoints: info?.checkpointCount ?? 0)
             return begin
         }
     }
@@ -411,7 +402,7 @@ final class Tail: @unchecked Sendable {
                 .sessionEnd(
                     SessionEnd(
                         ordinal: session, reason: reason, end: time, events: active.events,
-                        checkpoints: active.checkpoints, nextIndex: active.nextIndex)))
+                        checkpoints: active.checkpoints, nextIndex: state.pointee.position.nextIndex)))
             state.pointee.active = nil
             state.pointee.position.sessionOrdinal = 0
             state.pointee.position.nextIndex = 0
@@ -425,13 +416,11 @@ final class Tail: @unchecked Sendable {
         eventIndex: UInt64?
     ) throws(StoreError) -> (CheckpointRecord, item: UInt64) {
         try withRoom { () throws(StoreError) in
-            guard let active = state.pointee.active, active.begin.ordinal == session else {
-                throw .sessionEnded(id: sessionID)
-            }
+            guard state.pointee.position.sessionOrdinal == session else { throw .sessionEnded(id: sessionID) }
             state.pointee.position.checkpointsMade += 1
             let record = CheckpointRecord(
                 ordinal: state.pointee.position.checkpointsMade, session: session, id: id, label: label,
-                timestamp: time, eventIndex: eventIndex ?? active.nextIndex,
+                timestamp: time, eventIndex: eventIndex ?? state.pointee.position.nextIndex,
                 sequence: state.pointee.position.nextSequence)
             enqueueControl(.checkpoint(record, state: bytes))
             state.pointee.active!.checkpoints += 1
@@ -444,13 +433,8 @@ final class Tail: @unchecked Sendable {
     var active: Active? { monitor.withLock { state.pointee.active } }
     var position: LogPosition { monitor.withLock { state.pointee.position } }
 
-    /// Takes nothing more; returns the session that was active.
-    func close() -> Bool {
-        monitor.withLock {
-            defer { state.pointee.isClosed = true }
-            return !state.pointee.isClosed
-        }
-    }
+    /// Takes nothing more.
+    func close() { monitor.withLock { state.pointee.isClosed = true } }
 
     // MARK: Snapshots
 

@@ -60,19 +60,18 @@ final class Catalog: @unchecked Sendable {
     func begin(_ file: any File, _ index: SegmentIndex) { monitor.withLock { active = (file, index) } }
 
     /// Changes the active segment's index in place, and says which item it shows then.
-    func update<R>(item: UInt64?, _ body: (inout SegmentIndex) -> R) -> R? {
+    func update(item: UInt64?, _ body: (inout SegmentIndex) -> Void) {
         monitor.withLock {
-            guard var current = active else { return nil }
+            guard var current = active else { return }
             active = nil  // So that the arrays are changed in place.
-            let result = body(&current.index)
+            body(&current.index)
             active = current
             if let item { shownItem = item }
-            return result
         }
     }
 
-    /// The active segment's index.
-    var activeIndex: SegmentIndex? { monitor.withLock { active?.index } }
+    /// See `SegmentIndex.controlBytes`; of the active segment.
+    var activeControlBytes: Int { monitor.withLock { active?.index.controlBytes ?? 0 } }
 
     /// The active segment becomes an open one that is written no more.
     func retireActive() -> OpenSegment? {

@@ -39,28 +39,30 @@ final class LoadedSegment: @unchecked Sendable {
             }
         }
         let target = scratch.reserve(count)
-        do {
-            guard try file.read(at: offset, into: target) == count else {
-                throw StoreError.damaged(file: fileName, offset: offset, reason: "the file is cut short")
-            }
-        } catch let error as IOFailure {
-            throw .damaged(file: fileName, offset: offset, reason: error.reason)
-        } catch let error as StoreError {
-            throw error
+        let length: Int
+        do throws(IOFailure) {
+            length = try file.read(at: offset, into: target)
         } catch {
-            throw .cannotRead(path: fileName, reason: "\(error)")
+            throw .damaged(file: fileName, offset: offset, reason: error.reason)
+        }
+        guard length == count else {
+            throw .damaged(file: fileName, offset: offset, reason: "the file is cut short")
         }
         return UnsafeRawBufferPointer(target)
     }
 
-    /// The header of block `number`, verified against its entry in the index.
-    func header(ofBlock number: Int, _ bytes: UnsafeRawBufferPointer) throws(FormatError) -> BlockHeader {
-        let header = try BlockHeader(
-            decoding: bytes, segment: index.header.segment, number: UInt32(number))
-        guard BlockIndexEntry(header, offset: index.entries[number].offset) == index.entries[number] else {
+    /// The header and the small part of a block whose bytes were read: both verified, the header also against the index.
+    func verified(_ bytes: UnsafeRawBufferPointer, _ entry: BlockIndexEntry) throws(FormatError) -> (
+        header: BlockHeader, small: UnsafeRawBufferPointer
+    ) {
+        let header = try BlockHeader(decoding: bytes, segment: index.header.segment, number: nil)
+        guard BlockIndexEntry(header, offset: entry.offset) == entry else {
             throw .invalid("a block", reason: "its header contradicts the index")
         }
-        return header
+        let end = BlockHeader.byteCount + Int(header.smallLength)
+        let small = UnsafeRawBufferPointer(rebasing: bytes[BlockHeader.byteCount..<end])
+        try ControlBlock.verifySmallPart(small, of: header)
+        return (header, small)
     }
 
     private static func readDictionary(_ index: SegmentIndex, _ position: Int, _ file: any File) -> [UInt8]? {
@@ -143,9 +145,6 @@ final class SegmentHandle: @unchecked Sendable {
 
     var path: String { directory + "/" + fileName }
 
-    /// Forgets what was loaded; cursors that use it keep it.
-    func unload() { monitor.withLock { loaded = nil } }
-
     /// The segment's index and bytes; read at the first call.
     func load() throws(StoreError) -> LoadedSegment {
         monitor.lock()
@@ -157,26 +156,13 @@ final class SegmentHandle: @unchecked Sendable {
     }
 
     private func read() throws(StoreError) -> LoadedSegment {
-        do {
+        try StoreError.catching(at: path, StoreError.reading) {
             let file = try fileSystem.open(path, .read)
             let size = try file.size()
             guard size == trailer.fileLength else {
                 throw StoreError.damaged(file: path, offset: size, reason: "the file changed its length")
             }
-            let prefix = try file.read(at: 0, count: SegmentHeader.fixedBytes)
-            let header: SegmentHeader
-            let headerBytes: Int
-            do throws(FormatError) {
-                headerBytes = try prefix.withReader("a segment header") { reader throws(FormatError) in
-                    try SegmentHeader.byteCount(ofPrefix: try reader.take(reader.remaining))
-                }
-                let whole = try readWhole(file, at: 0, headerBytes)
-                header = try whole.withReader("a segment header") { reader throws(FormatError) in
-                    try SegmentHeader(decoding: try reader.take(reader.remaining))
-                }
-            } catch {
-                throw StoreError.decoding(error, file: path, offset: 0)
-            }
+            let (header, headerBytes) = try readSegmentHeader(of: file, length: size)
             guard header.segment == summary.segment, header.store == summary.store,
                 header.ordinal == summary.ordinal, header.baseSequence == summary.baseSequence,
                 header.predecessor == summary.predecessor,
@@ -185,30 +171,51 @@ final class SegmentHandle: @unchecked Sendable {
             else {
                 throw StoreError.damaged(file: path, offset: 0, reason: "its header contradicts its footer")
             }
-            do throws(FormatError) {
-                let bytes = try readWhole(file, at: trailer.footerOffset, Int(trailer.footerLength))
-                let trailer = trailer
-                let footer = try bytes.withReader("a footer") { reader throws(FormatError) in
-                    try Footer(decoding: try reader.take(reader.remaining), trailer: trailer)
-                }
-                let index = SegmentIndex(header: header, headerBytes: UInt64(headerBytes), footer: footer)
-                return LoadedSegment(index: index, file: file, region: try? file.map())
-            } catch {
-                throw StoreError.decoding(error, file: path, offset: trailer.footerOffset)
-            }
-        } catch let failure as IOFailure {
-            throw .reading(failure)
-        } catch let error as StoreError {
-            throw error
-        } catch {
-            throw .cannotRead(path: path, reason: "\(error)")
+            let index = SegmentIndex(
+                header: header, headerBytes: headerBytes, footer: try readFooter(of: file))
+            return LoadedSegment(index: index, file: file, region: try? file.map())
         }
     }
 
-    private func readWhole(_ file: any File, at offset: UInt64, _ count: Int) throws(FormatError) -> [UInt8] {
-        guard let bytes = try? file.read(at: offset, count: count), bytes.count == count else {
-            throw .truncated("the file")
+    /// Reads the footer, whole.
+    func readFooter(of file: any File) throws(StoreError) -> Footer {
+        do throws(FormatError) {
+            let bytes = try readWhole(file, at: trailer.footerOffset, Int(trailer.footerLength))
+            return try bytes.withBytes { bytes throws(FormatError) in
+                try Footer(decoding: bytes, trailer: trailer)
+            }
+        } catch {
+            throw .decoding(error, file: path, offset: trailer.footerOffset)
         }
-        return bytes
     }
+}
+
+/// The header at the start of a segment's file of `length` bytes, and its own length.
+func readSegmentHeader(
+    of file: any File, length: UInt64
+) throws(StoreError) -> (header: SegmentHeader, byteCount: UInt64) {
+    let prefix: [UInt8]
+    do throws(IOFailure) {
+        prefix = try file.read(at: 0, count: SegmentHeader.fixedBytes)
+    } catch {
+        throw .reading(error)
+    }
+    do throws(FormatError) {
+        let byteCount = try prefix.withBytes { bytes throws(FormatError) in
+            try SegmentHeader.byteCount(ofPrefix: bytes)
+        }
+        guard UInt64(byteCount) <= length else { throw .truncated("a segment header") }
+        let whole = try readWhole(file, at: 0, byteCount)
+        let header = try whole.withBytes { bytes throws(FormatError) in try SegmentHeader(decoding: bytes) }
+        return (header, UInt64(byteCount))
+    } catch {
+        throw .decoding(error, file: file.path, offset: 0)
+    }
+}
+
+private func readWhole(_ file: any File, at offset: UInt64, _ count: Int) throws(FormatError) -> [UInt8] {
+    guard let bytes = try? file.read(at: offset, count: count), bytes.count == count else {
+        throw .truncated("the file")
+    }
+    return bytes
 }

@@ -75,9 +75,6 @@ struct SegmentIndex: Sendable {
     /// The session that is active at the end.
     var activeSession: SessionSummary? { sessions.last.flatMap { $0.state == .active ? $0 : nil } }
 
-    /// Bytes that the footer will take, at most about this many.
-    var footerBytes: UInt64 { UInt64(entries.count * BlockIndexEntry.byteCount + controlBytes + 4096) }
-
     // MARK: Growing
 
     private mutating func add(_ header: BlockHeader, at offset: UInt64) {
@@ -152,7 +149,7 @@ struct SegmentIndex: Sendable {
     // MARK: Sealing
 
     /// The footer of this segment, sealed at `sealedAt`.
-    func footer(sealedAt: Int64, checksum: UInt32?, head: (sequence: UInt64, checkpoint: UInt64)) -> Footer {
+    func footer(sealedAt: Int64, checksum: UInt32?) -> Footer {
         var footer = Footer()
         footer.entries = entries
         footer.pyramid = TimePyramid(entries)
@@ -164,8 +161,6 @@ struct SegmentIndex: Sendable {
         if let checksum { footer.digest = Digest(storedBytesChecksum: checksum) }
         footer.summary = summary
         footer.summary.sealedAt = sealedAt
-        footer.summary.headSequence = head.sequence
-        footer.summary.headCheckpoint = head.checkpoint
         return footer
     }
 

@@ -4,6 +4,22 @@ internal import VarveFormat
 struct SessionFold {
     private var order: [UInt64] = []
     private var sessions: [UInt64: SessionInfo] = [:]
+    /// The first segment's whose index could not be read; its sessions are left out.
+    private(set) var failure: StoreError?
+
+    /// What the segments say.
+    init(_ entries: [Catalog.Entry]) {
+        for entry in entries {
+            do throws(StoreError) {
+                for summary in try entry.load().index.sessions { add(summary) }
+            } catch {
+                failure = failure ?? error
+            }
+        }
+    }
+
+    /// The session with this ordinal, so far.
+    func session(_ ordinal: UInt64) -> SessionInfo? { sessions[ordinal] }
 
     private mutating func begin(_ begin: SessionBegin) {
         if sessions[begin.ordinal] == nil {
@@ -50,7 +66,7 @@ struct SessionFold {
     }
 
     /// Adds a record that no segment shows yet.
-    mutating func add(_ record: ControlRecord, _ position: LogPosition) {
+    mutating func add(_ record: ControlRecord) {
         switch record {
         case .sessionBegin(let record): begin(record)
         case .sessionEnd(let end):

@@ -19,6 +19,7 @@ final class CursorCore {
     private let snapshot: Snapshot
     private let query: Query
     private let sessions: Set<UInt64>?
+    private let excluded: Set<UInt64>
     let run: UnsafeMutablePointer<CursorRun>
     private(set) var statistics = QueryStatistics()
     private var foundGaps: [Gap] = []
@@ -77,6 +78,7 @@ final class CursorCore {
             to: CursorRun(
                 columns: UnsafePointer(columns.timestamps), UnsafePointer(columns.lengths),
                 UnsafePointer(columns.kinds)))
+        excluded = snapshot.excluded
         sessions = try snapshot.resolve(query)
         run.pointee.core = Unmanaged.passUnretained(self)
     }
@@ -224,6 +226,11 @@ final class CursorCore {
         if !foundGaps.contains(gap) { foundGaps.append(gap) }
     }
 
+    /// The block's events can't be read.
+    private func addGap(of entry: BlockIndexEntry, _ note: String) {
+        if entry.eventCount > 0 { addGap(entry.firstSequence...entry.nextSequence - 1, note) }
+    }
+
     // MARK: Blocks
 
     /// Loads the next block with rows that match, or some that may; false at the end.
@@ -273,23 +280,28 @@ final class CursorCore {
         }
     }
 
-    private func mayMatch(_ entry: BlockIndexEntry) -> Bool {
-        if let sequences = query.sequences,
-            entry.firstSequence > sequences.upperBound || entry.nextSequence <= sequences.lowerBound
-        {
+    /// Whether the query's ranges reach into these: sequence numbers from `first` to below `next`, and timestamps.
+    private func overlaps(_ first: UInt64, _ next: UInt64, _ minTimestamp: Int64, _ maxTimestamp: Int64)
+        -> Bool
+    {
+        if let sequences = query.sequences, first > sequences.upperBound || next <= sequences.lowerBound {
             return false
         }
-        if let time = query.time,
-            entry.minTimestamp > time.upperBound || entry.maxTimestamp < time.lowerBound
-        {
-            return false
-        }
-        if let sessions, !sessions.contains(entry.sessionOrdinal) { return false }
-        if snapshot.excluded.contains(entry.sessionOrdinal) { return false }
-        if query.kindNames != nil, !entry.flags.contains(.manyKinds), entry.kindSet & allowedMask == 0 {
+        if let time = query.time, minTimestamp > time.upperBound || maxTimestamp < time.lowerBound {
             return false
         }
         return true
+    }
+
+    private func allows(session: UInt64) -> Bool {
+        (sessions?.contains(session) ?? true) && !excluded.contains(session)
+    }
+
+    private func mayMatch(_ entry: BlockIndexEntry) -> Bool {
+        guard overlaps(entry.firstSequence, entry.nextSequence, entry.minTimestamp, entry.maxTimestamp),
+            allows(session: entry.sessionOrdinal)
+        else { return false }
+        return query.kindNames == nil || entry.flags.contains(.manyKinds) || entry.kindSet & allowedMask != 0
     }
 
     /// Whether every row of the block matches.
@@ -346,18 +358,9 @@ final class CursorCore {
     }
 
     private func mayMatch(_ summary: SegmentSummary) -> Bool {
-        guard summary.eventCount > 0 else { return false }
-        if let sequences = query.sequences,
-            summary.baseSequence > sequences.upperBound || summary.nextSequence <= sequences.lowerBound
-        {
-            return false
-        }
-        if let time = query.time,
-            summary.minTimestamp > time.upperBound || summary.maxTimestamp < time.lowerBound
-        {
-            return false
-        }
-        return true
+        summary.eventCount > 0
+            && overlaps(
+                summary.baseSequence, summary.nextSequence, summary.minTimestamp, summary.maxTimestamp)
     }
 
     /// Finds the block to start at by binary search where the query says where that is.
@@ -387,7 +390,7 @@ final class CursorCore {
         allowedKinds.removeAll(keepingCapacity: true)
         allowedMask = 0
         for (id, definition) in definitions.enumerated() {
-            let kind = EventKind(name: definition.name, encoding: definition.encoding, number: 0, registry: 0)
+            let kind = EventKind(definition)
             let number =
                 kindNumbersByKey[kind]
                 ?? {
@@ -413,8 +416,7 @@ final class CursorCore {
         let isWhole: Bool
         switch source {
         case .batch(let batch, let count):
-            if let sessions, !sessions.contains(batch.start.sessionOrdinal) { return false }
-            if snapshot.excluded.contains(batch.start.sessionOrdinal) { return false }
+            guard allows(session: batch.start.sessionOrdinal) else { return false }
             columns.load(rows: batch.rows, count: count, explicitIndices: batch.hasExplicitIndices)
             batchPayload = UnsafeRawPointer(batch.payload)
             setRun(batch.start.nextSequence, batch.start.nextIndex, batch.start.sessionOrdinal)
@@ -424,21 +426,14 @@ final class CursorCore {
             do throws(StoreError) {
                 blockBytes = try segment.bytes(at: entry.offset, count: Int(entry.length), scratch)
             } catch {
-                if entry.eventCount > 0 {
-                    addGap(entry.firstSequence...entry.nextSequence - 1, error.description)
-                }
+                addGap(of: entry, error.description)
                 return false
             }
             do throws(FormatError) {
-                let header = try BlockHeader(
-                    decoding: blockBytes, segment: segment.index.header.segment, number: nil)
-                guard BlockIndexEntry(header, offset: entry.offset) == entry,
-                    header.kindCount <= segment.index.kinds.count
-                else { throw FormatError.invalid("a block", reason: "its header contradicts the index") }
-                let small = UnsafeRawBufferPointer(
-                    rebasing: blockBytes[
-                        BlockHeader.byteCount..<BlockHeader.byteCount + Int(header.smallLength)])
-                try ControlBlock.verifySmallPart(small, of: header)
+                let (header, small) = try segment.verified(blockBytes, entry)
+                guard header.kindCount <= segment.index.kinds.count else {
+                    throw .invalid("a block", reason: "its header contradicts the index")
+                }
                 try columns.load(
                     small: small, subBlockCount: Int(header.subBlockCount),
                     eventCount: Int(header.eventCount),
@@ -446,11 +441,7 @@ final class CursorCore {
                     bodyLength: Int(header.bodyLength), kindCount: Int(header.kindCount))
                 self.header = header
             } catch {
-                if entry.eventCount > 0 {
-                    addGap(
-                        entry.firstSequence...entry.nextSequence - 1,
-                        "\(segment.fileName) at \(entry.offset): \(error)")
-                }
+                addGap(of: entry, "\(segment.fileName) at \(entry.offset): \(error)")
                 return false
             }
             statistics.bytesRead += UInt64(entry.length)

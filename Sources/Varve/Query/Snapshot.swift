@@ -17,8 +17,16 @@ public struct Snapshot: Sendable {
     /// What is derived from the segments, once it is asked for.
     private final class Derived: @unchecked Sendable {
         let monitor = Monitor()
-        var sessions: [SessionInfo]?
+        var sessions: Sessions?
         var gaps: [Gap]?
+    }
+
+    private struct Sessions {
+        var infos: [SessionInfo]
+        /// Those that do not count: imports that were not completed.
+        var excluded: Set<UInt64>
+        /// A segment's index could not be read: `infos` lack what it says.
+        var failure: StoreError?
     }
 
     let entries: [Catalog.Entry]
@@ -26,10 +34,7 @@ public struct Snapshot: Sendable {
     let batches: [(batch: Batch, count: Int)]
     private let pendingRecords: [(record: ControlRecord, position: LogPosition)]
     let pendingKinds: [KindDefinition]
-    /// Sessions that do not count: imports that were not completed.
-    let excluded: Set<UInt64>
     let position: LogPosition
-    private let isLive: Bool
     private let isBeingWritten: Bool
     private let knownGaps: [Gap]
     private let pins: Pins
@@ -48,7 +53,6 @@ public struct Snapshot: Sendable {
         self.isBeingWritten = isBeingWritten
         self.knownGaps = knownGaps
         self.pendingKinds = pendingKinds
-        isLive = pipeline != nil
         pins = Pins(
             pipeline: pipeline, batches: items.compactMap(\.batch) + (open.map { [$0.batch] } ?? []))
         let pending = items.filter { $0.number > shownItem }
@@ -63,17 +67,6 @@ public struct Snapshot: Sendable {
         if let open { batches.append((open.batch, open.count)) }
         self.batches = batches
         pendingRecords = records
-        // An import exists once its end is recorded; one that was cut off is as if it had never been.
-        var fold = SessionFold()
-        for entry in entries where entry.summary.sessionCount > 0 {
-            for summary in (try? entry.load().index.sessions) ?? [] { fold.add(summary) }
-        }
-        let ended = Set(
-            records.compactMap { record, _ in
-                if case .sessionEnd(let end) = record { end.ordinal } else { nil }
-            })
-        excluded = fold.importsWithoutEnd.subtracting(ended)
-            .subtracting(pipeline == nil ? [] : [position.sessionOrdinal])
     }
 
     // MARK: Events
@@ -125,24 +118,35 @@ public struct Snapshot: Sendable {
 
     /// The sessions in the order in which they were begun. Reads every segment's footer once.
     public func sessions() throws(StoreError) -> [SessionInfo] {
+        let sessions = foldedSessions()
+        if let failure = sessions.failure { throw failure }
+        return sessions.infos
+    }
+
+    /// The ordinals of sessions that do not count: imports that were not completed.
+    var excluded: Set<UInt64> { foldedSessions().excluded }
+
+    private func foldedSessions() -> Sessions {
         derived.monitor.lock()
         defer { derived.monitor.unlock() }
         if let sessions = derived.sessions { return sessions }
-        var fold = SessionFold()
-        for entry in entries {
-            for summary in try entry.load().index.sessions { fold.add(summary) }
-        }
+        var fold = SessionFold(entries)
         // Pending batches and records, in their order.
         var rest = pendingRecords[...]
         for (batch, count) in batches {
             while let (record, position) = rest.first, position.nextSequence <= batch.start.nextSequence {
-                fold.add(record, position)
+                fold.add(record)
                 rest.removeFirst()
             }
             fold.add(batch, count)
         }
-        for (record, position) in rest { fold.add(record, position) }
-        let sessions = fold.finish(isLive: isLive || isBeingWritten).filter { !excluded.contains($0.ordinal) }
+        for (record, _) in rest { fold.add(record) }
+        // An import exists once its end is recorded, but for who records it.
+        let excluded = fold.importsWithoutEnd.subtracting(
+            pins.pipeline == nil ? [] : [position.sessionOrdinal])
+        let sessions = Sessions(
+            infos: fold.finish(isLive: isBeingWritten).filter { !excluded.contains($0.ordinal) },
+            excluded: excluded, failure: fold.failure)
         derived.sessions = sessions
         return sessions
     }
@@ -285,7 +289,7 @@ public struct Snapshot: Sendable {
         var kinds: [EventKind: (metadata: [String: String], events: UInt64, bytes: UInt64)] = [:]
         var order: [EventKind] = []
         func add(_ definition: KindDefinition, _ events: UInt64, _ bytes: UInt64) {
-            let kind = EventKind(name: definition.name, encoding: definition.encoding, number: 0, registry: 0)
+            let kind = EventKind(definition)
             if kinds[kind] == nil { order.append(kind) }
             kinds[kind, default: (definition.metadata, 0, 0)].events += events
             kinds[kind, default: (definition.metadata, 0, 0)].bytes += bytes
@@ -352,7 +356,7 @@ public struct Snapshot: Sendable {
             watermark: store.watermark, gaps: try gaps(), drops: drops, pins: pins.sorted(),
             epoch: position.epoch,
             activeSession: sessions.last { $0.state == .active }?.ordinal,
-            isBeingWritten: isLive || isBeingWritten)
+            isBeingWritten: isBeingWritten)
     }
 }
 
@@ -377,26 +381,16 @@ extension LoadedSegment {
         defer { withExtendedLifetime(scratch) {} }
         let bytes = try bytes(at: entry.offset, count: Int(entry.length), scratch)
         do throws(FormatError) {
-            let header = try BlockHeader(decoding: bytes, segment: index.header.segment, number: nil)
-            guard BlockIndexEntry(header, offset: entry.offset) == entry else {
-                throw .invalid("a block", reason: "its header contradicts the index")
-            }
-            let start = BlockHeader.byteCount + Int(header.smallLength)
-            let small = UnsafeRawBufferPointer(rebasing: bytes[BlockHeader.byteCount..<start])
-            try ControlBlock.verifySmallPart(small, of: header)
+            let (header, small) = try verified(bytes, entry)
             guard case .checkpoint(let record, let part) = try ControlBlock.decode(small, of: header),
                 record == checkpoint.record
             else { throw .invalid("a checkpoint", reason: "its block contradicts the index") }
+            let start = BlockHeader.byteCount + small.count
             let stored = UnsafeRawBufferPointer(rebasing: bytes[start..<start + Int(part.storedBytes)])
             try ControlBlock.verifySubBlock(
                 stored, 0, checksum: part.checksum, segment: header.segment, block: header.number)
-            let buffer = SubBlockBuffer()
-            let base = try buffer.decode(
-                stored: stored, method: part.method, rawBytes: Int(part.rawBytes), wanted: Int(part.rawBytes),
-                dictionary: dictionary, dictionaryIdentity: identity)
-            return withExtendedLifetime(buffer) {
-                Array(UnsafeRawBufferPointer(start: base, count: Int(part.rawBytes)))
-            }
+            return try LZ4Block.decompress(
+                stored, method: part.method, rawBytes: Int(part.rawBytes), dictionary: dictionary)
         } catch {
             throw .decoding(error, file: fileName, offset: entry.offset)
         }

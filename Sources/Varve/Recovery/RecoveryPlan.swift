@@ -10,8 +10,6 @@ struct RecoveryPlan: Sendable {
         let segment: Int
         /// Bytes that belong to the log.
         let length: UInt64
-        /// Unreadable bytes before the watermark make it unfit for a footer.
-        let isDamaged: Bool
     }
 
     struct Copy: Sendable {
@@ -62,7 +60,6 @@ struct RecoveryPlan: Sendable {
                 continue
             }
             let ordinal = scan.header.ordinal
-            var isDamaged = false
             var length = scan.headerBytes
             var blocks = scan.blocks[...]
             var holes = scan.unreadable[...]
@@ -71,7 +68,6 @@ struct RecoveryPlan: Sendable {
                 if let hole = holes.first, hole.range.lowerBound < blocks.first?.offset ?? .max {
                     holes.removeFirst()
                     if Watermark(segment: ordinal, offset: hole.range.lowerBound) < w {
-                        isDamaged = true
                         let next = blocks.first?.header.firstSequence ?? before
                         if next > before {
                             gaps.append(
@@ -97,7 +93,7 @@ struct RecoveryPlan: Sendable {
                 }
             }
             if Watermark(segment: ordinal, offset: scan.headerBytes) < w {
-                keep.append(Keep(segment: number, length: length, isDamaged: isDamaged))
+                keep.append(Keep(segment: number, length: length))
             } else {
                 remove.append(number)
             }

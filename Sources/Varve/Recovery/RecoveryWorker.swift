@@ -10,21 +10,6 @@ struct RecoveryWorker {
     let epoch: UInt64
     let settings: EncodingSettings
 
-    /// The segments as they are for a reader: unsealed ones up to where the log ends.
-    func readableEntries() -> [Catalog.Entry] {
-        var entries: [Catalog.Entry] = []
-        for segment in directory.segments {
-            switch segment {
-            case .sealed(let handle): entries.append(.sealed(handle))
-            case .unsealed(let scan):
-                if let cut = plan.cut, scan.header.ordinal > cut.segment { continue }
-                let end = plan.cut.flatMap { $0.segment == scan.header.ordinal ? $0.offset : nil } ?? .max
-                entries.append(.open(OpenSegment(file: scan.file, index: scan.index(upTo: end))))
-            }
-        }
-        return entries
-    }
-
     /// The segments that stay, without what is copied.
     private func keptEntries() -> [Catalog.Entry] {
         var entries: [Catalog.Entry] = []
@@ -39,10 +24,10 @@ struct RecoveryWorker {
         return entries
     }
 
-    /// Carries the plan out. `sessions` folds sessions over entries, for the totals of the one that was cut off.
-    func carryOut(
-        sessions: ([Catalog.Entry]) throws(StoreError) -> [SessionInfo]
-    ) throws(StoreError) -> (entries: [Catalog.Entry], report: RecoveryReport?) {
+    /// Carries the plan out. `readable` are the segments as they are for a reader now.
+    func carryOut(readable: [Catalog.Entry]) throws(StoreError) -> (
+        entries: [Catalog.Entry], report: RecoveryReport?
+    ) {
         var entries = keptEntries()
         var last: LoadedSegment?
         if let entry = entries.last { last = try entry.load() }
@@ -62,7 +47,7 @@ struct RecoveryWorker {
         // An import that was cut off gets no end: without one it does not exist.
         if let begin = active, begin.flags.contains(.imported) { active = nil }
         guard unsealed > 0 || active != nil else { return (entries, nil) }
-        var report = RecoveryReport(
+        let report = RecoveryReport(
             unsealedSegments: unsealed,
             recoveredEvents: plan.copy.reduce(0) { $0 + UInt64($1.block.header.eventCount) },
             interruptedSession: active?.ordinal, unreadableBytes: plan.unreadableBytes, gaps: plan.gaps)
@@ -71,8 +56,7 @@ struct RecoveryWorker {
             return (entries, report)
         }
         do throws(IOFailure) {
-            let handle = try build(
-                after: last, active: activeBefore, all: readableEntries(), sessions: sessions, &report)
+            let handle = try build(after: last, active: activeBefore, readable: readable)
             entries.append(.sealed(handle))
             for number in plan.remove {
                 if case .unsealed(let scan) = directory.segments[number] {
@@ -88,8 +72,7 @@ struct RecoveryWorker {
     }
 
     private func build(
-        after last: LoadedSegment?, active: SessionSummary?, all: [Catalog.Entry],
-        sessions: ([Catalog.Entry]) throws(StoreError) -> [SessionInfo], _ report: inout RecoveryReport
+        after last: LoadedSegment?, active: SessionSummary?, readable: [Catalog.Entry]
     ) throws(IOFailure) -> SegmentHandle {
         // More than one segment's blocks can't be copied into one; the writer's limits make sure that it never comes to that.
         guard plan.copy.count + 4 <= Limits.segmentBlocksMax else {
@@ -112,20 +95,21 @@ struct RecoveryWorker {
             last?.index.nextSequence ?? 0, plan.copy.isEmpty ? directory.state?.nextSequence ?? 0 : 0)
         header.sessionsBegun = last?.index.sessionsBegun ?? 0
         header.checkpointsMade = last?.index.checkpointsMade ?? 0
-        header.kinds = RecoveryWorker.kinds(of: all)
+        header.kinds = RecoveryWorker.kinds(of: readable)
         if let active {
             header.session = active.begin
             header.session?.firstIndex = active.nextIndex
             header.session?.flags.insert(.continued)
         }
-        let headerBytes = header.encode()
-        let name = SegmentName(baseSequence: header.baseSequence, ordinal: ordinal, generation: 0).fileName
-        let temporary = directory.path + "/" + name + ".tmp"
-        try? fileSystem.unlink(temporary)
-        let file = try fileSystem.open(temporary, .createExclusive)
-        try file.write(headerBytes, at: 0)
-        var index = SegmentIndex(header: header, headerBytes: UInt64(headerBytes.count))
+        return try RecoveryWorker.publish(header, directory: directory.path, fileSystem: fileSystem) {
+            file, index throws(IOFailure) in
+            try copyBlocks(to: file, &index)
+            try putRecords(readable: readable, now: now, to: file, &index)
+        }
+    }
 
+    /// Copies what is readable after the watermark.
+    private func copyBlocks(to file: any File, _ index: inout SegmentIndex) throws(IOFailure) {
         var hasDictionary = false
         for copy in plan.copy {
             guard case .unsealed(let scan) = directory.segments[copy.segment] else { continue }
@@ -146,6 +130,12 @@ struct RecoveryWorker {
             }
             try put(source, from: scan, to: file, &index)
         }
+    }
+
+    /// Ends the session that was cut off, and says in the ledger what was found.
+    private func putRecords(
+        readable: [Catalog.Entry], now: Int64, to file: any File, _ index: inout SegmentIndex
+    ) throws(IOFailure) {
         var records: [LedgerRecord] = plan.gaps.map { gap in
             .gap(
                 first: gap.sequences.lowerBound, last: gap.sequences.upperBound, reason: .damage, time: now,
@@ -157,7 +147,8 @@ struct RecoveryWorker {
                 epoch: index.lastEpoch, session: session?.begin.ordinal ?? 0, next: index.nextSequence,
                 segment: plan.cut?.segment ?? 0, unreadable: plan.unreadableBytes, time: now))
         if let session, !session.begin.flags.contains(.imported) {
-            let totals = (try? sessions(all))?.first { $0.ordinal == session.begin.ordinal }
+            let fold = SessionFold(readable)
+            let totals = fold.failure == nil ? fold.session(session.begin.ordinal) : nil
             let end = SessionEnd(
                 ordinal: session.begin.ordinal, reason: .interrupted,
                 end: totals?.timeRange?.upperBound ?? session.begin.start,
@@ -171,24 +162,33 @@ struct RecoveryWorker {
         var body = ByteWriter()
         body.put(records)
         try put(.ledger, body.bytes, .ledger(records), time: nil, session: nil, to: file, &index)
+    }
 
-        // Data first, then the footer that vouches for them; the name last: until then nothing has changed.
-        try file.sync()
-        let checksum = try storedChecksum(of: file, byteCount: index.dataEnd)
-        let footer = index.footer(sealedAt: now, checksum: checksum, head: (0, 0)).encode()
-        try file.write(footer, at: index.dataEnd)
-        try file.sync()
-        let length = index.dataEnd + UInt64(footer.count)
-        file.close()
-        try fileSystem.rename(temporary, to: directory.path + "/" + name, replacing: false)
-        try fileSystem.syncDirectory(directory.path)
-        let located = footer.withUnsafeBytes { try? SegmentSummary.locate(inLast: $0, fileLength: length) }
-        guard let (trailer, summary) = located else {
-            throw IOFailure(.read, path: directory.path + "/" + name, code: 5)
+    /// Writes a segment under a temporary name: its header, what `fill` adds, its footer. Its own name comes last: until then
+    /// nothing has changed.
+    private static func publish(
+        _ header: SegmentHeader, directory: String, fileSystem: any FileSystem,
+        _ fill: (any File, inout SegmentIndex) throws(IOFailure) -> Void
+    ) throws(IOFailure) -> SegmentHandle {
+        let bytes = header.encode()
+        let name = SegmentName(
+            baseSequence: header.baseSequence, ordinal: header.ordinal, generation: header.generation
+        ).fileName
+        let path = directory + "/" + name
+        let temporary = path + ".tmp"
+        try? fileSystem.unlink(temporary)
+        let file = try fileSystem.open(temporary, .createExclusive)
+        defer { file.close() }
+        try file.write(bytes, at: 0)
+        var index = SegmentIndex(header: header, headerBytes: UInt64(bytes.count))
+        try fill(file, &index)
+        let (trailer, summary) = try index.seal(file, at: fileSystem.now()) { file throws(IOFailure) in
+            try file.sync()
         }
+        try fileSystem.rename(temporary, to: path, replacing: false)
+        try fileSystem.syncDirectory(directory)
         return SegmentHandle(
-            directory: directory.path, fileName: name, trailer: trailer, summary: summary,
-            fileSystem: fileSystem)
+            directory: directory, fileName: name, trailer: trailer, summary: summary, fileSystem: fileSystem)
     }
 
     /// Copies a block as it is, but for its place: header and checksums are made anew.
@@ -205,24 +205,11 @@ struct RecoveryWorker {
         header.kindCount = UInt32(index.kinds.count)
         header.durableSegment = plan.watermark?.segment ?? 0
         header.durableOffset = plan.watermark?.offset ?? 0
-        let smallLength = Int(header.smallLength)
         bytes.withUnsafeMutableBytes { whole in
             guard let base = whole.baseAddress else { return }
-            let small = base + BlockHeader.byteCount
-            var stored = small + smallLength
-            for position in 0..<Int(header.subBlockCount) {
-                let entry = small + position * SubBlockDirectoryEntry.byteCount
-                let length = Int(
-                    UInt32(littleEndian: entry.loadUnaligned(fromByteOffset: 8, as: UInt32.self)))
-                let seed = Checksum.seed(
-                    segment: header.segment, block: header.number, part: UInt32(2 + position))
-                let checksum = Checksum.crc(UnsafeRawBufferPointer(start: stored, count: length), after: seed)
-                entry.storeBytes(of: checksum.littleEndian, toByteOffset: 16, as: UInt32.self)
-                stored += length
-            }
-            let seed = Checksum.seed(segment: header.segment, block: header.number, part: 1)
-            header.smallChecksum = Checksum.crc(
-                UnsafeRawBufferPointer(start: small, count: smallLength), after: seed)
+            header.smallChecksum = Checksum.sealBody(
+                base + BlockHeader.byteCount, smallLength: Int(header.smallLength),
+                subBlockCount: Int(header.subBlockCount), segment: header.segment, block: header.number)
             header.encode(into: whole)
         }
         try file.write(bytes, at: index.dataEnd)
@@ -279,44 +266,20 @@ struct RecoveryWorker {
             throw IOFailure(.read, path: segment.file.path, code: 5)
         }
         index.header.generation += 1
-        let headerBytes = index.header.encode()
-        guard headerBytes.count == Int(index.headerBytes) else {
+        guard index.header.encode().count == Int(index.headerBytes) else {
             throw IOFailure(.read, path: segment.file.path, code: 22)
         }
-        let name = SegmentName(
-            baseSequence: index.header.baseSequence, ordinal: index.header.ordinal,
-            generation: index.header.generation
-        ).fileName
-        let temporary = directory + "/" + name + ".tmp"
-        try? fileSystem.unlink(temporary)
-        let file = try fileSystem.open(temporary, .createExclusive)
-        defer { file.close() }
-        try file.write(headerBytes, at: 0)
-        let scratch = ScratchBuffer()
-        var offset = index.headerBytes
-        while offset < index.dataEnd {
-            let buffer = scratch.reserve(Int(min(index.dataEnd - offset, 1 << 20)))
-            guard try segment.file.read(at: offset, into: buffer) == buffer.count else {
-                throw IOFailure(.read, path: segment.file.path, code: 5)
+        let resealed = index
+        let handle = try publish(index.header, directory: directory, fileSystem: fileSystem) {
+            file, index throws(IOFailure) in
+            index = resealed
+            try forEachChunk(of: segment.file, index.headerBytes..<index.dataEnd) {
+                bytes, offset throws(IOFailure) in
+                try file.write(bytes, at: offset)
             }
-            try file.write(UnsafeRawBufferPointer(buffer), at: offset)
-            offset += UInt64(buffer.count)
         }
-        try file.sync()
-        let checksum = try storedChecksum(of: file, byteCount: index.dataEnd)
-        let footer = index.footer(sealedAt: fileSystem.now(), checksum: checksum, head: (0, 0)).encode()
-        try file.write(footer, at: index.dataEnd)
-        try file.sync()
-        try fileSystem.rename(temporary, to: directory + "/" + name, replacing: false)
-        try fileSystem.syncDirectory(directory)
         try fileSystem.unlink(segment.file.path)
         try fileSystem.syncDirectory(directory)
-        let length = index.dataEnd + UInt64(footer.count)
-        let located = footer.withUnsafeBytes { try? SegmentSummary.locate(inLast: $0, fileLength: length) }
-        guard let (trailer, summary) = located else {
-            throw IOFailure(.read, path: directory + "/" + name, code: 5)
-        }
-        return SegmentHandle(
-            directory: directory, fileName: name, trailer: trailer, summary: summary, fileSystem: fileSystem)
+        return handle
     }
 }

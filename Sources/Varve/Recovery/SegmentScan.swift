@@ -27,6 +27,8 @@ struct SegmentScan: Sendable {
     private(set) var blocks: [ScannedBlock] = []
     /// Ascending; a torn end is the last one.
     private(set) var unreadable: [UnreadableRange] = []
+    /// Where the scan ended, at the latest.
+    let end: UInt64
 
     /// Scans up to `limit` (nil: the end of the file). Every checksum is verified.
     init(fileName: String, file: any File, header: SegmentHeader, headerBytes: UInt64, limit: UInt64?)
@@ -37,7 +39,7 @@ struct SegmentScan: Sendable {
         self.header = header
         self.headerBytes = headerBytes
         let length = try file.size()
-        let end = min(length, limit ?? .max)
+        end = min(length, limit ?? .max)
         let reader = BlockReader(file: file, segment: header.segment, kindCount: header.kinds?.count ?? 0)
         var offset = headerBytes
         while offset < end {
@@ -101,16 +103,12 @@ final class BlockReader {
         return UnsafeRawBufferPointer(target)
     }
 
-    /// The bytes of the block read last; valid until the next read.
-    private(set) var lastBytes = UnsafeRawBufferPointer(start: nil, count: 0)
-
     func read(at offset: UInt64, end: UInt64, number: UInt32?) throws(FormatError) -> ScannedBlock {
         guard end - offset >= UInt64(BlockHeader.byteCount) else { throw .truncated("a block header") }
         let header = try BlockHeader(
             decoding: try bytes(at: offset, BlockHeader.byteCount), segment: segment, number: number)
         guard UInt64(header.blockLength) <= end - offset else { throw .truncated("a block") }
         let block = try bytes(at: offset, header.blockLength)
-        lastBytes = block
         let bodyStart = BlockHeader.byteCount
         let smallEnd = bodyStart + Int(header.smallLength)
         let bodyEnd = bodyStart + Int(header.bodyLength)

@@ -14,13 +14,6 @@ struct StoreDirectory: Sendable {
             }
         }
 
-        var generation: UInt32 {
-            switch self {
-            case .sealed(let handle): handle.summary.generation
-            case .unsealed(let scan): scan.header.generation
-            }
-        }
-
         var uuid: UniqueID {
             switch self {
             case .sealed(let handle): handle.summary.segment
@@ -76,7 +69,7 @@ struct StoreDirectory: Sendable {
         var stores: Set<UniqueID> = []
         for name in segmentNames {
             do throws(StoreError) {
-                let (segment, store) = try StoreDirectory.segment(path, name, fileSystem, limits: [:])
+                let (segment, store) = try StoreDirectory.segment(path, name, fileSystem)
                 if let identity, identity.store != store {
                     rejects.append(Reject(fileName: name, reason: "it belongs to another store (\(store))"))
                     continue
@@ -144,7 +137,9 @@ struct StoreDirectory: Sendable {
                 continue
             }
             var segment = segment
-            if let expected, segment.uuid == expected.segment, case .unsealed(let scan) = segment {
+            if let expected, segment.uuid == expected.segment, case .unsealed(let scan) = segment,
+                scan.end > expected.length
+            {
                 do throws(IOFailure) {
                     segment = .unsealed(
                         try SegmentScan(
@@ -181,67 +176,55 @@ struct StoreDirectory: Sendable {
         }
         guard let bytes else { throw .damaged(file: file, offset: 0, reason: "it is too large") }
         do throws(FormatError) {
-            return try bytes.withReader("STORE") { reader throws(FormatError) in
-                try StoreIdentity(decoding: try reader.take(reader.remaining))
-            }
+            return try bytes.withBytes { bytes throws(FormatError) in try StoreIdentity(decoding: bytes) }
         } catch {
             throw .decoding(error, file: file, offset: 0)
         }
     }
 
     /// Opens one segment file: by its summary, or by a scan.
-    static func segment(
-        _ directory: String, _ name: String, _ fileSystem: any FileSystem, limits: [UniqueID: UInt64]
-    ) throws(StoreError) -> (segment: Segment, store: UniqueID) {
+    static func segment(_ directory: String, _ name: String, _ fileSystem: any FileSystem) throws(StoreError)
+        -> (
+            segment: Segment, store: UniqueID
+        )
+    {
         let path = directory + "/" + name
-        do {
+        return try StoreError.catching(at: path, StoreError.reading) {
             let file = try fileSystem.open(path, .read)
             let length = try file.size()
             let endCount = Int(min(length, 4096))
             let end = try file.read(at: length - UInt64(endCount), count: endCount)
-            let located: Result<(trailer: Trailer, summary: SegmentSummary), FormatError> =
-                end.withUnsafeBytes { bytes in
-                    do throws(FormatError) {
-                        return .success(try SegmentSummary.locate(inLast: bytes, fileLength: length))
-                    } catch { return .failure(error) }
+            do throws(FormatError) {
+                let (trailer, summary) = try end.withBytes { bytes throws(FormatError) in
+                    try SegmentSummary.locate(inLast: bytes, fileLength: length)
                 }
-            switch located {
-            case .success(let (trailer, summary)):
                 file.close()
                 let handle = SegmentHandle(
                     directory: directory, fileName: name, trailer: trailer, summary: summary,
                     fileSystem: fileSystem)
                 return (.sealed(handle), summary.store)
-            case .failure(let error):
-                if case .unknownVersion = error { throw StoreError.decoding(error, file: path, offset: 0) }
-            }
-            let prefix = try file.read(at: 0, count: SegmentHeader.fixedBytes)
-            let header: SegmentHeader
-            let headerBytes: Int
-            do throws(FormatError) {
-                headerBytes = try prefix.withReader("a segment header") { reader throws(FormatError) in
-                    try SegmentHeader.byteCount(ofPrefix: try reader.take(reader.remaining))
-                }
-                guard UInt64(headerBytes) <= length else { throw FormatError.truncated("a segment header") }
-                guard let whole = try? file.read(at: 0, count: headerBytes) else {
-                    throw FormatError.truncated("a segment header")
-                }
-                header = try whole.withReader("a segment header") { reader throws(FormatError) in
-                    try SegmentHeader(decoding: try reader.take(reader.remaining))
-                }
+            } catch .unknownVersion(let version, let what) {
+                throw StoreError.decoding(.unknownVersion(version, of: what), file: path, offset: 0)
             } catch {
-                throw StoreError.decoding(error, file: path, offset: 0)
+                // No footer, or none that can be read: the blocks say what there is.
             }
+            let (header, headerBytes) = try readSegmentHeader(of: file, length: length)
             let scan = try SegmentScan(
-                fileName: name, file: file, header: header, headerBytes: UInt64(headerBytes),
-                limit: limits[header.segment])
+                fileName: name, file: file, header: header, headerBytes: headerBytes, limit: nil)
             return (.unsealed(scan), header.store)
-        } catch let failure as IOFailure {
-            throw .reading(failure)
-        } catch let error as StoreError {
-            throw error
-        } catch {
-            throw .cannotRead(path: path, reason: "\(error)")
+        }
+    }
+
+    /// The segments as they are for a reader: unsealed ones up to where the log ends.
+    func readableEntries(_ plan: RecoveryPlan) -> [Catalog.Entry] {
+        segments.compactMap { segment in
+            switch segment {
+            case .sealed(let handle): return .sealed(handle)
+            case .unsealed(let scan):
+                if let cut = plan.cut, scan.header.ordinal > cut.segment { return nil }
+                let end = plan.cut.flatMap { $0.segment == scan.header.ordinal ? $0.offset : nil } ?? .max
+                return .open(OpenSegment(file: scan.file, index: scan.index(upTo: end)))
+            }
         }
     }
 }

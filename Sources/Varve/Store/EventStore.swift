@@ -63,7 +63,7 @@ public final class EventStore: @unchecked Sendable {
         let options = options.clamped
         let fileSystem = options.fileSystem
         try checkMetadata(options.metadata)
-        do {
+        return try StoreError.catching(at: path, StoreError.writing) {
             if try fileSystem.kind(of: path) == nil {
                 guard options.create else {
                     throw StoreError.notAStore(path: path, reason: "it does not exist")
@@ -96,12 +96,6 @@ public final class EventStore: @unchecked Sendable {
                 lock.release()
                 throw error
             }
-        } catch let failure as IOFailure {
-            throw .writing(failure)
-        } catch let error as StoreError {
-            throw error
-        } catch {
-            throw .cannotWrite(path: path, reason: "\(error)")
         }
     }
 
@@ -184,10 +178,7 @@ public final class EventStore: @unchecked Sendable {
             }
         }
         let plan = RecoveryPlan(directory)
-        let worker = RecoveryWorker(
-            directory: directory, plan: plan, fileSystem: fileSystem, epoch: 0,
-            settings: EncodingSettings(blockBytes: 0, subBlockBytes: 0, level: 0))
-        let entries = worker.readableEntries()
+        let entries = directory.readableEntries(plan)
         var position = LogPosition()
         for entry in entries {
             let summary = entry.summary
@@ -217,10 +208,8 @@ public final class EventStore: @unchecked Sendable {
         identity = directory.identity
         uuid = directory.identifier
         let plan = RecoveryPlan(directory)
-        let summaries = RecoveryWorker(
-            directory: directory, plan: plan, fileSystem: fileSystem, epoch: 0,
-            settings: EncodingSettings(blockBytes: 0, subBlockBytes: 0, level: 0)
-        ).readableEntries().map(\.summary)
+        let readable = directory.readableEntries(plan)
+        let summaries = readable.map(\.summary)
         let lastEpoch = max(summaries.map(\.lastEpoch).max() ?? 0, directory.state?.epoch ?? 0)
         guard lastEpoch < .max >> 1 else {
             throw .damaged(file: path, offset: 0, reason: "its epoch is out of range")
@@ -235,17 +224,9 @@ public final class EventStore: @unchecked Sendable {
         }
         let worker = RecoveryWorker(
             directory: directory, plan: plan, fileSystem: fileSystem, epoch: epoch,
-            settings: EncodingSettings(
-                blockBytes: UInt32(options.blockBytes), subBlockBytes: UInt32(options.subBlockBytes),
-                level: options.compressionLevel))
+            settings: options.encodingSettings)
         for name in directory.temporaries { try? fileSystem.unlink(path + "/" + name) }
-        let (entries, report) = try worker.carryOut { entries throws(StoreError) in
-            var fold = SessionFold()
-            for entry in entries {
-                for summary in try entry.load().index.sessions { fold.add(summary) }
-            }
-            return fold.finish(isLive: true)
-        }
+        let (entries, report) = try worker.carryOut(readable: readable)
         recovery = report
         catalog = Catalog(entries)
         var position = LogPosition()
@@ -280,23 +261,14 @@ public final class EventStore: @unchecked Sendable {
             stateCounter: directory.state?.counter ?? 0)
         self.writing = writing
         for _ in 0..<options.encoderThreads {
-            guard let thread = WorkerThread({ pipeline.runEncoder() }) else {
-                pipeline.stop()
-                for encoder in writing.encoders { encoder.join() }
-                throw .noThreads
-            }
+            // What runs already is ended by deinit.
+            guard let thread = WorkerThread({ pipeline.runEncoder() }) else { throw .noThreads }
             writing.encoders.append(thread)
         }
         let keeper = Keeper(
             pipeline: pipeline, tail: tail, writer: writer, catalog: catalog, directory: path,
             options: options)
-        guard
-            let thread = WorkerThread({ keeper.run { writing.isStopping } })
-        else {
-            pipeline.stop()
-            for encoder in writing.encoders { encoder.join() }
-            throw .noThreads
-        }
+        guard let thread = WorkerThread({ keeper.run { writing.isStopping } }) else { throw .noThreads }
         writing.keeper = thread
         if let report { options.diagnostics?(.recovered(report)) }
     }
@@ -308,13 +280,15 @@ public final class EventStore: @unchecked Sendable {
     }
 
     private func stopThreads() {
-        guard let writing, let keeper = writing.keeper else { return }
-        writing.pipeline.monitor.withLock {
-            writing.isStopping = true
-            writing.pipeline.monitor.wakeKeeper()
+        guard let writing else { return }
+        if let keeper = writing.keeper {
+            writing.pipeline.monitor.withLock {
+                writing.isStopping = true
+                writing.pipeline.monitor.wakeKeeper()
+            }
+            keeper.join()
+            writing.keeper = nil
         }
-        keeper.join()
-        writing.keeper = nil
         writing.pipeline.stop()
         for encoder in writing.encoders { encoder.join() }
         writing.encoders = []
@@ -474,7 +448,7 @@ public final class EventStore: @unchecked Sendable {
         } catch {
             failure = error
         }
-        _ = writing.tail.close()
+        writing.tail.close()
         stopThreads()
         if failure == nil {
             do throws(IOFailure) {
@@ -482,7 +456,7 @@ public final class EventStore: @unchecked Sendable {
                 for sealed in try writing.writer.sealRetired() {
                     options.diagnostics?(.sealed(segment: sealed.ordinal, bytes: sealed.dataBytes))
                 }
-                try writeState(writing, isClosed: true)
+                try writeClosedState(writing)
             } catch {
                 failure = .writing(error)
             }
@@ -492,7 +466,7 @@ public final class EventStore: @unchecked Sendable {
     }
 
     /// Writes the cache of the log's ends. Losing it loses nothing.
-    private func writeState(_ writing: Writing, isClosed: Bool) throws(IOFailure) {
+    private func writeClosedState(_ writing: Writing) throws(IOFailure) {
         let fileSystem = options.fileSystem
         let statePath = path + "/STATE"
         writing.stateCounter &+= 1
@@ -502,7 +476,7 @@ public final class EventStore: @unchecked Sendable {
         slot.epoch = position.epoch
         slot.sessionsBegun = position.sessionsBegun
         slot.writtenAt = fileSystem.now()
-        slot.isClosed = isClosed
+        slot.isClosed = true
         if let last = catalog.view().entries.last?.summary {
             slot.watermarkSegment = last.ordinal
             slot.watermarkOffset = last.dataBytes

@@ -24,10 +24,13 @@ public final class Session: Sendable {
     }
 
     /// Whether it is still recorded.
-    public var isActive: Bool { tail.active?.begin.ordinal == ordinal }
+    public var isActive: Bool { nextIndex != nil }
 
     /// The index that the next event gets; nil when it has ended.
-    public var nextIndex: UInt64? { tail.active.flatMap { $0.begin.ordinal == ordinal ? $0.nextIndex : nil } }
+    public var nextIndex: UInt64? {
+        let position = tail.position
+        return position.sessionOrdinal == ordinal ? position.nextIndex : nil
+    }
 
     private func check(_ kind: EventKind) throws(StoreError) {
         guard kind.registry == store.registryID else { throw .foreignKind(name: kind.name) }

@@ -90,6 +90,21 @@ extension StoreError {
             ? .outOfSpace(path: failure.path) : .cannotWrite(path: failure.path, reason: failure.reason)
     }
 
+    /// Does `body`; failures of the file system become what `convert` makes of them.
+    static func catching<R>(
+        at path: String, _ convert: (IOFailure) -> StoreError, _ body: () throws -> R
+    ) throws(StoreError) -> R {
+        do {
+            return try body()
+        } catch let failure as IOFailure {
+            throw convert(failure)
+        } catch let error as StoreError {
+            throw error
+        } catch {
+            throw .cannotRead(path: path, reason: "\(error)")
+        }
+    }
+
     /// Bytes that could not be decoded.
     static func decoding(_ error: FormatError, file: String, offset: UInt64) -> StoreError {
         switch error {

@@ -80,6 +80,12 @@ public struct StoreOptions: Sendable {
 
     public init() {}
 
+    /// How blocks are built with these options. Call on clamped ones.
+    var encodingSettings: EncodingSettings {
+        EncodingSettings(
+            blockBytes: UInt32(blockBytes), subBlockBytes: UInt32(subBlockBytes), level: compressionLevel)
+    }
+
     /// The options with every number inside its range.
     var clamped: StoreOptions {
         var options = self

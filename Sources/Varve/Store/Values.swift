@@ -11,6 +11,18 @@ public struct EventKind: Hashable, Sendable {
     /// The registry it belongs to; 0: none (a kind read by a cursor).
     let registry: UInt64
 
+    init(name: String, encoding: PayloadEncoding, number: UInt32, registry: UInt64) {
+        self.name = name
+        self.encoding = encoding
+        self.number = number
+        self.registry = registry
+    }
+
+    /// A kind as it was read.
+    init(_ definition: KindDefinition) {
+        self.init(name: definition.name, encoding: definition.encoding, number: 0, registry: 0)
+    }
+
     public static func == (left: EventKind, right: EventKind) -> Bool {
         left.encoding == right.encoding && left.name == right.name
     }

@@ -135,9 +135,7 @@ struct Verifier {
         do throws(FormatError) {
             switch name {
             case "STORE":
-                _ = try bytes.withReader(name) { reader throws(FormatError) in
-                    try StoreIdentity(decoding: try reader.take(reader.remaining))
-                }
+                _ = try bytes.withBytes { bytes throws(FormatError) in try StoreIdentity(decoding: bytes) }
             case "STATE":
                 guard bytes.count == StateFile.byteCount else {
                     throw .invalid(name, reason: "its length is \(bytes.count)")
@@ -146,8 +144,7 @@ struct Verifier {
                     for _ in 0..<2 { _ = try StateSlot.decode(try reader.take(StateSlot.stride)) }
                 }
             case "TAIL":
-                try bytes.withReader(name) { reader throws(FormatError) in
-                    let whole = try reader.take(reader.remaining)
+                try bytes.withBytes { whole throws(FormatError) in
                     let header = try TailHeader(decoding: whole)
                     for slot in 0..<Int(header.slotCount) {
                         let start = header.slotOffset(slot)
@@ -168,7 +165,7 @@ struct Verifier {
     /// Verifies a segment. `known`: it has no footer, and this is its index.
     private mutating func segment(_ name: String, _ known: SegmentIndex?, isBeingWritten: Bool) {
         do {
-            let (found, store) = try StoreDirectory.segment(path, name, fileSystem, limits: [:])
+            let (found, store) = try StoreDirectory.segment(path, name, fileSystem)
             guard store == identifier else {
                 return add(name, 0, nil, "it belongs to another store (\(store))")
             }
@@ -214,7 +211,7 @@ struct Verifier {
         let loaded = try handle.load()
         let file = try fileSystem.open(path + "/" + name, .read)
         defer { file.close() }
-        let footer = try footer(of: handle, file)
+        let footer = try handle.readFooter(of: file)
         let reader = BlockReader(
             file: file, segment: handle.summary.segment, kindCount: loaded.index.header.kinds?.count ?? 0)
         reader.decompresses = true
@@ -250,9 +247,9 @@ struct Verifier {
         report.bytes += handle.trailer.footerLength
         guard isComplete else { return }
         rebuilt.droppedRanges = footer.droppedRanges
-        var expected = rebuilt.footer(
-            sealedAt: footer.summary.sealedAt, checksum: nil,
-            head: (footer.summary.headSequence, footer.summary.headCheckpoint))
+        var expected = rebuilt.footer(sealedAt: footer.summary.sealedAt, checksum: nil)
+        expected.summary.headSequence = footer.summary.headSequence
+        expected.summary.headCheckpoint = footer.summary.headCheckpoint
         expected.replaces = footer.replaces
         expected.digest = footer.digest
         if expected != footer {
@@ -265,14 +262,6 @@ struct Verifier {
             if Digest(storedBytesChecksum: checksum) != footer.digest {
                 add(name, handle.trailer.footerOffset, nil, "the digest is not that of the stored bytes")
             }
-        }
-    }
-
-    private func footer(of handle: SegmentHandle, _ file: any File) throws -> Footer {
-        let bytes = try file.read(at: handle.trailer.footerOffset, count: Int(handle.trailer.footerLength))
-        let trailer = handle.trailer
-        return try bytes.withReader("a footer") { reader throws(FormatError) in
-            try Footer(decoding: try reader.take(reader.remaining), trailer: trailer)
         }
     }
 
