@@ -93,20 +93,7 @@ struct ImportCommand: ParsableCommand {
             throw error
         }
         progress.clear()
-        var receipt = Receipt()
-        receipt.events = applier.events
-        receipt.sessions = applier.sessions
-        receipt.checkpoints = applier.checkpoints
-        receipt.rawBytes = applier.payloadBytes
-        let after = try EventStore.openReadOnly(store.path).info().storedBytes
-        receipt.storedBytes = after > storedBytes ? after - storedBytes : 0
-        if json {
-            let output = Output()
-            try output.line { receipt.append(to: &$0) }
-            try output.flush()
-        } else {
-            Diagnostics.plain(receipt.line)
-        }
+        try applier.receipt.print(of: store, storedBytesBefore: storedBytes, asJSON: json)
         if applier.ledgerLines > 0 {
             Diagnostics.note(
                 "the exported store lacked events at \(Formatting.count(applier.ledgerLines, "place")): "

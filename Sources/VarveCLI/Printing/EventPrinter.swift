@@ -32,7 +32,6 @@ final class EventPrinter {
     private let format: EventFormat
     private let fields: [String]
     private let payloadEnd: UInt8
-    private let snapshot: Snapshot
     private let output: Output
     private let validator = JSONValidator()
     private lazy var fieldReader = FieldReader()
@@ -51,7 +50,6 @@ final class EventPrinter {
         self.format = format
         self.fields = fields
         payloadEnd = endsWithNUL ? 0 : UInt8(ascii: "\n")
-        self.snapshot = snapshot
         self.output = output
         table = StreamedTable(
             ["sequence", "time", "session", "kind"] + (fields.isEmpty ? ["payload"] : fields),
@@ -77,16 +75,16 @@ final class EventPrinter {
                 output.buffer.append(payload)
                 output.buffer.append(payloadEnd)
             case .json:
-                try appendJSON(event, payload)
+                appendJSON(event, payload)
             case .short:
                 RFC3339.append(event.timestamp, to: &output.buffer)
-                try withSession(event.sessionOrdinal) { output.buffer.append(bytes: $0.short) }
-                output.buffer.append(bytes: try kind(of: event).short)
+                withSession(event.sessionOrdinal) { output.buffer.append(bytes: $0.short) }
+                output.buffer.append(bytes: kind(of: event).short)
                 output.buffer.appendReadable(payload)
                 output.buffer.append(UInt8(ascii: "\n"))
             case .table:
-                let session = try withSession(event.sessionOrdinal) { $0.id }
-                let kind = try kind(of: event)
+                let session = withSession(event.sessionOrdinal) { $0.id }
+                let kind = kind(of: event)
                 let cells =
                     fields.isEmpty
                     ? [String(decoding: payload, as: UTF8.self)]
@@ -95,7 +93,7 @@ final class EventPrinter {
                     [String(event.sequence), RFC3339.string(event.timestamp), session, kind.name] + cells)
                 for line in lines { try output.text(line + "\n") }
             case .csv:
-                try appendCSV(event, payload)
+                appendCSV(event, payload)
             }
         }
         try output.flushIfFull()
@@ -109,11 +107,11 @@ final class EventPrinter {
         try output.flush()
     }
 
-    private func appendJSON(_ event: borrowing EventView, _ payload: UnsafeRawBufferPointer) throws {
-        let kind = try kind(of: event)
+    private func appendJSON(_ event: borrowing EventView, _ payload: UnsafeRawBufferPointer) {
+        let kind = kind(of: event)
         output.buffer.append("{\"sequence\":")
         output.buffer.append(integer: event.sequence)
-        try withSession(event.sessionOrdinal) { output.buffer.append(bytes: $0.json) }
+        withSession(event.sessionOrdinal) { output.buffer.append(bytes: $0.json) }
         output.buffer.append(integer: event.index)
         output.buffer.append(",\"timestamp\":\"")
         RFC3339.append(event.timestamp, to: &output.buffer)
@@ -132,11 +130,11 @@ final class EventPrinter {
         output.buffer.append("}\n")
     }
 
-    private func appendCSV(_ event: borrowing EventView, _ payload: UnsafeRawBufferPointer) throws {
-        let kind = try kind(of: event)
+    private func appendCSV(_ event: borrowing EventView, _ payload: UnsafeRawBufferPointer) {
+        let kind = kind(of: event)
         output.buffer.append(integer: event.sequence)
         output.buffer.append(UInt8(ascii: ","))
-        try withSession(event.sessionOrdinal) { appendCSV($0.id) }
+        withSession(event.sessionOrdinal) { appendCSV($0.id) }
         output.buffer.append(UInt8(ascii: ","))
         output.buffer.append(integer: event.sessionOrdinal)
         output.buffer.append(UInt8(ascii: ","))
@@ -181,17 +179,14 @@ final class EventPrinter {
         output.buffer.append(quote)
     }
 
-    private func kind(of event: borrowing EventView) throws -> KindTexts {
+    private func kind(of event: borrowing EventView) -> KindTexts {
         let number = Int(event.kindNumber)
         if number < kinds.count, let texts = kinds[number] { return texts }
-        return try addKind(number, sequence: event.sequence)
+        return addKind(number, event.kind)
     }
 
     @inline(never)
-    private func addKind(_ number: Int, sequence: UInt64) throws -> KindTexts {
-        guard let kind = try snapshot.event(sequence: sequence)?.kind else {
-            throw CommandFailure("event \(sequence) has no kind")
-        }
+    private func addKind(_ number: Int, _ kind: EventKind) -> KindTexts {
         var json = ByteBuffer()
         json.append("\",\"kind\":")
         json.appendJSONString(kind.name)
@@ -204,13 +199,11 @@ final class EventPrinter {
         return texts
     }
 
-    private func withSession<Answer>(_ ordinal: UInt64, _ body: (SessionTexts) throws -> Answer) throws
-        -> Answer
-    {
-        if let lastSession, lastSession.ordinal == ordinal { return try body(lastSession.texts) }
+    private func withSession<Answer>(_ ordinal: UInt64, _ body: (SessionTexts) -> Answer) -> Answer {
+        if let lastSession, lastSession.ordinal == ordinal { return body(lastSession.texts) }
         let texts = sessions[ordinal] ?? Self.texts(id: "", ordinal: ordinal)
         lastSession = (ordinal, texts)
-        return try body(texts)
+        return body(texts)
     }
 
     private static func texts(id: String, ordinal: UInt64) -> SessionTexts {
@@ -277,7 +270,7 @@ struct StreamedTable {
     /// - Returns: the lines that are ready.
     mutating func add(_ cells: [String]) -> [String] {
         let cells = cells.map(Formatting.oneLine)
-        if let widths { return [Self.line(cells, widths, rightAligned)] }
+        if let widths { return [TableLayout.line(cells, widths, rightAligned)] }
         held.append(cells)
         return held.count > Self.heldRows ? finish() : []
     }
@@ -285,34 +278,9 @@ struct StreamedTable {
     /// - Returns: the lines that were held back.
     mutating func finish() -> [String] {
         guard widths == nil else { return [] }
-        let settled = Self.widths(of: held)
+        let settled = TableLayout.widths(of: held)
         defer { held = [] }
         widths = settled
-        return held.map { Self.line($0, settled, rightAligned) }
-    }
-
-    private static func widths(of rows: [[String]]) -> [Int] {
-        var widths: [Int] = []
-        for row in rows {
-            for (column, cell) in row.enumerated() {
-                if column == widths.count { widths.append(0) }
-                widths[column] = max(widths[column], cell.count)
-            }
-        }
-        return widths
-    }
-
-    private static func line(_ row: [String], _ widths: [Int], _ rightAligned: Set<Int>) -> String {
-        var line = ""
-        for (column, cell) in row.enumerated() {
-            let padding = String(repeating: " ", count: max(0, widths[column] - cell.count))
-            if column > 0 { line += "  " }
-            if rightAligned.contains(column) {
-                line += padding + cell
-            } else {
-                line += column == row.count - 1 ? cell : cell + padding
-            }
-        }
-        return line
+        return held.map { TableLayout.line($0, settled, rightAligned) }
     }
 }

@@ -158,7 +158,7 @@ struct Exporter {
 
     private mutating func write(_ event: borrowing EventView) throws {
         let session = enter(event.sessionOrdinal, at: event.sequence, time: event.timestamp)
-        let kind = try kind(of: event)
+        let kind = kind(of: event)
         event.withUnsafeBytes {
             writer.event(
                 session: session, index: event.index, timestamp: event.timestamp, kind: kind.number,
@@ -167,12 +167,10 @@ struct Exporter {
         try output.flushIfFull()
     }
 
-    private mutating func kind(of event: borrowing EventView) throws -> (number: UInt64, isJSON: Bool) {
+    private mutating func kind(of event: borrowing EventView) -> (number: UInt64, isJSON: Bool) {
         let position = Int(event.kindNumber)
         if position < kinds.count, let known = kinds[position] { return known }
-        guard let kind = try snapshot.event(sequence: event.sequence)?.kind else {
-            throw CommandFailure("event \(event.sequence) can't be read any more")
-        }
+        let kind = event.kind
         let number: UInt64
         if let known = kindNumbers[kind] {
             number = known

@@ -66,16 +66,7 @@ final class Recording {
         acknowledgments.update(sequences)
         try acknowledgments.print(through: UInt64.max)
         progress.clear()
-        var receipt = receipt
-        let storedBytes = try EventStore.openReadOnly(store.path).info().storedBytes
-        receipt.storedBytes = storedBytes > storedBytesBefore ? storedBytes - storedBytesBefore : 0
-        if isReceiptJSON {
-            let output = Output()
-            try output.line { receipt.append(to: &$0) }
-            try output.flush()
-        } else {
-            Diagnostics.plain(receipt.line)
-        }
+        try receipt.print(of: store, storedBytesBefore: storedBytesBefore, asJSON: isReceiptJSON)
         if receipt.droppedEvents > 0 { throw ExitCode(ExitStatus.loss) }
     }
 }
@@ -227,6 +218,34 @@ extension LineRecorder {
     }
 }
 
+extension ExportApplier {
+    /// What was applied.
+    var receipt: Receipt {
+        var receipt = Receipt()
+        receipt.events = events
+        receipt.sessions = sessions
+        receipt.checkpoints = checkpoints
+        receipt.rawBytes = payloadBytes
+        return receipt
+    }
+}
+
+extension Receipt {
+    /// Prints it, with what the store, which is closed, has grown by.
+    func print(of store: EventStore, storedBytesBefore: UInt64, asJSON: Bool) throws {
+        var receipt = self
+        let storedBytes = try EventStore.openReadOnly(store.path).info().storedBytes
+        receipt.storedBytes = storedBytes > storedBytesBefore ? storedBytes - storedBytesBefore : 0
+        if asJSON {
+            let output = Output()
+            try output.line { receipt.append(to: &$0) }
+            try output.flush()
+        } else {
+            Diagnostics.plain(receipt.line)
+        }
+    }
+}
+
 /// Records lines of the export form as they come.
 enum ExportRecording {
     static func run(
@@ -262,12 +281,7 @@ enum ExportRecording {
             failure = error
         }
         try recording.end(failure: failure, sequences: applier.sequences) {
-            var receipt = Receipt()
-            receipt.events = applier.events
-            receipt.sessions = applier.sessions
-            receipt.checkpoints = applier.checkpoints
-            receipt.rawBytes = applier.payloadBytes
-            return receipt
+            applier.receipt
         }
     }
 }

@@ -105,6 +105,15 @@ struct TextTable {
     mutating func add(_ cells: [String]) { rows.append(cells.map(Formatting.oneLine)) }
 
     func lines() -> [String] {
+        let widths = TableLayout.widths(of: rows)
+        return rows.map { TableLayout.line($0, widths, rightAligned) }
+    }
+}
+
+/// How the rows of a table for people are laid out.
+enum TableLayout {
+    /// The width of each column.
+    static func widths(of rows: [[String]]) -> [Int] {
         var widths: [Int] = []
         for row in rows {
             for (column, cell) in row.enumerated() {
@@ -112,19 +121,22 @@ struct TextTable {
                 widths[column] = max(widths[column], cell.count)
             }
         }
-        return rows.map { row in
-            var line = ""
-            for (column, cell) in row.enumerated() {
-                let padding = String(repeating: " ", count: widths[column] - cell.count)
-                if column > 0 { line += "  " }
-                if rightAligned.contains(column) {
-                    line += padding + cell
-                } else {
-                    line += column == row.count - 1 ? cell : cell + padding
-                }
+        return widths
+    }
+
+    /// A row with its cells padded to those widths; cells may be wider.
+    static func line(_ row: [String], _ widths: [Int], _ rightAligned: Set<Int>) -> String {
+        var line = ""
+        for (column, cell) in row.enumerated() {
+            let padding = String(repeating: " ", count: max(0, widths[column] - cell.count))
+            if column > 0 { line += "  " }
+            if rightAligned.contains(column) {
+                line += padding + cell
+            } else {
+                line += column == row.count - 1 ? cell : cell + padding
             }
-            return line
         }
+        return line
     }
 }
 

@@ -75,17 +75,7 @@ package struct ExportWriter {
         appendTime(timestamp, to: &out)
         out.append(",\"kind\":")
         out.append(integer: kind)
-        if isJSON && validator.isCompact(payload) {
-            out.append(",\"payload\":")
-            out.append(payload)
-        } else if JSONText.isUTF8(payload) {
-            out.append(",\"payload_text\":")
-            out.appendJSONString(payload)
-        } else {
-            out.append(",\"payload_base64\":\"")
-            out.appendBase64(payload)
-            out.append(UInt8(ascii: "\""))
-        }
+        appendContent("payload", payload, mayBeInline: isJSON, to: &out)
         out.append("}\n")
     }
 
@@ -103,17 +93,7 @@ package struct ExportWriter {
         appendTime(timestamp, to: &out)
         out.append(",\"event_index\":")
         out.append(integer: eventIndex)
-        if validator.isCompact(state) {
-            out.append(",\"state\":")
-            out.append(state)
-        } else if JSONText.isUTF8(state) {
-            out.append(",\"state_text\":")
-            out.appendJSONString(state)
-        } else {
-            out.append(",\"state_base64\":\"")
-            out.appendBase64(state)
-            out.append(UInt8(ascii: "\""))
-        }
+        appendContent("state", state, mayBeInline: true, to: &out)
         out.append("}\n")
     }
 
@@ -129,6 +109,25 @@ package struct ExportWriter {
             out.append(integer: events)
         }
         out.append("}\n")
+    }
+
+    /// A member with a payload or a state: inline where it is compact JSON, and as text or base64 otherwise.
+    private func appendContent(
+        _ key: StaticString, _ bytes: UnsafeRawBufferPointer, mayBeInline: Bool, to out: inout ByteBuffer
+    ) {
+        out.append(",\"")
+        out.append(key)
+        if mayBeInline && validator.isCompact(bytes) {
+            out.append("\":")
+            out.append(bytes)
+        } else if JSONText.isUTF8(bytes) {
+            out.append("_text\":")
+            out.appendJSONString(bytes)
+        } else {
+            out.append("_base64\":\"")
+            out.appendBase64(bytes)
+            out.append(UInt8(ascii: "\""))
+        }
     }
 
     private func appendTime(_ time: Int64, to out: inout ByteBuffer) {
