@@ -2,16 +2,16 @@ internal import VarveFormat
 
 /// Events gathered by a caller, to be appended with one call. Reusable; one thread at a time.
 public final class EventBatch {
-    private(set) var rows: UnsafeMutablePointer<EventRow>
-    private var rowCapacity = 1024
-    private var storage: UnsafeMutableRawPointer
-    private var byteCapacity = 64 << 10
-    private var registry: UInt64 = 0
-    private var hasForeignKind = false
+    // Unchecked: no method passes a property on, and a check an access would cost more than the rest of `add`.
+    @exclusivity(unchecked) private(set) var rows: UnsafeMutablePointer<EventRow>
+    @exclusivity(unchecked) private var rowCapacity = 1024
+    @exclusivity(unchecked) private var storage: UnsafeMutableRawPointer
+    @exclusivity(unchecked) private var byteCapacity = 64 << 10
+    @exclusivity(unchecked) private var registry: UInt64 = 0
     /// Events in it.
-    public private(set) var count = 0
+    @exclusivity(unchecked) public private(set) var count = 0
     /// Bytes of their payloads.
-    public private(set) var byteCount = 0
+    @exclusivity(unchecked) public private(set) var byteCount = 0
 
     public init() {
         rows = .allocate(capacity: rowCapacity)

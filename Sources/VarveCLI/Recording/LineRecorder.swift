@@ -5,7 +5,7 @@ import VarveJSON
 final class LineRecorder {
     /// What a line is taken for.
     enum Form {
-        case json(LineParser)
+        case json(LineParsing)
         case text
     }
 
@@ -56,17 +56,30 @@ final class LineRecorder {
     private let form: Form
     private let badLines: BadLines
     private let timeFallback: TimeFallback
-    private(set) var counts = Counts()
+    // Unchecked, like what follows: no method passes a property on, and a line touches many of them.
+    @exclusivity(unchecked) private(set) var counts = Counts()
     /// The sequence numbers that the store gave, from the first to the last.
     private(set) var sequences: ClosedRange<UInt64>?
 
-    private var jsonKinds = KindCache(encoding: .json)
-    private var utf8Kinds = KindCache(encoding: .utf8)
-    private var binaryKinds = KindCache(encoding: .binary)
+    @exclusivity(unchecked) private var jsonKinds = KindTable(encoding: .json)
+    @exclusivity(unchecked) private var utf8Kinds = KindTable(encoding: .utf8)
+    @exclusivity(unchecked) private var binaryKinds = KindTable(encoding: .binary)
+    /// What the kinds of parsed lines mean, by thread and number, as far as they were met.
+    @exclusivity(unchecked) private var lineKinds: [[LineKind]] = []
+    /// Those of parsed lines.
+    private var kinds: Set<EventKind> = []
+    @exclusivity(unchecked) private var lines: [LineSplitter.Line] = []
     private let batch = EventBatch()
-    private var previousTime: Int64
+    @exclusivity(unchecked) private var previousTime: Int64
     /// The time of the last event.
-    private var lastTime: Int64?
+    @exclusivity(unchecked) private var lastTime: Int64?
+
+    private enum LineKind {
+        case notMet
+        case known(EventKind)
+        /// The store doesn't take it.
+        case refused
+    }
 
     /// - Parameters:
     ///   - startTime: the time of a first line without its own, with ``TimeFallback/previous``.
@@ -85,36 +98,57 @@ final class LineRecorder {
     }
 
     /// How many kinds occurred.
-    var kindCount: Int { jsonKinds.entries.count + utf8Kinds.entries.count + binaryKinds.entries.count }
+    var kindCount: Int { kinds.union(jsonKinds.kinds + utf8Kinds.kinds + binaryKinds.kinds).count }
 
-    /// Takes a line of the input. It reaches the store with the next ``flush()`` at the latest.
+    /// Takes the lines of the input that are there. They reach the store with the next ``flush()`` at the latest.
     ///
-    /// - Parameter arrival: when it came, in nanoseconds since the epoch.
-    func add(_ line: LineSplitter.Line, arrival: Int64) throws {
-        if line.isPiece { return try addPiece(line, arrival: arrival) }
-        counts.lines += 1
+    /// - Parameter arrival: when they came, in nanoseconds since the epoch.
+    func add(_ splitter: inout LineSplitter, arrival: Int64) throws {
+        lines.removeAll(keepingCapacity: true)
+        while let line = splitter.next() { lines.append(line) }
         switch form {
         case .text:
-            try addText(line.bytes, name: "line", at: arrival)
-        case .json(let parser):
-            let found = parser.parse(line.bytes, isPadded: true)
-            var time = found.timestamp
-            if let time {
-                counts.timeFields[found.timeField] += 1
-                previousTime = time
-            } else {
-                if found.hasTimeField {
-                    guard try keepsBadLine("its time can't be used") else { return }
+            for line in lines {
+                if line.isPiece {
+                    try addPiece(line, arrival: arrival)
+                } else {
+                    counts.lines += 1
+                    try addText(line.bytes, name: "line", at: arrival)
                 }
-                counts.timeless += 1
-                time = fallbackTime(arrival)
             }
-            guard found.isJSON else {
-                counts.notJSON += 1
-                return try addText(line.bytes, name: "line", at: time ?? arrival)
+        case .json(let parsing):
+            let found = parsing.parse(lines)
+            for (line, found) in zip(lines, found) {
+                if line.isPiece {
+                    try addPiece(line, arrival: arrival)
+                } else {
+                    counts.lines += 1
+                    try add(line.bytes, found, parsing, arrival: arrival)
+                }
             }
-            try append(line.bytes, kind: try kind(of: found), at: time ?? arrival)
         }
+    }
+
+    private func add(
+        _ bytes: UnsafeRawBufferPointer, _ found: LineParsing.Found, _ parsing: LineParsing, arrival: Int64
+    ) throws {
+        let time: Int64
+        if found.hasTimestamp {
+            counts.timeFields[Int(found.timeField)] += 1
+            time = found.timestamp
+            previousTime = time
+        } else {
+            if found.hasTimeField {
+                guard try keepsBadLine("its time can't be used") else { return }
+            }
+            counts.timeless += 1
+            time = fallbackTime(arrival)
+        }
+        guard found.isJSON else {
+            counts.notJSON += 1
+            return try addText(bytes, name: "line", at: time)
+        }
+        try append(bytes, kind: try kind(of: found, parsing), at: time)
     }
 
     /// Takes a line of a stream: text of that kind, at the time when it came.
@@ -126,7 +160,7 @@ final class LineRecorder {
 
     /// Records a JSON event of the command's own.
     func add(json: [UInt8], kind name: StaticString, at time: Int64) throws {
-        let kind = try jsonKinds.kind(Self.bytes(of: name), in: store)
+        let kind = try jsonKinds.kind(name, in: store)
         try json.withUnsafeBytes { try append($0, kind: kind, at: time) }
     }
 
@@ -162,13 +196,7 @@ final class LineRecorder {
             if badLines == .skip { counts.skipped += 1 }
         }
         if badLines == .skip { return }
-        let kind = try binaryKinds.kind(Self.bytes(of: "line"), in: store)
-        try append(line.bytes, kind: kind, at: fallbackTime(arrival))
-    }
-
-    /// The bytes of a literal, which live as long as the process.
-    private static func bytes(of name: StaticString) -> UnsafeRawBufferPointer {
-        UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
+        try append(line.bytes, kind: try binaryKinds.kind("line", in: store), at: fallbackTime(arrival))
     }
 
     /// Counts a bad line, and says whether it is recorded all the same.
@@ -188,28 +216,46 @@ final class LineRecorder {
     }
 
     private func addText(_ bytes: UnsafeRawBufferPointer, name: StaticString, at time: Int64) throws {
-        let name = Self.bytes(of: name)
-        let kind =
-            JSONText.isUTF8(bytes)
-            ? try utf8Kinds.kind(name, in: store) : try binaryKinds.kind(name, in: store)
+        let kind = JSONText.isUTF8(bytes) ? try utf8Kinds.kind(name, in: store) : try binaryKinds.kind(name, in: store)
         try append(bytes, kind: kind, at: time)
     }
 
-    private func kind(of line: LineParser.Result) throws -> EventKind {
-        if let name = line.kind {
-            do {
-                let kind = try jsonKinds.kind(name, in: store)
-                counts.kindFields[line.kindField] += 1
+    private func kind(of line: LineParsing.Found, _ parsing: LineParsing) throws -> EventKind {
+        if line.kindField >= 0 {
+            switch try meaning(of: line, parsing) {
+            case .known(let kind):
+                counts.kindFields[Int(line.kindField)] += 1
                 return kind
-            } catch {
-                switch error as StoreError {
-                // A name that is empty or too long, or one more than the store takes: no reason to lose the line.
-                case .invalid, .beyondLimit: counts.refusedKinds += 1
-                default: throw error
-                }
+            case .refused, .notMet: counts.refusedKinds += 1
             }
         }
-        return try jsonKinds.kind(Self.bytes(of: "event"), in: store)
+        return try jsonKinds.kind("event", in: store)
+    }
+
+    private func meaning(of line: LineParsing.Found, _ parsing: LineParsing) throws -> LineKind {
+        guard line.kind >= 0 else { return .refused }
+        let (worker, number) = (Int(line.worker), Int(line.kind))
+        if lineKinds.isEmpty { lineKinds = Array(repeating: [], count: parsing.workerCount) }
+        if number < lineKinds[worker].count {
+            let known = lineKinds[worker][number]
+            if case .notMet = known {} else { return known }
+        }
+        while lineKinds[worker].count <= number { lineKinds[worker].append(.notMet) }
+        let name = String(decoding: parsing.name(of: line.kind, worker: line.worker), as: UTF8.self)
+        var meaning = LineKind.refused
+        do {
+            let kind = try store.kind(name, .json)
+            kinds.insert(kind)
+            meaning = .known(kind)
+        } catch {
+            switch error {
+            // A name that the store doesn't take, or one kind more than it takes: no reason to lose the line.
+            case .invalid, .beyondLimit: break
+            default: throw error
+            }
+        }
+        lineKinds[worker][number] = meaning
+        return meaning
     }
 
     @inline(__always)

@@ -80,22 +80,22 @@ enum LineLoop {
     }
 
     /// How much is read at once, at most.
-    private static let bufferBytes = 2 << 20
+    private static let bufferBytes = 1 << 20
     /// What is still read after a signal, when it is there already: the last output of a program that the same
     /// signal ended stands in the pipe.
     private static let drainBytesMax = 1 << 20
 
-    /// Reads a descriptor, and hands over each line, and then says when all lines of a read were handed over.
+    /// Reads a descriptor, and after each read hands over the lines that are there.
     ///
     /// - Parameters:
     ///   - bytesMax: reads no further.
-    ///   - line: with the time of its arrival.
+    ///   - lines: takes all lines of the splitter; with the time of their arrival.
     ///   - wait: before each wait: how long it may take.
     ///   - pause: after the lines of a read, or of none: whatever is to be done before the next wait. Its argument
     ///     is how many bytes were read so far.
     static func run(
         _ descriptor: Int32, name: String, bytesMax: UInt64?, signals: SignalInbox,
-        line: (LineSplitter.Line, Int64) throws -> Void, wait: () -> Int32?, pause: (UInt64) throws -> Void
+        lines: (inout LineSplitter, Int64) throws -> Void, wait: () -> Int32?, pause: (UInt64) throws -> Void
     ) throws -> Ending {
         var splitter = LineSplitter(bufferBytes: bufferBytes, lineBytesMax: LineRecorder.lineBytesMax)
         var bytes: UInt64 = 0
@@ -120,8 +120,7 @@ enum LineLoop {
                 if count == 0 { break }
                 splitter.commit(count)
                 bytes += UInt64(count)
-                let arrival = wallClock()
-                while let next = splitter.next() { try line(next, arrival) }
+                try lines(&splitter, wallClock())
                 if isEnding {
                     drained += count
                     if drained >= drainBytesMax { break }
@@ -132,8 +131,7 @@ enum LineLoop {
             try pause(bytes)
         }
         splitter.finish()
-        let arrival = wallClock()
-        while let next = splitter.next() { try line(next, arrival) }
+        try lines(&splitter, wallClock())
         try pause(bytes)
         if let bytesMax, ending == .inputEnded, bytes < bytesMax {
             throw CommandFailure(
@@ -157,9 +155,11 @@ enum LineRecording {
             command.text
             ? LineRecorder.Form.text
             : .json(
-                LineParser(
-                    timeFields: command.timeFields, kindFields: command.kindFields,
-                    defaultOffsetSeconds: command.timeZone.flatMap(TimeZoneArgument.parse) ?? 0))
+                LineParsing {
+                    LineParser(
+                        timeFields: command.timeFields, kindFields: command.kindFields,
+                        defaultOffsetSeconds: command.timeZone.flatMap(TimeZoneArgument.parse) ?? 0)
+                })
         let recorder = LineRecorder(
             store: store, session: session, form: form, badLines: command.onBad,
             timeFallback: file == nil ? .arrival : .previous,
@@ -169,8 +169,8 @@ enum LineRecording {
             let ending = try LineLoop.run(
                 file?.descriptor.number ?? STDIN_FILENO, name: file?.path ?? "standard input",
                 bytesMax: file?.content?.bytes, signals: signals
-            ) { line, arrival in
-                try recorder.add(line, arrival: arrival)
+            ) { splitter, arrival in
+                try recorder.add(&splitter, arrival: arrival)
             } wait: {
                 recording.waitMilliseconds
             } pause: { bytes in
@@ -258,14 +258,16 @@ enum ExportRecording {
             let ending = try LineLoop.run(
                 file?.descriptor.number ?? STDIN_FILENO, name: file?.path ?? "standard input",
                 bytesMax: file?.content?.bytes, signals: signals
-            ) { line, _ in
-                guard !line.isPiece else {
-                    throw CommandFailure("line \(reader.lineCount + 1): longer than 64 MiB")
-                }
-                do {
-                    try applier.apply(try reader.next(line.bytes))
-                } catch let error as ExportApplyError {
-                    throw CommandFailure("line \(reader.lineCount): \(error.reason)")
+            ) { splitter, _ in
+                while let line = splitter.next() {
+                    guard !line.isPiece else {
+                        throw CommandFailure("line \(reader.lineCount + 1): longer than 64 MiB")
+                    }
+                    do {
+                        try applier.apply(try reader.next(line.bytes))
+                    } catch let error as ExportApplyError {
+                        throw CommandFailure("line \(reader.lineCount): \(error.reason)")
+                    }
                 }
             } wait: {
                 recording.waitMilliseconds
