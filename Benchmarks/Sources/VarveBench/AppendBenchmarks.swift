@@ -6,9 +6,13 @@ import VarveTestKit
 struct AppendBenchmarks {
     let data: Dataset
     let directory: String
+    let limits: Limits
 
     func measure(_ wants: (Figure) -> Bool, into samples: inout Samples) throws {
-        if wants(.append) { samples.add(.append, try appendAll(encoders: 2)) }
+        if wants(.append) {
+            limits.measureLZ4(into: &samples)
+            samples.add(.append, try appendAll(encoders: 2))
+        }
         if wants(.appendMemory) {
             let path = "\(directory)/probe.varve"
             defer { try? FileManager.default.removeItem(atPath: path) }
@@ -16,7 +20,10 @@ struct AppendBenchmarks {
                 samples.add(.appendMemory, bytes)
             }
         }
-        if wants(.appendOneEncoder) { samples.add(.appendOneEncoder, try appendAll(encoders: 1)) }
+        if wants(.appendOneEncoder) {
+            limits.measureLZ4(into: &samples)
+            samples.add(.appendOneEncoder, try appendAll(encoders: 1))
+        }
         if wants(.appendP50) || wants(.appendP999) || wants(.appendP9999) {
             let latencies = try appendTimed().sorted()
             func rank(_ rank: Double) -> Double {

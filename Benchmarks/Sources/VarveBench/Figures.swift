@@ -105,11 +105,19 @@ enum Figure: String, CaseIterable {
     }
 }
 
-/// Samples of every figure, one a round.
+/// Samples of every figure, and each one's ratio to the last sample of what it is compared with.
 struct Samples {
     private(set) var values: [Figure: [Double]] = [:]
+    private var ratios: [Figure: [Double]] = [:]
 
-    mutating func add(_ figure: Figure, _ value: Double) { values[figure, default: []].append(value) }
+    mutating func add(_ figure: Figure, _ value: Double) {
+        values[figure, default: []].append(value)
+        if let base = figure.comparedWith.flatMap({ values[$0]?.last }), base > 0 {
+            ratios[figure, default: []].append(value / base)
+        }
+    }
+
+    func medianRatio(_ figure: Figure) -> Double? { ratios[figure].map { $0.percentile(0.5) } }
 
     func median(_ figure: Figure) -> Double? { values[figure].map { $0.percentile(0.5) } }
 }

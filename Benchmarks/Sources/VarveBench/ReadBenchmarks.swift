@@ -6,6 +6,7 @@ import VarveTestKit
 struct ReadBenchmarks {
     let data: Dataset
     let path: String
+    let limits: Limits
 
     func measure(_ wants: (Figure) -> Bool, into samples: inout Samples) throws {
         if wants(.open) {
@@ -18,11 +19,15 @@ struct ReadBenchmarks {
         let store = try EventStore.openReadOnly(path, options: StoreOptions())
         defer { try? store.close() }
         let events = Double(data.count)
-        if wants(.scan) { samples.add(.scan, events / (try seconds { try scan(store) })) }
+        if wants(.scan) {
+            limits.measureLZ4(into: &samples)
+            samples.add(.scan, events / (try seconds { try scan(store) }))
+        }
         if wants(.scanMemory), let bytes = try MemoryProbe.measure(.scan, events: data.count, store: path) {
             samples.add(.scanMemory, bytes)
         }
         if wants(.scanChecksum) {
+            limits.measureLZ4(into: &samples)
             samples.add(.scanChecksum, events / (try seconds { try scanChecksum(store) }))
         }
 

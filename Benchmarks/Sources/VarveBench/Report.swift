@@ -9,10 +9,7 @@ struct Report {
     private var figures: [Figure] { Figure.allCases.filter { samples.values[$0] != nil } }
 
     private func ratio(_ figure: Figure) -> Double? {
-        guard let other = figure.comparedWith, let value = samples.median(figure),
-            let base = samples.median(other), base > 0
-        else { return nil }
-        return value / base
+        samples.medianRatio(figure)
     }
 
     var table: String {

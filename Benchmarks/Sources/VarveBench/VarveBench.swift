@@ -8,8 +8,9 @@ struct VarveBench: ParsableCommand {
         commandName: "varve-bench",
         abstract: "Measures Varve on workload A beside the limits of the machine.",
         discussion: """
-            Each round measures every figure once, so that ratios are of one run; medians are over the rounds. A \
-            first, shorter round warms up and is not counted.
+            Each round measures every figure, and right before it what it is compared with, since the speed of \
+            a machine drifts; medians are over the rounds, of the figures and of their ratios. A first, shorter \
+            round warms up and is not counted.
 
             Example: varve-bench --events 500000 --rounds 3 --only append,scan,limit
             """)
@@ -80,7 +81,7 @@ struct VarveBench: ParsableCommand {
             settings: Machine.lines + [
                 "files: \(Machine.fileSystem(of: place)); page cache warm",
                 "workload: A, \(data.count) events, \(data.byteCount / 1_000_000) MB of payloads",
-                "rounds: \(rounds); medians",
+                "rounds: \(rounds); medians, also of the ratios",
             ])
         print(json ? try report.json() : report.table)
     }
@@ -91,7 +92,7 @@ struct VarveBench: ParsableCommand {
         let limits = Limits(data: data, directory: place)
         defer { limits.free() }
         try limits.measure({ wanted.contains($0) }, into: &samples)
-        let appending = AppendBenchmarks(data: data, directory: place)
+        let appending = AppendBenchmarks(data: data, directory: place, limits: limits)
         try appending.measure({ wanted.contains($0) }, into: &samples)
         let reads: Set<Figure> = [
             .storedBytes, .open, .scan, .scanChecksum, .scanMemory, .point, .time1000, .time100000,
@@ -101,7 +102,8 @@ struct VarveBench: ParsableCommand {
         let path = "\(place)/read.varve"
         defer { try? FileManager.default.removeItem(atPath: path) }
         samples.add(.storedBytes, Double(try appending.makeStore(at: path)))
-        try ReadBenchmarks(data: data, path: path).measure({ wanted.contains($0) }, into: &samples)
+        try ReadBenchmarks(data: data, path: path, limits: limits).measure(
+            { wanted.contains($0) }, into: &samples)
     }
 
     private func note(_ text: String) {

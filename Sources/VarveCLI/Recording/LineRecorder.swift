@@ -216,7 +216,9 @@ final class LineRecorder {
     }
 
     private func addText(_ bytes: UnsafeRawBufferPointer, name: StaticString, at time: Int64) throws {
-        let kind = JSONText.isUTF8(bytes) ? try utf8Kinds.kind(name, in: store) : try binaryKinds.kind(name, in: store)
+        let kind =
+            JSONText.isUTF8(bytes)
+            ? try utf8Kinds.kind(name, in: store) : try binaryKinds.kind(name, in: store)
         try append(bytes, kind: kind, at: time)
     }
 
