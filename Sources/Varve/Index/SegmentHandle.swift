@@ -179,8 +179,8 @@ final class SegmentHandle: @unchecked Sendable {
 
     /// Reads the footer, whole.
     func readFooter(of file: any File) throws(StoreError) -> Footer {
+        let bytes = try readWhole(file, at: trailer.footerOffset, Int(trailer.footerLength))
         do throws(FormatError) {
-            let bytes = try readWhole(file, at: trailer.footerOffset, Int(trailer.footerLength))
             return try bytes.withBytes { bytes throws(FormatError) in
                 try Footer(decoding: bytes, trailer: trailer)
             }
@@ -194,28 +194,36 @@ final class SegmentHandle: @unchecked Sendable {
 func readSegmentHeader(
     of file: any File, length: UInt64
 ) throws(StoreError) -> (header: SegmentHeader, byteCount: UInt64) {
-    let prefix: [UInt8]
+    func decode<R>(_ body: () throws(FormatError) -> R) throws(StoreError) -> R {
+        do throws(FormatError) { return try body() } catch {
+            throw .decoding(error, file: file.path, offset: 0)
+        }
+    }
+    let prefix = try readWhole(file, at: 0, Int(min(length, UInt64(SegmentHeader.fixedBytes))))
+    let byteCount = try decode { () throws(FormatError) in
+        let count = try prefix.withBytes { bytes throws(FormatError) in
+            try SegmentHeader.byteCount(ofPrefix: bytes)
+        }
+        guard UInt64(count) <= length else { throw .truncated("a segment header") }
+        return count
+    }
+    let whole = try readWhole(file, at: 0, byteCount)
+    let header = try decode { () throws(FormatError) in
+        try whole.withBytes { bytes throws(FormatError) in try SegmentHeader(decoding: bytes) }
+    }
+    return (header, UInt64(byteCount))
+}
+
+/// Exactly `count` bytes. A system that refuses to read is told from a file that is too short.
+private func readWhole(_ file: any File, at offset: UInt64, _ count: Int) throws(StoreError) -> [UInt8] {
+    let bytes: [UInt8]
     do throws(IOFailure) {
-        prefix = try file.read(at: 0, count: SegmentHeader.fixedBytes)
+        bytes = try file.read(at: offset, count: count)
     } catch {
         throw .reading(error)
     }
-    do throws(FormatError) {
-        let byteCount = try prefix.withBytes { bytes throws(FormatError) in
-            try SegmentHeader.byteCount(ofPrefix: bytes)
-        }
-        guard UInt64(byteCount) <= length else { throw .truncated("a segment header") }
-        let whole = try readWhole(file, at: 0, byteCount)
-        let header = try whole.withBytes { bytes throws(FormatError) in try SegmentHeader(decoding: bytes) }
-        return (header, UInt64(byteCount))
-    } catch {
-        throw .decoding(error, file: file.path, offset: 0)
-    }
-}
-
-private func readWhole(_ file: any File, at offset: UInt64, _ count: Int) throws(FormatError) -> [UInt8] {
-    guard let bytes = try? file.read(at: offset, count: count), bytes.count == count else {
-        throw .truncated("the file")
+    guard bytes.count == count else {
+        throw .damaged(file: file.path, offset: offset + UInt64(bytes.count), reason: "the file is cut short")
     }
     return bytes
 }

@@ -29,6 +29,8 @@ struct SegmentScan: Sendable {
     private(set) var unreadable: [UnreadableRange] = []
     /// Where the scan ended, at the latest.
     let end: UInt64
+    /// Why the system did not let it read on. What comes after is unknown: not the end of the log, and no damage either.
+    private(set) var failure: IOFailure?
 
     /// Scans up to `limit` (nil: the end of the file). Every checksum is verified.
     init(fileName: String, file: any File, header: SegmentHeader, headerBytes: UInt64, limit: UInt64?)
@@ -49,6 +51,11 @@ struct SegmentScan: Sendable {
                 blocks.append(block)
                 offset = block.end
             } catch {
+                if let failure = reader.failure {
+                    self.failure = failure
+                    unreadable.append(UnreadableRange(range: offset..<end, reason: failure.reason))
+                    break
+                }
                 if try reader.isZero(offset..<end) { break }
                 let next =
                     try reader.nextBlock(after: offset, end: end, number: blocks.last?.header.number) ?? end
@@ -86,6 +93,8 @@ final class BlockReader {
     private let buffer = SubBlockBuffer()
     private var kindCount: Int
     private var dictionary: [UInt8]?
+    /// The last refusal of the system.
+    private(set) var failure: IOFailure?
     /// Also decompress the payloads.
     var decompresses = false
 
@@ -97,9 +106,14 @@ final class BlockReader {
 
     private func bytes(at offset: UInt64, _ count: Int) throws(FormatError) -> UnsafeRawBufferPointer {
         let target = scratch.reserve(count)
-        guard let got = try? file.read(at: offset, into: target), got == count else {
-            throw .truncated("a block")
+        let length: Int
+        do throws(IOFailure) {
+            length = try file.read(at: offset, into: target)
+        } catch {
+            failure = error
+            throw .invalid("a block", reason: "it can't be read: \(error.reason)")
         }
+        guard length == count else { throw .truncated("a block") }
         return UnsafeRawBufferPointer(target)
     }
 

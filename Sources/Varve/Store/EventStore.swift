@@ -207,6 +207,10 @@ public final class EventStore: @unchecked Sendable {
         let directory = try StoreDirectory(path: path, fileSystem: fileSystem)
         identity = directory.identity
         uuid = directory.identifier
+        for case .unsealed(let scan) in directory.segments {
+            // What the system does not let it read may have been acknowledged: no place to go on from.
+            if let failure = scan.failure { throw .reading(failure) }
+        }
         let plan = RecoveryPlan(directory)
         let readable = directory.readableEntries(plan)
         let summaries = readable.map(\.summary)
@@ -456,16 +460,22 @@ public final class EventStore: @unchecked Sendable {
                 for sealed in try writing.writer.sealRetired() {
                     options.diagnostics?(.sealed(segment: sealed.ordinal, bytes: sealed.dataBytes))
                 }
-                try writeClosedState(writing)
             } catch {
                 failure = .writing(error)
+            }
+        }
+        if failure == nil {
+            do throws(IOFailure) {
+                try writeClosedState(writing)
+            } catch {
+                options.diagnostics?(.maintenanceFailed(error.description))
             }
         }
         writing.lock.release()
         if let failure { throw failure }
     }
 
-    /// Writes the cache of the log's ends. Losing it loses nothing.
+    /// Writes the cache of the log's ends. Losing it loses nothing: a failure is no failure to close.
     private func writeClosedState(_ writing: Writing) throws(IOFailure) {
         let fileSystem = options.fileSystem
         let statePath = path + "/STATE"
@@ -482,14 +492,11 @@ public final class EventStore: @unchecked Sendable {
             slot.watermarkOffset = last.dataBytes
             slot.watermarkUUID = last.segment
         }
-        let file: any File
-        if try fileSystem.kind(of: statePath) == nil {
-            file = try fileSystem.open(statePath, .createExclusive)
-            try file.write([UInt8](repeating: 0, count: StateFile.byteCount), at: 0)
-        } else {
-            file = try fileSystem.open(statePath, .readWrite)
-        }
+        let exists = try fileSystem.kind(of: statePath) != nil
+        let file = try fileSystem.open(statePath, exists ? .readWrite : .createExclusive)
         defer { file.close() }
+        // A new one, or one whose making was cut off: slots of zeros are empty.
+        if try file.size() != StateFile.byteCount { try file.truncate(to: UInt64(StateFile.byteCount)) }
         try file.write(slot.encode(), at: slot.counter % 2 == 1 ? 0 : UInt64(StateSlot.stride))
         try file.sync()
     }

@@ -137,6 +137,8 @@ struct Verifier {
             case "STORE":
                 _ = try bytes.withBytes { bytes throws(FormatError) in try StoreIdentity(decoding: bytes) }
             case "STATE":
+                // Its making was cut off.
+                if bytes.isEmpty { break }
                 guard bytes.count == StateFile.byteCount else {
                     throw .invalid(name, reason: "its length is \(bytes.count)")
                 }
