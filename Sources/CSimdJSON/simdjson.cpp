@@ -232,6 +232,7 @@ struct varve_json_parser {
     std::unique_ptr<dom::parser> parser;
     std::vector<uint8_t> copy;
     size_t depth = depth_max;
+    size_t document_max = varve_json_document_max;
     // The document with its wide numbers blanked, when it was refused with them: they are JSON, but no number that simdjson
     // holds. It has the same members at the same places.
     std::vector<uint8_t> blanked;
@@ -255,19 +256,19 @@ struct varve_json_parser {
             bytes = nullptr;
             length = 0;
             is_blanked = false;
-            if (count > varve_json_document_max) return fail(simdjson::CAPACITY);
+            if (count > document_max) return fail(simdjson::CAPACITY);
             if (count == 0) return fail(simdjson::EMPTY);
             if (!parser || (parser->capacity() > capacity_kept && count <= line_small)) {
                 // One huge line shall not hold its memory for the rest of the input.
                 parser.reset();
-                parser = std::make_unique<dom::parser>(size_t(varve_json_document_max));
+                parser = std::make_unique<dom::parser>(document_max);
                 copy = {};
                 blanked = {};
             }
             if (parser->capacity() < count) {
                 size_t capacity = 4096;
                 while (capacity < count) capacity *= 2;
-                if (capacity > varve_json_document_max) capacity = varve_json_document_max;
+                if (capacity > document_max) capacity = document_max;
                 if (auto code = parser->allocate(capacity, depth)) return fail(code);
             }
             if (!padded) {
@@ -395,7 +396,10 @@ varve_json_parser *varve_json_parser_new(void) { return new (std::nothrow) varve
 
 varve_json_parser *varve_json_parser_new_deep(void) {
     auto *parser = varve_json_parser_new();
-    if (parser) parser->depth = depth_deep;
+    if (parser) {
+        parser->depth = depth_deep;
+        parser->document_max = varve_json_document_deep_max;
+    }
     return parser;
 }
 

@@ -80,6 +80,19 @@ struct ExportImportTests {
         #expect(try harness.succeed("query", second, "--output", "payload").output == lines + Data([0x0a]))
     }
 
+    @Test(
+        "The largest payload survives the way out and in, also when it takes more room there",
+        arguments: [(0xff, 64 << 20), (0x01, 12 << 20)] as [(UInt8, Int)])
+    func largest(byte: UInt8, size: Int) throws {
+        // Bytes that are no UTF-8, and text of which every byte is escaped.
+        let content = Data(repeating: byte, count: size)
+        try harness.succeed("record", store, "--input", harness.file("input", content))
+        let file = try harness.file("export", try harness.succeed("export", store).output)
+        let second = harness.path("second")
+        try harness.succeed("import", second, file)
+        #expect(try harness.succeed("query", second, "--output", "payload").output == content + [0x0A])
+    }
+
     @Test("Filters choose events, and checkpoints and sessions come with them")
     func filtered() throws {
         try harness.succeed("import", store, harness.file("export", Data(export.utf8)))

@@ -13,6 +13,9 @@ enum {
     varve_json_padding = 64,
     // The longest document that is parsed: the longest line, and room for the record around it.
     varve_json_document_max = (64 << 20) + 4096,
+    // The longest one of a deep parser: the longest payload as a string of which every byte is escaped with six, and room
+    // for the record around it.
+    varve_json_document_deep_max = 6 * (64 << 20) + (1 << 20),
     varve_json_paths_max = 32,
 };
 

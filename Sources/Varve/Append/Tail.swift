@@ -7,6 +7,8 @@ internal import VarveIO
 final class Tail: @unchecked Sendable {
     /// The active session, as the tail counts it.
     struct Active {
+        /// Tells this beginning, new or resumed, from all others of this opening; from 1.
+        var beginning: UInt64
         var begin: SessionBegin
         var events: UInt64
         var checkpoints: UInt64
@@ -35,6 +37,9 @@ final class Tail: @unchecked Sendable {
         var open: Batch?
         var openSince: UInt64 = 0
         var active: Active?
+        /// The active session's; 0: none.
+        var beginning: UInt64 = 0
+        var beginnings: UInt64 = 0
         var nextItem: UInt64 = 1
         var drops = Drops()
         var isClosed = false
@@ -66,8 +71,8 @@ final class Tail: @unchecked Sendable {
 
     /// The open batch, when it takes the event as it is. Call with the monitor held.
     @inline(__always)
-    private func openBatch(for byteCount: Int, session: UInt64, isExplicit: Bool) -> Batch? {
-        guard state.pointee.position.sessionOrdinal == session, let batch = state.pointee.open,
+    private func openBatch(for byteCount: Int, beginning: UInt64, isExplicit: Bool) -> Batch? {
+        guard state.pointee.beginning == beginning, let batch = state.pointee.open,
             batch.hasRoom(for: byteCount), batch.hasExplicitIndices == isExplicit
         else { return nil }
         return batch
@@ -76,19 +81,19 @@ final class Tail: @unchecked Sendable {
     /// Appends an event. `index` nil: the session's next.
     @inline(__always)
     func append(
-        _ bytes: UnsafeRawBufferPointer, kind: UInt32, timestamp: Int64, session: UInt64, id: String,
+        _ bytes: UnsafeRawBufferPointer, kind: UInt32, timestamp: Int64, beginning: UInt64, id: String,
         index: UInt64?
     ) throws(StoreError) -> UInt64 {
         while true {
             monitor.lock()
-            if let batch = openBatch(for: bytes.count, session: session, isExplicit: index != nil) {
+            if let batch = openBatch(for: bytes.count, beginning: beginning, isExplicit: index != nil) {
                 let sequence = add(bytes, kind, timestamp, index, to: batch)
                 let item = isSynced ? handOverOpen() : 0
                 monitor.unlock()
                 if isSynced { try pipeline.waitUntilSynced(item) }
                 return sequence
             }
-            let refusal = prepare(for: bytes.count, session: session, id: id, isExplicit: index != nil)
+            let refusal = prepare(for: bytes.count, beginning: beginning, id: id, isExplicit: index != nil)
             monitor.unlock()
             if let refusal { try handle(refusal, byteCount: bytes.count, timestamp: timestamp) }
         }
@@ -96,7 +101,7 @@ final class Tail: @unchecked Sendable {
 
     /// Appends all rows of a batch, which may take several blocks; returns their numbers. Not atomic: a failure on the
     /// way leaves the rows before it recorded.
-    func append(_ batch: EventBatch, session: UInt64, id: String) throws(StoreError) -> Range<UInt64> {
+    func append(_ batch: EventBatch, beginning: UInt64, id: String) throws(StoreError) -> Range<UInt64> {
         var first: UInt64?
         var next: UInt64 = 0
         var row = 0
@@ -107,7 +112,7 @@ final class Tail: @unchecked Sendable {
             while row < batch.count {
                 let entry = batch.rows[row]
                 let bytes = batch.payload(offset, Int(entry.length))
-                if let open = openBatch(for: bytes.count, session: session, isExplicit: false) {
+                if let open = openBatch(for: bytes.count, beginning: beginning, isExplicit: false) {
                     let sequence = add(bytes, entry.kind, entry.timestamp, nil, to: open)
                     if first == nil { first = sequence }
                     next = sequence + 1
@@ -115,7 +120,7 @@ final class Tail: @unchecked Sendable {
                     offset += bytes.count
                     continue
                 }
-                refusal = prepare(for: bytes.count, session: session, id: id, isExplicit: false)
+                refusal = prepare(for: bytes.count, beginning: beginning, id: id, isExplicit: false)
                 if refusal != nil { break }
             }
             let item = isSynced && refusal == nil ? handOverOpen() : 0
@@ -147,9 +152,9 @@ final class Tail: @unchecked Sendable {
     }
 
     /// Makes an open batch that takes the event, or says why not. Call with the monitor held.
-    private func prepare(for byteCount: Int, session: UInt64, id: String, isExplicit: Bool) -> Refusal? {
+    private func prepare(for byteCount: Int, beginning: UInt64, id: String, isExplicit: Bool) -> Refusal? {
         if state.pointee.isClosed { return .failed(.closed) }
-        guard state.pointee.position.sessionOrdinal == session else { return .failed(.sessionEnded(id: id)) }
+        guard state.pointee.beginning == beginning else { return .failed(.sessionEnded(id: id)) }
         guard byteCount <= Limits.payloadBytesMax else {
             return .failed(
                 .beyondLimit(
@@ -223,17 +228,17 @@ final class Tail: @unchecked Sendable {
 
     /// Appends unless the queue is full; nil when it is. For async callers, which must not wait here.
     func tryAppend(
-        _ bytes: UnsafeRawBufferPointer, kind: UInt32, timestamp: Int64, session: UInt64, id: String
+        _ bytes: UnsafeRawBufferPointer, kind: UInt32, timestamp: Int64, beginning: UInt64, id: String
     ) throws(StoreError) -> (sequence: UInt64, item: UInt64)? {
         while true {
             monitor.lock()
-            if let batch = openBatch(for: bytes.count, session: session, isExplicit: false) {
+            if let batch = openBatch(for: bytes.count, beginning: beginning, isExplicit: false) {
                 let sequence = add(bytes, kind, timestamp, nil, to: batch)
                 let item = isSynced ? handOverOpen() : 0
                 monitor.unlock()
                 return (sequence, item)
             }
-            let refusal = prepare(for: bytes.count, session: session, id: id, isExplicit: false)
+            let refusal = prepare(for: bytes.count, beginning: beginning, id: id, isExplicit: false)
             monitor.unlock()
             switch refusal {
             case .failed(let error): throw error
@@ -367,7 +372,7 @@ final class Tail: @unchecked Sendable {
     func begin(
         id: String, start: Int64, metadata: [String: String], flags: SessionBegin.Flags,
         resuming info: SessionInfo? = nil
-    ) throws(StoreError) -> SessionBegin {
+    ) throws(StoreError) -> Active {
         try withRoom { () throws(StoreError) in
             if let active = state.pointee.active { throw .sessionAlreadyActive(id: active.begin.id) }
             var begin: SessionBegin
@@ -384,26 +389,31 @@ final class Tail: @unchecked Sendable {
             state.pointee.position.sessionOrdinal = begin.ordinal
             state.pointee.position.nextIndex = begin.firstIndex
             enqueueControl(.sessionBegin(begin))
-            state.pointee.active = Active(
-                begin: begin, events: info?.eventCount ?? 0, checkpoints: info?.checkpointCount ?? 0)
-            return begin
+            state.pointee.beginnings += 1
+            state.pointee.beginning = state.pointee.beginnings
+            let active = Active(
+                beginning: state.pointee.beginning, begin: begin, events: info?.eventCount ?? 0,
+                checkpoints: info?.checkpointCount ?? 0)
+            state.pointee.active = active
+            return active
         }
     }
 
     /// Ends the session; returns the number of the item that says so.
-    func end(session: UInt64, id: String, at time: Int64, reason: SessionEnd.Reason = .closed)
+    func end(beginning: UInt64, id: String, at time: Int64, reason: SessionEnd.Reason = .closed)
         throws(StoreError) -> UInt64
     {
         try withRoom { () throws(StoreError) in
-            guard let active = state.pointee.active, active.begin.ordinal == session else {
+            guard let active = state.pointee.active, active.beginning == beginning else {
                 throw .sessionEnded(id: id)
             }
             enqueueControl(
                 .sessionEnd(
                     SessionEnd(
-                        ordinal: session, reason: reason, end: time, events: active.events,
+                        ordinal: active.begin.ordinal, reason: reason, end: time, events: active.events,
                         checkpoints: active.checkpoints, nextIndex: state.pointee.position.nextIndex)))
             state.pointee.active = nil
+            state.pointee.beginning = 0
             state.pointee.position.sessionOrdinal = 0
             state.pointee.position.nextIndex = 0
             return state.pointee.nextItem - 1
@@ -412,14 +422,16 @@ final class Tail: @unchecked Sendable {
 
     /// Records a checkpoint in order with the events.
     func checkpoint(
-        session: UInt64, sessionID: String, id: String, label: String?, state bytes: [UInt8], at time: Int64,
+        beginning: UInt64, sessionID: String, id: String, label: String?, state bytes: [UInt8],
+        at time: Int64,
         eventIndex: UInt64?
     ) throws(StoreError) -> (CheckpointRecord, item: UInt64) {
         try withRoom { () throws(StoreError) in
-            guard state.pointee.position.sessionOrdinal == session else { throw .sessionEnded(id: sessionID) }
+            guard state.pointee.beginning == beginning else { throw .sessionEnded(id: sessionID) }
             state.pointee.position.checkpointsMade += 1
             let record = CheckpointRecord(
-                ordinal: state.pointee.position.checkpointsMade, session: session, id: id, label: label,
+                ordinal: state.pointee.position.checkpointsMade,
+                session: state.pointee.position.sessionOrdinal, id: id, label: label,
                 timestamp: time, eventIndex: eventIndex ?? state.pointee.position.nextIndex,
                 sequence: state.pointee.position.nextSequence)
             enqueueControl(.checkpoint(record, state: bytes))
@@ -429,6 +441,13 @@ final class Tail: @unchecked Sendable {
     }
 
     // MARK: State
+
+    /// The index that the next event of that beginning gets; nil when it has ended.
+    func nextIndex(of beginning: UInt64) -> UInt64? {
+        monitor.withLock {
+            state.pointee.beginning == beginning ? state.pointee.position.nextIndex : nil
+        }
+    }
 
     var active: Active? { monitor.withLock { state.pointee.active } }
     var position: LogPosition { monitor.withLock { state.pointee.position } }

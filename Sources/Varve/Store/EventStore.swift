@@ -350,9 +350,9 @@ public final class EventStore: @unchecked Sendable {
         let writing = try writer()
         try checkID(id, "the length of a session's id")
         try checkMetadata(metadata)
-        let begin = try writing.tail.begin(
+        let active = try writing.tail.begin(
             id: id, start: timestamp ?? now(), metadata: metadata, flags: flags)
-        return Session(begin, store: self, tail: writing.tail)
+        return Session(active, store: self, tail: writing.tail)
     }
 
     /// Goes on with a session that has ended, at its last index + 1. Errors: `noSuchSession`, `sessionAlreadyActive`.
@@ -360,17 +360,17 @@ public final class EventStore: @unchecked Sendable {
         let writing = try writer()
         if let active = writing.tail.active { throw .sessionAlreadyActive(id: active.begin.id) }
         let info = try snapshot().session(ordinal: ordinal)
-        let begin = try writing.tail.begin(
+        let active = try writing.tail.begin(
             id: info.id, start: info.startedAt, metadata: info.metadata,
             flags: info.isImported ? [.imported] : [],
             resuming: info)
-        return Session(begin, store: self, tail: writing.tail)
+        return Session(active, store: self, tail: writing.tail)
     }
 
     /// The session that is being recorded by this process.
     public var activeSession: Session? {
         guard let writing, let active = writing.tail.active else { return nil }
-        return Session(active.begin, store: self, tail: writing.tail)
+        return Session(active, store: self, tail: writing.tail)
     }
 
     // MARK: Durability
@@ -446,7 +446,7 @@ public final class EventStore: @unchecked Sendable {
         var failure: StoreError?
         do throws(StoreError) {
             if let active = writing.tail.active {
-                _ = try writing.tail.end(session: active.begin.ordinal, id: active.begin.id, at: now())
+                _ = try writing.tail.end(beginning: active.beginning, id: active.begin.id, at: now())
             }
             try writing.pipeline.waitUntilSynced(try writing.tail.handOver())
         } catch {

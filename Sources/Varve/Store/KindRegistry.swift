@@ -6,8 +6,14 @@ internal import VarveFormat
 /// registry. Any thread may call.
 final class KindRegistry: @unchecked Sendable {
     private struct Key: Hashable {
-        let name: String
+        /// Its bytes: two spellings of what Unicode takes for one text are two names.
+        let name: [UInt8]
         let encoding: PayloadEncoding
+
+        init(_ name: String, _ encoding: PayloadEncoding) {
+            self.name = Array(name.utf8)
+            self.encoding = encoding
+        }
     }
 
     /// Tells kinds of this registry from those of another store.
@@ -20,7 +26,7 @@ final class KindRegistry: @unchecked Sendable {
         self.id = id
         self.definitions = definitions
         for (number, definition) in definitions.enumerated() {
-            numbers[Key(name: definition.name, encoding: definition.encoding)] = UInt32(number)
+            numbers[Key(definition.name, definition.encoding)] = UInt32(number)
         }
     }
 
@@ -36,7 +42,7 @@ final class KindRegistry: @unchecked Sendable {
                 limit: UInt64(Limits.kindNameBytesMax))
         }
         try checkMetadata(metadata)
-        let key = Key(name: name, encoding: encoding)
+        let key = Key(name, encoding)
         return try monitor.withLock { () throws(StoreError) in
             if let number = numbers[key] {
                 return EventKind(name: name, encoding: encoding, number: number, registry: id)

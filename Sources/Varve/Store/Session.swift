@@ -12,9 +12,12 @@ public final class Session: Sendable {
     public let startedAt: Int64
     let store: EventStore
     private let tail: Tail
+    private let beginning: UInt64
     private let isImported: Bool
 
-    init(_ begin: SessionBegin, store: EventStore, tail: Tail) {
+    init(_ active: Tail.Active, store: EventStore, tail: Tail) {
+        let begin = active.begin
+        beginning = active.beginning
         id = begin.id
         ordinal = begin.ordinal
         startedAt = begin.start
@@ -28,8 +31,7 @@ public final class Session: Sendable {
 
     /// The index that the next event gets; nil when it has ended.
     public var nextIndex: UInt64? {
-        let position = tail.position
-        return position.sessionOrdinal == ordinal ? position.nextIndex : nil
+        tail.nextIndex(of: beginning)
     }
 
     private func check(_ kind: EventKind) throws(StoreError) {
@@ -47,7 +49,7 @@ public final class Session: Sendable {
     {
         try check(kind)
         return try tail.append(
-            payload, kind: kind.number, timestamp: timestamp ?? store.now(), session: ordinal, id: id,
+            payload, kind: kind.number, timestamp: timestamp ?? store.now(), beginning: beginning, id: id,
             index: nil)
     }
 
@@ -89,7 +91,7 @@ public final class Session: Sendable {
         guard isImported else { throw .invalid(what: "an index", reason: "session \(id) is not an import") }
         return try payload.withBytes { bytes throws(StoreError) in
             try tail.append(
-                bytes, kind: kind.number, timestamp: timestamp, session: ordinal, id: id, index: index)
+                bytes, kind: kind.number, timestamp: timestamp, beginning: beginning, id: id, index: index)
         }
     }
 
@@ -99,7 +101,7 @@ public final class Session: Sendable {
     @discardableResult
     public func append(_ batch: EventBatch) throws(StoreError) -> Range<UInt64> {
         guard batch.isOf(registry: store.registryID) else { throw .foreignKind(name: "of the batch") }
-        return try tail.append(batch, session: ordinal, id: id)
+        return try tail.append(batch, beginning: beginning, id: id)
     }
 
     /// Records an event; suspends while the queue is full, and until the event is durable with `Durability.synced`.
@@ -111,7 +113,7 @@ public final class Session: Sendable {
         let time = timestamp ?? store.now()
         while true {
             let placed = try payload.withBytes { bytes throws(StoreError) in
-                try tail.tryAppend(bytes, kind: kind.number, timestamp: time, session: ordinal, id: id)
+                try tail.tryAppend(bytes, kind: kind.number, timestamp: time, beginning: beginning, id: id)
             }
             if let placed {
                 if store.isSynced { try await store.waitUntilDurable(through: placed.sequence) }
@@ -142,7 +144,7 @@ public final class Session: Sendable {
             )
         }
         let (record, item) = try tail.checkpoint(
-            session: ordinal, sessionID: self.id, id: id, label: label, state: state,
+            beginning: beginning, sessionID: self.id, id: id, label: label, state: state,
             at: timestamp ?? store.now(),
             eventIndex: eventIndex)
         if store.isSynced { try store.wait(forItem: item) }
@@ -160,7 +162,7 @@ public final class Session: Sendable {
     public func end(at timestamp: Int64? = nil, isInterrupted: Bool = false) throws(StoreError) -> SessionInfo
     {
         let item = try tail.end(
-            session: ordinal, id: id, at: timestamp ?? store.now(),
+            beginning: beginning, id: id, at: timestamp ?? store.now(),
             reason: isInterrupted ? .interrupted : .closed)
         try store.wait(forItem: item)
         return try store.snapshot().session(ordinal: ordinal)

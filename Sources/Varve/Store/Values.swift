@@ -24,7 +24,7 @@ public struct EventKind: Hashable, Sendable {
     }
 
     public static func == (left: EventKind, right: EventKind) -> Bool {
-        left.encoding == right.encoding && left.name == right.name
+        left.encoding == right.encoding && left.name.utf8.elementsEqual(right.name.utf8)
     }
 
     public func hash(into hasher: inout Hasher) {

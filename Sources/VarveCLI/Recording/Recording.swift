@@ -94,10 +94,11 @@ enum LineLoop {
     ///   - pause: after the lines of a read, or of none: whatever is to be done before the next wait. Its argument
     ///     is how many bytes were read so far.
     static func run(
-        _ descriptor: Int32, name: String, bytesMax: UInt64?, signals: SignalInbox,
+        _ descriptor: Int32, name: String, bytesMax: UInt64?, lineBytesMax: Int = LineRecorder.lineBytesMax,
+        signals: SignalInbox,
         lines: (inout LineSplitter, Int64) throws -> Void, wait: () -> Int32?, pause: (UInt64) throws -> Void
     ) throws -> Ending {
-        var splitter = LineSplitter(bufferBytes: bufferBytes, lineBytesMax: LineRecorder.lineBytesMax)
+        var splitter = LineSplitter(bufferBytes: bufferBytes, lineBytesMax: lineBytesMax)
         var bytes: UInt64 = 0
         var ending = Ending.inputEnded
         var drained = 0
@@ -257,11 +258,11 @@ enum ExportRecording {
         do {
             let ending = try LineLoop.run(
                 file?.descriptor.number ?? STDIN_FILENO, name: file?.path ?? "standard input",
-                bytesMax: file?.content?.bytes, signals: signals
+                bytesMax: file?.content?.bytes, lineBytesMax: ExportReader.lineBytesMax, signals: signals
             ) { splitter, _ in
                 while let line = splitter.next() {
                     guard !line.isPiece else {
-                        throw CommandFailure("line \(reader.lineCount + 1): longer than 64 MiB")
+                        throw CommandFailure("line \(reader.lineCount + 1): longer than can be read")
                     }
                     do {
                         try applier.apply(try reader.next(line.bytes))

@@ -7,8 +7,9 @@ import VarveJSON
 package final class ExportReader {
     /// The version of the form that is read and written.
     package static let version: UInt64 = 1
-    /// The longest line that can be read, without its newline.
-    package static let lineBytesMax = (64 << 20) + 4096
+    /// The longest line that can be read, without its newline: the longest payload as text of which every byte is
+    /// escaped with six, and room for the record around it.
+    package static let lineBytesMax = 6 * (64 << 20) + (1 << 20)
 
     private let object = JSONObjectReader()
     private var sequence = ExportSequence()
