@@ -75,7 +75,7 @@ let package = Package(
             name: "VarveCLITests", dependencies: ["VarveCLI", "VarveTestKit"], swiftSettings: upcoming),
         .testTarget(name: "ArchitectureTests", swiftSettings: upcoming),
         .testTarget(
-            name: "CrashTests", dependencies: ["Varve", "VarveTestKit"], path: "Tests/Crash",
+            name: "CrashTests", dependencies: ["Varve", "VarveTestKit", "VarveCLI"], path: "Tests/Crash",
             swiftSettings: upcoming),
     ],
     swiftLanguageModes: [.v6],

@@ -101,7 +101,9 @@ final class Conversation {
         try process.run()
     }
 
-    func send(_ text: String) throws { try input.fileHandleForWriting.write(contentsOf: Data(text.utf8)) }
+    func send(_ text: String) throws { try send(Data(text.utf8)) }
+
+    func send(_ bytes: Data) throws { try input.fileHandleForWriting.write(contentsOf: bytes) }
 
     /// Waits for a line of its output.
     func nextLine() throws -> String {
