@@ -6,12 +6,14 @@ PREFIX ?= /usr/local
 TIME ?= 60
 # Arguments of the benchmarks: BENCH="--events 500000 --only scan".
 BENCH ?=
+# How often the command is killed.
+KILLS ?= 500
 # Arguments of the test run: TEST="--filter VarveTests".
 TEST ?=
 
 SOURCES = Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources Fuzz/Package.swift Fuzz/Sources
 
-.PHONY: help demo build test lint format bench fuzz vectors check-formats asan tsan install setup clean
+.PHONY: help demo build test lint format bench fuzz vectors check-formats asan tsan crash install setup clean
 
 help:
 	@echo "make demo           record something of this machine, and query it"
@@ -24,6 +26,7 @@ help:
 	@echo "make check-formats  read all golden vectors with the independent reader in Python"
 	@echo "make vectors        write the golden vectors again, after a change of the format"
 	@echo "make asan, tsan     run the engine's tests under AddressSanitizer, ThreadSanitizer"
+	@echo "make crash          the crash suite with KILLS=500 kills of the recording command"
 	@echo "make setup          install LZ4 and simdjson where they are missing"
 
 setup:
@@ -59,13 +62,20 @@ check-formats:
 	python3 Formats/python/check_vectors.py
 	cd Formats/python && python3 -m unittest test_reader
 
-# Scratch directories of their own, so that switching does not build everything again.
+# Scratch directories of their own, so that switching does not build everything again. Optimised, since the randomised suites
+# take minutes without.
+SANITIZED = -c release -Xswiftc -enable-testing
 # Without its search for leaks: the test runner's own library leaks.
 asan: setup
-	ASAN_OPTIONS=detect_leaks=0 $(SWIFT) test --sanitize=address --scratch-path .build/asan --filter 'VarveFormatTests|VarveIOTests|VarveTests'
+	ASAN_OPTIONS=detect_leaks=0 $(SWIFT) test $(SANITIZED) --sanitize=address --scratch-path .build/asan \
+		--filter 'VarveFormatTests|VarveIOTests|VarveTests|VarveJSONTests|CrashTests'
 
 tsan: setup
-	$(SWIFT) test --sanitize=thread --scratch-path .build/tsan --filter VarveTests
+	$(SWIFT) test $(SANITIZED) --sanitize=thread --scratch-path .build/tsan --filter 'VarveTests|CrashTests'
+
+# Kills the recording command KILLS times.
+crash: setup
+	VARVE_KILLS=$(KILLS) $(SWIFT) test -c release -Xswiftc -enable-testing --filter CrashTests
 
 install: build
 	install -d "$(DESTDIR)$(PREFIX)/bin"

@@ -12,11 +12,15 @@ public enum BlockType: UInt8, Hashable, Sendable {
 
 /// Flags of a block.
 public struct BlockFlags: OptionSet, Hashable, Sendable {
+    /// The byte in the header.
     public let rawValue: UInt8
+    /// The flags of a byte; decoding refuses bits that have no meaning.
     public init(rawValue: UInt8) { self.rawValue = rawValue }
     /// Kinds beyond 63 occur: the kind set says nothing.
     public static let manyKinds = BlockFlags(rawValue: 1)
+    /// A sub-block is compressed with the segment's dictionary.
     public static let usesDictionary = BlockFlags(rawValue: 2)
+    /// Each event's index is stored: they do not go up by one from the first.
     public static let explicitIndices = BlockFlags(rawValue: 4)
     static let known: BlockFlags = [.manyKinds, .usesDictionary, .explicitIndices]
 }
@@ -29,32 +33,58 @@ public struct BlockHeader: Hashable, Sendable {
     /// Bytes of a header.
     public static let byteCount = checksumOffset + 4
 
+    /// UUID of the segment that the block stands in; all of its checksums are seeded with it.
     public var segment = UniqueID.zero
+    /// From 0, and dense in the segment; all of the block's checksums are seeded with it.
     public var number: UInt32 = 0
+    /// What the small part holds after its directory.
     public var type: BlockType
+    /// None but in blocks of events, and `usesDictionary` in those of checkpoints.
     public var flags: BlockFlags = []
+    /// Bytes of the small part and the stored sub-blocks, or of a padding block's zeros.
     public var bodyLength: UInt32 = 0
+    /// Bytes of the directory of sub-blocks and of the columns, or the record, after it.
     public var smallLength: UInt32 = 0
+    /// At least 1 in a block of events, 1 for a checkpoint, 2 for a dictionary, otherwise 0.
     public var subBlockCount: UInt32 = 0
+    /// Events in the block, at most 65,536; 0 unless the type is `events`.
     public var eventCount: UInt32 = 0
+    /// Sequence number of the first event; in other types, of the next one.
     public var firstSequence: UInt64 = 0
+    /// The opening for writing, counted from 1, in which the content was recorded.
     public var epoch: UInt64 = 0
+    /// The session that the content belongs to, from 1; 0: none.
     public var sessionOrdinal: UInt64 = 0
+    /// Index of the first event in the session; in other types, of the next. If explicit, the first row's.
     public var firstIndex: UInt64 = 0
+    /// In the store, this block included.
     public var sessionsBegun: UInt64 = 0
+    /// In the store, this block included.
     public var checkpointsMade: UInt64 = 0
+    /// The smallest, in nanoseconds since the Unix epoch; without events, that of the record or of writing.
     public var minTimestamp: Int64 = 0
+    /// The largest, as above.
     public var maxTimestamp: Int64 = 0
+    /// Bit k: kind id k occurs. All ones with `manyKinds`; 0 unless the type is `events`.
     public var kindSet: UInt64 = 0
+    /// When the block was written, in nanoseconds since the Unix epoch.
     public var writtenAt: Int64 = 0
+    /// First sequence number that retention keeps, as known when written.
     public var headSequence: UInt64 = 0
+    /// First checkpoint ordinal that retention keeps, as known when written.
     public var headCheckpoint: UInt64 = 0
+    /// Ordinal of the segment that the watermark is in, as known when written; 0: none.
     public var durableSegment: UInt64 = 0
+    /// Bytes of that segment that were on stable storage, with all segments before it.
     public var durableOffset: UInt64 = 0
+    /// Payload or state bytes before compression: the sum over the sub-blocks.
     public var rawBytes: UInt32 = 0
+    /// Kinds defined in the segment up to and including this block.
     public var kindCount: UInt32 = 0
+    /// CRC-32C of the segment's UUID, the block's number, 1, and the small part.
     public var smallChecksum: UInt32 = 0
 
+    /// A header in which all else is zero or empty; set what differs.
     public init(type: BlockType) { self.type = type }
 
     /// Bytes of the block with its header and padding.

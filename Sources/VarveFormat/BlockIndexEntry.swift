@@ -3,22 +3,36 @@ public struct BlockIndexEntry: Hashable, Sendable {
     /// Bytes of an entry.
     public static let byteCount = 80
 
+    /// Bytes from the start of the file to the block; a multiple of 8.
     public var offset: UInt64
     /// With header and padding.
     public var length: UInt32
+    /// Decides what the small part holds; as in the block's header, like all fields below.
     public var type: BlockType
+    /// None but in blocks of events, and `usesDictionary` in those of checkpoints.
     public var flags: BlockFlags
+    /// 0 unless the type is `events`.
     public var eventCount: UInt32
+    /// Payload or state bytes before compression.
     public var rawBytes: UInt32
+    /// Sequence number of the first event; in other types, of the next one.
     public var firstSequence: UInt64
+    /// The smallest, in nanoseconds since the Unix epoch; without events, that of the record or of writing.
     public var minTimestamp: Int64
+    /// The largest, as above.
     public var maxTimestamp: Int64
+    /// Bit k: kind id k occurs. All ones with `manyKinds`; 0 unless the type is `events`.
     public var kindSet: UInt64
+    /// The session that the content belongs to, from 1; 0: none.
     public var sessionOrdinal: UInt64
+    /// Index of the first event in the session; in other types, of the next one.
     public var firstIndex: UInt64
+    /// Bytes to read after the header to have directory and columns, or the record.
     public var smallLength: UInt32
+    /// How many entries the directory in the small part has.
     public var subBlockCount: UInt32
 
+    /// The entry of a block with this header that starts `offset` bytes into the file.
     public init(_ header: BlockHeader, offset: UInt64) {
         self.offset = offset
         length = UInt32(header.blockLength)
@@ -40,6 +54,7 @@ public struct BlockIndexEntry: Hashable, Sendable {
     @inline(__always)
     public var nextSequence: UInt64 { firstSequence &+ UInt64(eventCount) }
 
+    /// Reads an entry. Throws where it is cut short, its type unknown, or its fields contradict each other.
     public init(from reader: inout ByteReader) throws(FormatError) {
         let what = "a block index entry"
         offset = try reader.u64()
@@ -70,6 +85,7 @@ public struct BlockIndexEntry: Hashable, Sendable {
         else { throw .invalid(what, reason: "its fields contradict each other or a limit") }
     }
 
+    /// Appends the entry: `byteCount` bytes.
     public func encode(to writer: inout ByteWriter) {
         writer.put(offset)
         writer.put(length)

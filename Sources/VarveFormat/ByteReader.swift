@@ -8,6 +8,7 @@ public struct ByteReader {
     /// Bytes read so far.
     public private(set) var position = 0
 
+    /// Starts at the first byte; `what` names the structure in errors.
     public init(_ bytes: UnsafeRawBufferPointer, _ what: String) {
         base = bytes
         self.what = what
@@ -34,11 +35,17 @@ public struct ByteReader {
         return T(littleEndian: base.loadUnaligned(fromByteOffset: position, as: T.self))
     }
 
+    /// One byte. Throws at the end.
     public mutating func u8() throws(FormatError) -> UInt8 { try integer(UInt8.self) }
+    /// An unsigned number of two bytes. Throws where fewer remain.
     public mutating func u16() throws(FormatError) -> UInt16 { try integer(UInt16.self) }
+    /// An unsigned number of four bytes. Throws where fewer remain.
     public mutating func u32() throws(FormatError) -> UInt32 { try integer(UInt32.self) }
+    /// An unsigned number of eight bytes. Throws where fewer remain.
     public mutating func u64() throws(FormatError) -> UInt64 { try integer(UInt64.self) }
+    /// A two's complement number of four bytes. Throws where fewer remain.
     public mutating func i32() throws(FormatError) -> Int32 { try integer(Int32.self) }
+    /// A two's complement number of eight bytes. Throws where fewer remain.
     public mutating func i64() throws(FormatError) -> Int64 { try integer(Int64.self) }
 
     /// A UUID.

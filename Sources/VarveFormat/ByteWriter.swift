@@ -3,6 +3,7 @@ public struct ByteWriter {
     /// What was written.
     public var bytes: [UInt8] = []
 
+    /// Starts with no bytes.
     public init() {}
 
     /// Bytes written so far.
@@ -12,13 +13,20 @@ public struct ByteWriter {
         Swift.withUnsafeBytes(of: value.littleEndian) { bytes.append(contentsOf: $0) }
     }
 
+    /// One byte.
     public mutating func put(_ value: UInt8) { bytes.append(value) }
+    /// Two bytes, the least significant first.
     public mutating func put(_ value: UInt16) { integer(value) }
+    /// Four bytes, the least significant first.
     public mutating func put(_ value: UInt32) { integer(value) }
+    /// Eight bytes, the least significant first.
     public mutating func put(_ value: UInt64) { integer(value) }
+    /// Four bytes of two's complement, the least significant first.
     public mutating func put(_ value: Int32) { integer(value) }
+    /// Eight bytes of two's complement, the least significant first.
     public mutating func put(_ value: Int64) { integer(value) }
 
+    /// A UUID: its 16 bytes as they stand.
     public mutating func put(_ value: UniqueID) {
         put(value.low)
         put(value.high)
@@ -29,6 +37,7 @@ public struct ByteWriter {
         text.withUTF8Buffer { bytes.append(contentsOf: $0) }
     }
 
+    /// Reserved bytes or padding; `count` is not negative.
     public mutating func putZeros(_ count: Int) {
         bytes.append(contentsOf: repeatElement(0, count: count))
     }
@@ -36,9 +45,12 @@ public struct ByteWriter {
     /// Zeros up to the next multiple of 8.
     public mutating func pad8() { putZeros(-bytes.count & 7) }
 
+    /// The bytes as they stand, without a length.
     public mutating func putRaw(_ raw: UnsafeRawBufferPointer) { bytes.append(contentsOf: raw) }
+    /// The bytes as they stand, without a length.
     public mutating func putRaw(_ raw: [UInt8]) { bytes.append(contentsOf: raw) }
 
+    /// An unsigned LEB128 number of the shortest form: 1...10 bytes.
     public mutating func putVarint(_ value: UInt64) {
         var rest = value
         while rest >= 0x80 {
@@ -48,20 +60,24 @@ public struct ByteWriter {
         bytes.append(UInt8(rest))
     }
 
+    /// A zigzag number: small ones are short, whatever their sign. 1...10 bytes.
     public mutating func putSvarint(_ value: Int64) {
         putVarint(UInt64(bitPattern: value << 1 ^ value >> 63))
     }
 
+    /// A varint length, and that many bytes.
     public mutating func putBytes(_ raw: [UInt8]) {
         putVarint(UInt64(raw.count))
         bytes.append(contentsOf: raw)
     }
 
+    /// A varint length in bytes, and the text in UTF-8.
     public mutating func putString(_ text: String) {
         putVarint(UInt64(text.utf8.count))
         bytes.append(contentsOf: text.utf8)
     }
 
+    /// A varint count, then keys and values as strings, in ascending order of the keys' bytes.
     public mutating func putMetadata(_ map: [String: String]) {
         putVarint(UInt64(map.count))
         for (key, value) in map.sorted(by: { $0.key.utf8.lexicographicallyPrecedes($1.key.utf8) }) {

@@ -4,7 +4,9 @@ public struct CheckpointRecord: Hashable, Sendable {
     public var ordinal: UInt64
     /// The session's ordinal.
     public var session: UInt64
+    /// Chosen by whoever made it; at most 64 KiB of UTF-8.
     public var id: String
+    /// At most 64 KiB of UTF-8; nil: none, which an empty one is not.
     public var label: String?
     /// Nanoseconds since the epoch.
     public var timestamp: Int64
@@ -13,6 +15,7 @@ public struct CheckpointRecord: Hashable, Sendable {
     /// The sequence number of the next event when it was made.
     public var sequence: UInt64
 
+    /// Takes the fields as given: limits are checked when decoding.
     public init(
         ordinal: UInt64, session: UInt64, id: String, label: String?, timestamp: Int64, eventIndex: UInt64,
         sequence: UInt64
@@ -26,6 +29,7 @@ public struct CheckpointRecord: Hashable, Sendable {
         self.sequence = sequence
     }
 
+    /// Reads the record. Throws where it is cut short, its ordinal is 0, or a text is too long or not UTF-8.
     public init(from reader: inout ByteReader) throws(FormatError) {
         ordinal = try reader.varint()
         guard ordinal > 0 else { throw .invalid("a checkpoint", reason: "its ordinal is 0") }
@@ -41,6 +45,7 @@ public struct CheckpointRecord: Hashable, Sendable {
         sequence = try reader.varint()
     }
 
+    /// Appends the record, in the form that `init(from:)` reads.
     public func encode(to writer: inout ByteWriter) {
         writer.putVarint(ordinal)
         writer.putVarint(session)

@@ -2,10 +2,14 @@
 public enum ControlBlock {
     /// A sub-block to be stored.
     public struct SubBlock {
+        /// How the stored bytes were made of the raw ones.
         public var method: SubBlockMethod
+        /// Bytes before compression.
         public var rawBytes: Int
+        /// What stands in the file.
         public var stored: [UInt8]
 
+        /// Takes the bytes as given: the caller has compressed them.
         public init(method: SubBlockMethod, rawBytes: Int, stored: [UInt8]) {
             self.method = method
             self.rawBytes = rawBytes

@@ -2,17 +2,28 @@
 public struct Footer: Hashable, Sendable {
     static let magic: StaticString = "VARVEFTR"
 
+    /// The block index: an entry a block, in the order of the file.
     public var entries: [BlockIndexEntry] = []
+    /// Timestamps over groups of 64 blocks, and over groups of groups.
     public var pyramid = TimePyramid(levels: [])
+    /// All kinds of the segment with their counts, in the order of their ids.
     public var kinds: [KindCount] = []
+    /// What the segment has of each session, in the order in which they occur.
     public var sessions: [SessionSummary] = []
+    /// Those made in the segment, in the order of their blocks.
     public var checkpoints: [CheckpointEntry] = []
+    /// The records of all ledger blocks, in order.
     public var ledger: [LedgerRecord] = []
+    /// Segments that a reader hides because this one has what they held.
     public var replaces: [ReplacedSegment] = []
+    /// Sequence numbers in the segment's range that are gone for good.
     public var droppedRanges: [DroppedRange] = []
+    /// Over the bytes before the footer, or over what they mean.
     public var digest = Digest()
+    /// The segment in figures, as a reader needs them to open the store.
     public var summary = SegmentSummary()
 
+    /// A footer of nothing, to be filled in.
     public init() {}
 
     /// The footer and the trailer, to be written at `summary.dataBytes`.

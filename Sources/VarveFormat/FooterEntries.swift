@@ -1,9 +1,13 @@
 /// A kind and how much there is of it in a segment. `Formats/segment.md#footer`.
 public struct KindCount: Hashable, Sendable {
+    /// Name, encoding and metadata; the kind's id in the segment is its position in the list.
     public var definition: KindDefinition
+    /// Of the kind, in the segment.
     public var events: UInt64
+    /// Of those events' payloads, before compression.
     public var bytes: UInt64
 
+    /// A kind of which there is nothing yet, unless the counts say otherwise.
     public init(definition: KindDefinition, events: UInt64 = 0, bytes: UInt64 = 0) {
         self.definition = definition
         self.events = events
@@ -33,12 +37,14 @@ public struct KindCount: Hashable, Sendable {
 
 /// A checkpoint and where it stands in a segment.
 public struct CheckpointEntry: Hashable, Sendable {
+    /// As in the checkpoint's block.
     public var record: CheckpointRecord
     /// Number of its block.
     public var block: UInt32
     /// Bytes of its state before compression.
     public var stateBytes: UInt64
 
+    /// Takes the fields as given: reading a whole footer is what checks them.
     public init(record: CheckpointRecord, block: UInt32, stateBytes: UInt64) {
         self.record = record
         self.block = block
@@ -73,10 +79,14 @@ public struct CheckpointEntry: Hashable, Sendable {
 
 /// A segment that another one replaces.
 public struct ReplacedSegment: Hashable, Sendable {
+    /// UUID of the segment that a reader hides.
     public var segment: UniqueID
+    /// Its place in the store's log, from 1.
     public var ordinal: UInt64
+    /// Of the file that was replaced, from 0.
     public var generation: UInt32
 
+    /// Names a segment by what stands in its header.
     public init(segment: UniqueID, ordinal: UInt64, generation: UInt32) {
         self.segment = segment
         self.ordinal = ordinal
@@ -106,10 +116,14 @@ public struct ReplacedSegment: Hashable, Sendable {
 
 /// Sequence numbers that a segment no longer holds.
 public struct DroppedRange: Hashable, Sendable {
+    /// Smallest sequence number that is gone.
     public var first: UInt64
+    /// Largest sequence number that is gone, itself included.
     public var last: UInt64
+    /// Of a gap, or `retention`.
     public var reason: LedgerRecord.GapReason
 
+    /// Takes the fields as given: that the range is not reversed is checked when a footer is read.
     public init(first: UInt64, last: UInt64, reason: LedgerRecord.GapReason) {
         self.first = first
         self.last = last
@@ -146,8 +160,10 @@ public struct Digest: Hashable, Sendable {
     public var algorithm: UInt8
     /// 1 stored bytes, 2 logical content.
     public var scope: UInt8
+    /// The algorithm's result: none, or four bytes of CRC-32C, the least significant first.
     public var bytes: [UInt8]
 
+    /// No digest, unless the arguments say otherwise; they are taken as given.
     public init(algorithm: UInt8 = 0, scope: UInt8 = 1, bytes: [UInt8] = []) {
         self.algorithm = algorithm
         self.scope = scope

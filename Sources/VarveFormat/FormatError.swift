@@ -20,6 +20,7 @@ public enum FormatError: Error, Hashable, Sendable {
 }
 
 extension FormatError: CustomStringConvertible {
+    /// What was wrong with the bytes, and what to do where that helps: a line of English.
     public var description: String {
         switch self {
         case .truncated(let what): "\(what) is cut short"

@@ -7,16 +7,21 @@ public enum PayloadEncoding: UInt8, Hashable, Sendable, CaseIterable {
 
 /// A kind as a segment defines it; its id is its position. `Formats/segment.md#kind-definition`.
 public struct KindDefinition: Hashable, Sendable {
+    /// 1...255 bytes of UTF-8; together with the encoding it tells kinds apart.
     public var name: String
+    /// What the payloads are; together with the name it tells kinds apart.
     public var encoding: PayloadEncoding
+    /// The application's own, at most 64 KiB when encoded; does not tell kinds apart.
     public var metadata: [String: String]
 
+    /// Takes the fields as given: limits are checked when decoding.
     public init(name: String, encoding: PayloadEncoding, metadata: [String: String] = [:]) {
         self.name = name
         self.encoding = encoding
         self.metadata = metadata
     }
 
+    /// Reads a definition. Throws where it is cut short, or name, encoding or map are invalid.
     public init(from reader: inout ByteReader) throws(FormatError) {
         name = try reader.string(max: Limits.kindNameBytesMax)
         guard !name.utf8.isEmpty else { throw .invalid("a kind", reason: "its name is empty") }
@@ -27,6 +32,7 @@ public struct KindDefinition: Hashable, Sendable {
         metadata = try reader.metadata()
     }
 
+    /// Appends name, encoding and metadata, in the form that `init(from:)` reads.
     public func encode(to writer: inout ByteWriter) {
         writer.putString(name)
         writer.put(encoding.rawValue)

@@ -1,11 +1,17 @@
 /// The retention in force; nil: not limited.
 public struct RetentionLimits: Hashable, Sendable {
+    /// Most events to keep.
     public var events: UInt64?
+    /// Most checkpoints to keep.
     public var checkpoints: UInt64?
+    /// Most bytes to keep.
     public var bytes: UInt64?
+    /// Most nanoseconds to keep an event.
     public var ageNanoseconds: UInt64?
+    /// Bytes of the disk to leave free.
     public var freeBytes: UInt64?
 
+    /// No limits, but those that are given.
     public init(
         events: UInt64? = nil, checkpoints: UInt64? = nil, bytes: UInt64? = nil,
         ageNanoseconds: UInt64? = nil,
@@ -18,6 +24,7 @@ public struct RetentionLimits: Hashable, Sendable {
         self.freeBytes = freeBytes
     }
 
+    /// Reads the limits that are set. Throws when they are not in ascending order, or one is unknown.
     public init(from reader: inout ByteReader) throws(FormatError) {
         let count = try reader.count(itemBytes: 2, max: 255)
         var previous: UInt8 = 0
@@ -37,6 +44,7 @@ public struct RetentionLimits: Hashable, Sendable {
         }
     }
 
+    /// Appends a count and the limits that are set, in ascending order.
     public func encode(to writer: inout ByteWriter) {
         let all = [events, checkpoints, bytes, ageNanoseconds, freeBytes]
         writer.putVarint(UInt64(all.count { $0 != nil }))
@@ -51,6 +59,7 @@ public struct RetentionLimits: Hashable, Sendable {
 
 /// A record about the store in the store. `Formats/segment.md#ledger-record`.
 public enum LedgerRecord: Hashable, Sendable {
+    /// Why the store does not have the events of some sequence numbers.
     public enum GapReason: UInt8, Hashable, Sendable {
         case damage = 1
         case unconfirmedTail = 2
@@ -59,6 +68,7 @@ public enum LedgerRecord: Hashable, Sendable {
         case retention = 5
     }
 
+    /// Why events were refused.
     public enum DropReason: UInt8, Hashable, Sendable {
         case queueFull = 1
         case writerFailed = 2
@@ -80,6 +90,7 @@ public enum LedgerRecord: Hashable, Sendable {
     /// Of a type that this library does not know; kept as it is.
     case unknown(type: UInt8, body: [UInt8])
 
+    /// Reads a record of any type. Throws where it is cut short, or the body of a known type is invalid.
     public init(from reader: inout ByteReader) throws(FormatError) {
         let type = try reader.u8()
         let raw = try reader.bytes(max: Limits.smallPartBytesMax)
@@ -135,6 +146,7 @@ public enum LedgerRecord: Hashable, Sendable {
         try body.finish()
     }
 
+    /// Appends type, length and body; an unknown record as it was read.
     public func encode(to writer: inout ByteWriter) {
         var body = ByteWriter()
         let type: UInt8

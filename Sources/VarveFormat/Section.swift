@@ -14,8 +14,10 @@ public enum SectionType {
 
 /// A typed, length-prefixed, checksummed run of bytes: what headers and footers are made of.
 public struct Section {
+    /// Bytes before the body: type, flags, length, checksum.
     public static let headerBytes = 16
 
+    /// Which of `SectionType`, or one that this library does not know.
     public let type: UInt32
     /// A reader that does not know the type must refuse the file.
     public let isRequired: Bool

@@ -5,28 +5,46 @@ public struct SegmentHeader: Hashable, Sendable {
     /// Bytes before the sections.
     public static let fixedBytes = checksumOffset + 4
 
+    /// Bits that a reader must know to read the segment; none is assigned in this version.
     public var incompatibleFeatures: UInt64 = 0
+    /// Bits that a reader need not know; none is assigned in this version.
     public var compatibleFeatures: UInt64 = 0
+    /// UUID of the store that the segment belongs to.
     public var store: UniqueID
+    /// UUID of the segment; a resealed one keeps it.
     public var segment: UniqueID
+    /// UUID of the segment before this one in the log; zeros: none.
     public var predecessor = UniqueID.zero
     /// Bytes of the predecessor that belong to the log.
     public var predecessorLength: UInt64 = 0
+    /// Place in the store's log, from 1.
     public var ordinal: UInt64
+    /// From 0; one more whenever the segment is sealed anew.
     public var generation: UInt32 = 0
+    /// Algorithm of the digest in the footer: 0 none, 1 CRC-32C.
     public var digestAlgorithm: UInt8 = 0
+    /// The opening for writing, counted from 1, in which the segment was started.
     public var epoch: UInt64
+    /// Sequence number of the first event that can stand in the segment.
     public var baseSequence: UInt64 = 0
+    /// When the segment was started, in nanoseconds since the Unix epoch.
     public var createdAt: Int64
+    /// In the store, before this segment.
     public var sessionsBegun: UInt64 = 0
+    /// In the store, before this segment.
     public var checkpointsMade: UInt64 = 0
+    /// What the writer aimed at when it made the blocks; each block says its own sizes.
     public var settings: EncodingSettings
     /// nil: the section is absent; the same below.
     public var kinds: [KindDefinition]?
+    /// The one active at the start, marked as continued, with its next index as first index.
     public var session: SessionBegin?
+    /// The retention in force when the segment was started.
     public var limits: RetentionLimits?
+    /// Ordinals of the pinned sessions, ascending.
     public var pins: [UInt64]?
 
+    /// A first segment of generation 0 without optional sections; set what differs.
     public init(
         store: UniqueID, segment: UniqueID, ordinal: UInt64, epoch: UInt64, createdAt: Int64,
         settings: EncodingSettings

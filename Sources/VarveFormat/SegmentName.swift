@@ -1,9 +1,13 @@
 /// The name of a segment's file. `Formats/store.md#segment-file-names`.
 public struct SegmentName: Hashable, Sendable {
+    /// Sequence number of the first event that can stand in the segment; 20 digits.
     public var baseSequence: UInt64
+    /// Place in the store's log, from 1; 10 digits, more where needed.
     public var ordinal: UInt64
+    /// From 0, one more whenever the segment is sealed anew; 2 digits, more where needed.
     public var generation: UInt32
 
+    /// The name that a segment with these fields in its header gets.
     public init(baseSequence: UInt64, ordinal: UInt64, generation: UInt32) {
         self.baseSequence = baseSequence
         self.ordinal = ordinal

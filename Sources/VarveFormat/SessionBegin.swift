@@ -1,7 +1,10 @@
 /// The begin record of a session. `Formats/segment.md#session-begin`.
 public struct SessionBegin: Hashable, Sendable {
+    /// What is special about the beginning.
     public struct Flags: OptionSet, Hashable, Sendable {
+        /// The byte in the record.
         public let rawValue: UInt8
+        /// The flags of a byte; decoding refuses bits that have no meaning.
         public init(rawValue: UInt8) { self.rawValue = rawValue }
         /// The session was begun before and goes on.
         public static let resumed = Flags(rawValue: 1)
@@ -12,15 +15,20 @@ public struct SessionBegin: Hashable, Sendable {
         static let known: Flags = [.resumed, .imported, .continued]
     }
 
+    /// Of the session in the store, from 1: its identity.
     public var ordinal: UInt64
+    /// None for a session that starts here and now.
     public var flags: Flags
+    /// Chosen by whoever began it; at most 64 KiB of UTF-8.
     public var id: String
     /// Nanoseconds since the epoch.
     public var start: Int64
     /// The index of the next event.
     public var firstIndex: UInt64
+    /// The application's own, at most 64 KiB when encoded.
     public var metadata: [String: String]
 
+    /// Takes the fields as given: limits are checked when decoding.
     public init(
         ordinal: UInt64, flags: Flags = [], id: String, start: Int64, firstIndex: UInt64 = 0,
         metadata: [String: String] = [:]
@@ -33,6 +41,7 @@ public struct SessionBegin: Hashable, Sendable {
         self.metadata = metadata
     }
 
+    /// Reads the record. Throws where it is cut short, its ordinal is 0, or flags, text or map are invalid.
     public init(from reader: inout ByteReader) throws(FormatError) {
         ordinal = try reader.varint()
         flags = Flags(rawValue: try reader.u8())
@@ -46,6 +55,7 @@ public struct SessionBegin: Hashable, Sendable {
         metadata = try reader.metadata()
     }
 
+    /// Appends the record, in the form that `init(from:)` reads.
     public func encode(to writer: inout ByteWriter) {
         writer.putVarint(ordinal)
         writer.put(flags.rawValue)

@@ -1,25 +1,36 @@
 /// A session as a segment has it. `Formats/segment.md#session-summary`.
 public struct SessionSummary: Hashable, Sendable {
+    /// How the session stands at the end of the segment.
     public enum State: UInt8, Hashable, Sendable {
         case active = 0
         case closed = 1
         case interrupted = 2
     }
 
+    /// If begun in an earlier segment, marked as continued, with first index as at this one's start.
     public var begin: SessionBegin
+    /// At the end of the segment.
     public var state = State.active
     /// 0 while active.
     public var end: Int64 = 0
+    /// Recorded in this segment.
     public var events: UInt64 = 0
+    /// Made in this segment.
     public var checkpoints: UInt64 = 0
+    /// Of the events in this segment, before compression.
     public var payloadBytes: UInt64 = 0
+    /// Of its first event in this segment, or what that would have had when there is none.
     public var firstSequence: UInt64
+    /// After its last event in this segment.
     public var nextSequence: UInt64
+    /// Index that its next event would have had, at its end in this segment.
     public var nextIndex: UInt64
     /// 0 and 0 without events.
     public var minTimestamp: Int64 = 0
+    /// The largest of its events in this segment, in nanoseconds since the Unix epoch.
     public var maxTimestamp: Int64 = 0
 
+    /// A session of which the segment has no event yet; `sequence` is the number of the next one.
     public init(begin: SessionBegin, sequence: UInt64) {
         self.begin = begin
         firstSequence = sequence
@@ -27,6 +38,7 @@ public struct SessionSummary: Hashable, Sendable {
         nextIndex = begin.firstIndex
     }
 
+    /// Reads a summary. Throws where it is cut short, its state is unknown, or a range is reversed.
     public init(from reader: inout ByteReader) throws(FormatError) {
         begin = try SessionBegin(from: &reader)
         guard let state = State(rawValue: try reader.u8()) else {
@@ -47,6 +59,7 @@ public struct SessionSummary: Hashable, Sendable {
         }
     }
 
+    /// Appends the summary, in the form that `init(from:)` reads.
     public func encode(to writer: inout ByteWriter) {
         begin.encode(to: &writer)
         writer.put(state.rawValue)

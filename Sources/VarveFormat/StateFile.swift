@@ -7,20 +7,32 @@ public struct StateSlot: Hashable, Sendable {
     /// Bytes from one slot to the next.
     public static let stride = 4096
 
+    /// UUID of the store that the slot is about.
     public var store: UniqueID
+    /// From 1, one more at each writing of the file: the valid slot with the higher one counts.
     public var counter: UInt64
+    /// First sequence number that retention keeps.
     public var headSequence: UInt64 = 0
+    /// First checkpoint ordinal that retention keeps.
     public var headCheckpoint: UInt64 = 0
+    /// Ordinal of the segment that the watermark is in.
     public var watermarkSegment: UInt64 = 0
+    /// Bytes of that segment that are on stable storage, with all segments before it.
     public var watermarkOffset: UInt64 = 0
+    /// Sequence number after the last durable event.
     public var nextSequence: UInt64 = 0
+    /// The opening for writing, counted from 1, in which the slot was written.
     public var epoch: UInt64 = 0
+    /// When the slot was written, in nanoseconds since the Unix epoch.
     public var writtenAt: Int64 = 0
+    /// In the store, in all.
     public var sessionsBegun: UInt64 = 0
+    /// The segment whose ordinal is `watermarkSegment`.
     public var watermarkUUID = UniqueID.zero
     /// The store was closed in order.
     public var isClosed = false
 
+    /// A slot in which all else is zero; set what differs.
     public init(store: UniqueID, counter: UInt64) {
         self.store = store
         self.counter = counter
@@ -79,6 +91,7 @@ public struct StateSlot: Hashable, Sendable {
 
 /// The file `STATE`: two slots, written in turn.
 public enum StateFile {
+    /// Bytes of the whole file; one of another length is ignored.
     public static let byteCount = StateSlot.stride * 2
 
     /// The valid slot with the higher counter; nil when there is none. Damaged slots count as none: it is a cache.

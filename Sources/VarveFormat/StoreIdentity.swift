@@ -5,18 +5,25 @@ public struct StoreIdentity: Hashable, Sendable {
     /// Bytes before the sections.
     public static let fixedBytes = checksumOffset + 4
 
+    /// Bits that a reader must know to read the store; none is assigned in this version.
     public var incompatibleFeatures: UInt64 = 0
+    /// Bits that a reader need not know; none is assigned in this version.
     public var compatibleFeatures: UInt64 = 0
+    /// UUID of the store, repeated in each of its segments.
     public var store: UniqueID
+    /// When the store was made, in nanoseconds since the Unix epoch.
     public var createdAt: Int64
+    /// The application's own, at most 64 KiB when encoded; nil: the section is absent.
     public var metadata: [String: String]?
 
+    /// An identity without feature bits; the metadata's size is checked when decoding.
     public init(store: UniqueID, createdAt: Int64, metadata: [String: String]?) {
         self.store = store
         self.createdAt = createdAt
         self.metadata = metadata
     }
 
+    /// The whole file, with its checksums.
     public func encode() -> [UInt8] {
         var sections = ByteWriter()
         if let metadata {

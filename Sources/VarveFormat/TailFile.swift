@@ -5,17 +5,26 @@ public struct TailHeader: Hashable, Sendable {
     /// Bytes of the header with its zeros.
     public static let byteCount = 4096
 
+    /// How many batches the file can hold at a time, 1...64.
     public var slotCount: UInt32
+    /// UUID of the store whose batches these are.
     public var store: UniqueID
     /// 16 bytes.
     public var boot: [UInt8]
+    /// The opening for writing, counted from 1, that made the file; slots' checksums are seeded with it.
     public var epoch: UInt64
+    /// From one slot to the next: a multiple of 4096, at most 256 MiB.
     public var slotBytes: UInt64
+    /// Events that a slot has room for, 1...65,536.
     public var slotRows: UInt32
+    /// Bytes of payloads that a slot has room for.
     public var slotPayloadBytes: UInt32
+    /// Bytes of the region of kind definitions before the slots: a multiple of 4096, at most 64 MiB.
     public var kindsBytes: UInt32
+    /// When the file was made, in nanoseconds since the Unix epoch.
     public var createdAt: Int64
 
+    /// Takes the fields as given: that the sizes fit each other is checked when decoding.
     public init(
         slotCount: UInt32, store: UniqueID, boot: [UInt8], epoch: UInt64, slotBytes: UInt64, slotRows: UInt32,
         slotPayloadBytes: UInt32, kindsBytes: UInt32, createdAt: Int64
@@ -31,6 +40,7 @@ public struct TailHeader: Hashable, Sendable {
         self.createdAt = createdAt
     }
 
+    /// The header as it is stored, with its checksum and the zeros: `byteCount` bytes.
     public func encode() -> [UInt8] {
         var writer = ByteWriter()
         writer.putMagic(TailHeader.magic)
@@ -52,6 +62,7 @@ public struct TailHeader: Hashable, Sendable {
         return writer.bytes
     }
 
+    /// Reads the header from the file's first bytes. Throws where they are not as specified.
     public init(decoding bytes: UnsafeRawBufferPointer) throws(FormatError) {
         let what = "TAIL"
         guard bytes.count >= TailHeader.byteCount else { throw .truncated(what) }
@@ -108,16 +119,23 @@ public struct TailHeader: Hashable, Sendable {
 /// A slot of `TAIL`, decoded as hostile bytes.
 public struct TailSlot: Hashable, Sendable {
     static let checksumOffset = 44
+    /// Bytes from the start of a slot to its first row.
     public static let rowsOffset = 64
+    /// Bytes of a row: timestamp, index, payload length, kind id.
     public static let rowBytes = 24
 
+    /// An event as a batch holds it that is not yet written to a segment.
     public struct Row: Hashable, Sendable {
+        /// Nanoseconds since the Unix epoch.
         public var timestamp: Int64
         /// As it counts: implied, or explicit.
         public var index: UInt64
+        /// Id that the kinds region gives the event's kind.
         public var kind: UInt32
+        /// The event's bytes, not compressed.
         public var payload: [UInt8]
 
+        /// A row with a copy of everything.
         public init(timestamp: Int64, index: UInt64, kind: UInt32, payload: [UInt8]) {
             self.timestamp = timestamp
             self.index = index
@@ -126,13 +144,20 @@ public struct TailSlot: Hashable, Sendable {
         }
     }
 
+    /// Of the batch: from 1, ascending in the order of recording.
     public var number: UInt64
+    /// Sequence number of the first row; those of the others follow without a gap.
     public var firstSequence: UInt64
+    /// Ordinal of the session that the events belong to.
     public var session: UInt64
+    /// Index of the first row in the session, unless indices are explicit.
     public var firstIndex: UInt64
+    /// Whether each row's index is stored; otherwise they go up by one from the first.
     public var hasExplicitIndices: Bool
+    /// The committed ones, in the order of recording.
     public var rows: [Row]
 
+    /// Takes the fields as given: whether they fit a file's slots depends on its header.
     public init(
         number: UInt64, firstSequence: UInt64, session: UInt64, firstIndex: UInt64, hasExplicitIndices: Bool,
         rows: [Row]

@@ -1,23 +1,29 @@
 /// Smallest and largest timestamps over groups of blocks, and groups of groups: one stray timestamp must not make a
 /// time range look at every block. `Formats/segment.md#time-pyramid`.
 public struct TimePyramid: Hashable, Sendable {
+    /// What a group's events span; blocks of other types don't count.
     public struct Range: Hashable, Sendable {
+        /// Smallest timestamp, in nanoseconds since the Unix epoch; 2^63 - 1 without events.
         public var min: Int64
+        /// Largest timestamp, in nanoseconds since the Unix epoch; -2^63 without events.
         public var max: Int64
 
         /// Holds nothing, and overlaps nothing.
         public static let empty = Range(min: .max, max: .min)
 
+        /// From `min` to `max`, both included.
         public init(min: Int64, max: Int64) {
             self.min = min
             self.max = max
         }
 
+        /// Widens the range to what the other one spans as well.
         public mutating func add(min: Int64, max: Int64) {
             self.min = Swift.min(self.min, min)
             self.max = Swift.max(self.max, max)
         }
 
+        /// Whether a timestamp of `range` can be in the group.
         @inline(__always)
         public func overlaps(_ range: ClosedRange<Int64>) -> Bool {
             min <= range.upperBound && max >= range.lowerBound
@@ -30,6 +36,7 @@ public struct TimePyramid: Hashable, Sendable {
     /// From the finest to the single one.
     public var levels: [[Range]]
 
+    /// Takes the levels as given, the finest first.
     public init(levels: [[Range]]) { self.levels = levels }
 
     /// O(blocks).
@@ -57,6 +64,7 @@ public struct TimePyramid: Hashable, Sendable {
         }
     }
 
+    /// Reads the section's body. Throws where the fan-out is not 64, or the levels do not fit each other.
     public init(from reader: inout ByteReader) throws(FormatError) {
         guard try reader.u32() == UInt32(TimePyramid.fanOut) else {
             throw .invalid("the time pyramid", reason: "its fan-out is not \(TimePyramid.fanOut)")
@@ -90,6 +98,7 @@ public struct TimePyramid: Hashable, Sendable {
         }
     }
 
+    /// Appends the section's body.
     public func encode(to writer: inout ByteWriter) {
         writer.put(UInt32(TimePyramid.fanOut))
         writer.put(UInt32(levels.count))

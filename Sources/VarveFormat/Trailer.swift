@@ -5,16 +5,24 @@ public struct Trailer: Hashable, Sendable {
     /// Bytes of a trailer.
     public static let byteCount = checksumOffset + 12
 
+    /// Bytes from the start of the file to the footer: where the blocks end.
     public var footerOffset: UInt64
     /// Without the trailer.
     public var footerLength: UInt64
+    /// UUID of the store, as in the segment's header.
     public var store: UniqueID
+    /// UUID of the segment, as in its header; the footer's sections are seeded with it.
     public var segment: UniqueID
+    /// Place in the store's log, from 1.
     public var ordinal: UInt64
+    /// Bytes of the whole file, the trailer included.
     public var fileLength: UInt64
+    /// Sections in the footer.
     public var sectionCount: UInt32
+    /// Bytes from the start of the file to the section with the summary.
     public var summaryOffset: UInt64
 
+    /// Takes the fields as given: that they fit the file is checked when decoding.
     public init(
         footerOffset: UInt64, footerLength: UInt64, store: UniqueID, segment: UniqueID, ordinal: UInt64,
         fileLength: UInt64, sectionCount: UInt32, summaryOffset: UInt64
@@ -59,6 +67,7 @@ public struct Trailer: Hashable, Sendable {
         else { throw .invalid(what, reason: "its lengths do not fit the file") }
     }
 
+    /// Appends the trailer with its checksum: `byteCount` bytes.
     public func encode(to writer: inout ByteWriter) {
         let start = writer.count
         writer.put(footerOffset)

@@ -8,6 +8,7 @@ public struct UniqueID: Hashable, Sendable {
     /// All zeros: none.
     public static let zero = UniqueID(low: 0, high: 0)
 
+    /// From both halves, each read as a little-endian number.
     @inlinable
     public init(low: UInt64, high: UInt64) {
         self.low = low

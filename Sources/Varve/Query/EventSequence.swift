@@ -1,6 +1,8 @@
 /// The events of a query as an asynchronous sequence; each has its own copy of everything.
 public struct EventSequence: AsyncSequence, Sendable {
+    /// Events with their own copy of everything.
     public typealias Element = Event
+    /// What is thrown when the system refuses to read; damage is skipped.
     public typealias Failure = StoreError
 
     let snapshot: Snapshot
@@ -22,10 +24,12 @@ public struct EventSequence: AsyncSequence, Sendable {
             remaining = sequence.query.limit ?? .max
         }
 
+        /// The next event, or nil after the last. Throws `StoreError` when the system refuses to read.
         public mutating func next() async throws(StoreError) -> Event? {
             try await next(isolation: nil)
         }
 
+        /// The same, without leaving the caller's actor; reads the disk on its thread, once in 256 events.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws(StoreError) -> Event? {
             if position == chunk.count { try refill() }
             guard position < chunk.count else { return nil }
@@ -57,6 +61,7 @@ public struct EventSequence: AsyncSequence, Sendable {
         }
     }
 
+    /// Starts at the query's first event; iterators don't share a position.
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(self) }
 }
 

@@ -4,7 +4,8 @@ public struct Query: Hashable, Sendable {
     public var sessionIDs: Set<String>?
     /// Only events of the sessions with these ordinals.
     public var sessionOrdinals: Set<UInt64>?
-    /// Only events whose kind has one of these names.
+    /// Only events whose kind has one of these names. Texts compare as Swift's do: two spellings of what Unicode takes
+    /// for one text match each other, though they name two kinds.
     public var kindNames: Set<String>?
     /// Only events with a timestamp in this range (nanoseconds since the epoch, both ends included).
     public var time: ClosedRange<Int64>?
@@ -15,6 +16,7 @@ public struct Query: Hashable, Sendable {
     /// Whether the last event comes first.
     public var isReversed = false
 
+    /// All events, in the order recorded.
     public init() {}
 
     private func with(_ change: (inout Query) -> Void) -> Query {

@@ -277,8 +277,11 @@ public struct Snapshot: Sendable {
                     Gap(sequences: hole, reason: .lostSegment, note: "no segment holds these numbers"))
             }
         }
-        // A tail that can't be read has no numbers that anybody knows.
-        gaps += knownGaps.filter { $0.reason == .unconfirmedTail }
+        // Of a tail that can't be read nobody knows the numbers; after what was lost at the end there is nothing to show it.
+        gaps += knownGaps.filter { gap in
+            gap.reason == .unconfirmedTail
+                || gap.sequences.lowerBound >= next && !holes.contains { $0.overlaps(gap.sequences) }
+        }
         derived.monitor.withLock { derived.gaps = gaps }
         return gaps
     }

@@ -92,11 +92,31 @@ struct RecoveryPlan: Sendable {
                     copy.append(Copy(segment: number, block: block))
                 }
             }
+            let reached = scan.blocks.last?.end ?? scan.headerBytes
+            if !hasEnded, ordinal == w.segment, reached < w.offset {
+                addLoss(
+                    directory, after: before,
+                    "\(scan.fileName) ends at \(reached), and was durable up to \(w.offset)")
+            }
             if Watermark(segment: ordinal, offset: scan.headerBytes) < w {
                 keep.append(Keep(segment: number, length: length))
             } else {
                 remove.append(number)
             }
         }
+        // The log's last segment is gone: only the cache remembers it.
+        if let state = directory.state, state.isClosed,
+            directory.segments.last.map({ $0.ordinal < state.watermarkSegment }) ?? false
+        {
+            addLoss(
+                directory, after: directory.segments.last?.nextSequence ?? 0,
+                "segment \(state.watermarkSegment), the last one, is not there")
+        }
+    }
+
+    /// What was durable at the end of the log and is not there any more; the cache knows how far it went.
+    private mutating func addLoss(_ directory: StoreDirectory, after next: UInt64, _ note: String) {
+        let end = directory.state.map(\.nextSequence) ?? 0
+        gaps.append(Gap(sequences: next...max(end, next + 1) - 1, reason: .damage, note: note))
     }
 }

@@ -21,6 +21,14 @@ struct StoreDirectory: Sendable {
             }
         }
 
+        /// The number after its last event.
+        var nextSequence: UInt64 {
+            switch self {
+            case .sealed(let handle): handle.summary.nextSequence
+            case .unsealed(let scan): scan.blocks.last?.header.nextSequence ?? scan.header.baseSequence
+            }
+        }
+
         var predecessor: (segment: UniqueID, length: UInt64) {
             switch self {
             case .sealed(let handle): (handle.summary.predecessor, handle.summary.predecessorLength)

@@ -13,6 +13,7 @@ public final class EventBatch {
     /// Bytes of their payloads.
     @exclusivity(unchecked) public private(set) var byteCount = 0
 
+    /// An empty batch; its room grows with what is added, and is kept for the next use.
     public init() {
         rows = .allocate(capacity: rowCapacity)
         storage = .allocate(byteCount: byteCapacity, alignment: 64)

@@ -49,6 +49,7 @@ public enum StoreError: Error, Hashable, Sendable {
 }
 
 extension StoreError: CustomStringConvertible {
+    /// What went wrong, where, and often what to do about it: a line of English, without a period.
     public var description: String {
         switch self {
         case .notAStore(let path, let reason): "\(path) is not a store: \(reason)"

@@ -78,6 +78,7 @@ public struct StoreOptions: Sendable {
     /// store from it.
     public var diagnostics: (@Sendable (Diagnostic) -> Void)?
 
+    /// Every option at its default.
     public init() {}
 
     /// How blocks are built with these options. Call on clamped ones.

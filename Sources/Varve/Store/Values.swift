@@ -23,10 +23,12 @@ public struct EventKind: Hashable, Sendable {
         self.init(name: definition.name, encoding: definition.encoding, number: 0, registry: 0)
     }
 
+    /// Whether encoding and name are the same; names are compared by their bytes of UTF-8.
     public static func == (left: EventKind, right: EventKind) -> Bool {
         left.encoding == right.encoding && left.name.utf8.elementsEqual(right.name.utf8)
     }
 
+    /// Agrees with `==`: equal kinds have equal hashes.
     public func hash(into hasher: inout Hasher) {
         hasher.combine(name)
         hasher.combine(encoding)
@@ -182,6 +184,7 @@ public struct Watermark: Hashable, Comparable, Sendable {
     /// Byte offset in its file.
     public let offset: UInt64
 
+    /// Whether `left` comes earlier in the log: by segment, then by offset.
     public static func < (left: Watermark, right: Watermark) -> Bool {
         (left.segment, left.offset) < (right.segment, right.offset)
     }

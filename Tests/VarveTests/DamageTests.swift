@@ -1,0 +1,174 @@
+import Foundation
+import Testing
+import Varve
+import VarveTestKit
+
+@Suite("Damaged files take away what they held, and say so")
+struct DamageTests {
+    private let directory: TemporaryDirectory
+    private var path: String { directory.path("store") }
+    private static let events: UInt64 = 64
+
+    /// A closed store of 64 events of 256 bytes: 16 a block, 4 a sub-block.
+    init() throws {
+        directory = try TemporaryDirectory()
+        let store = try EventStore.open(path, options: smallBlocks(on: ControlledFileSystem()))
+        let kind = try store.kind("noise", .binary)
+        let session = try store.startSession("s")
+        for number in 0..<Self.events {
+            try session.append(noise(number, 256), kind: kind, at: Int64(number))
+            if number == 40 { try session.checkpoint("cp", state: noise(1000, 100)) }
+        }
+        try store.close()
+    }
+
+    private func segment() throws -> (path: String, bytes: Data) {
+        let found = try segments(of: path)
+        try #require(found.count == 1)
+        return (found[0], try Data(contentsOf: URL(filePath: found[0])))
+    }
+
+    private func flip(_ offset: Int) throws {
+        var (file, bytes) = try segment()
+        bytes[offset] ^= 0x10
+        try bytes.write(to: URL(filePath: file))
+    }
+
+    /// Where the footer starts: the first field of the file's last 96 bytes.
+    private func footerOffset(_ bytes: Data) -> Int {
+        bytes.suffix(96).prefix(8).reversed().reduce(0) { $0 << 8 | Int($1) }
+    }
+
+    @Test("A flipped bit in a payload takes exactly its sub-block away", arguments: [0, 21, 38, 40, 63])
+    func payload(event: UInt64) throws {
+        let place = try #require(try segment().bytes.range(of: Data(noise(event, 256))))
+        try flip(place.lowerBound + 100)
+        // The checkpoint after event 40 ends a block early: sub-blocks of 4 start again at 41.
+        let first = event < 40 ? event / 4 * 4 : event == 40 ? 40 : (event - 41) / 4 * 4 + 41
+        let last = event == 40 ? 40 : min(first + 3, Self.events - 1)
+        let rest = (0..<Self.events).filter { !(first...last).contains($0) }
+        let store = try EventStore.openReadOnly(path)
+        for isReversed in [false, true] {
+            var query = Query()
+            query.isReversed = isReversed
+            var cursor = try store.cursor(query)
+            var found: [UInt64] = []
+            while let next = try cursor.nextEvent() {
+                #expect(next.payload == noise(next.sequence, 256))
+                found.append(next.sequence)
+            }
+            #expect(found == (isReversed ? rest.reversed() : rest))
+            #expect(cursor.coverage.gaps.map(\.sequences) == [first...last])
+            #expect(cursor.coverage.gaps.map(\.reason) == [.damage])
+        }
+        // Who does not ask for them does not miss them.
+        var before = try store.cursor(Query().sequences((last + 1) % Self.events...(last + 1) % Self.events))
+        #expect(try before.nextEvent() != nil && before.coverage.isComplete)
+        let damage = try store.verify().damage
+        #expect(damage.map(\.file) == [try segment().path])
+        let reported = try #require(damage[0].sequences)
+        #expect(reported.contains(first) && reported.contains(last))
+    }
+
+    @Test("Without its footer, or with a damaged trailer, a segment is still answered from")
+    func footer() throws {
+        let (file, bytes) = try segment()
+        let start = footerOffset(bytes)
+        try #require(start > 16_384 && start < bytes.count - 96)
+        var versions = [bytes.prefix(start)]
+        for offset in bytes.count - 96..<bytes.count {
+            versions.append(bytes)
+            versions[versions.count - 1][offset] ^= 0x10
+        }
+        for (number, version) in versions.enumerated() {
+            try version.write(to: URL(filePath: file))
+            let comment = Comment(rawValue: "version \(number)")
+            let store = try EventStore.openReadOnly(path)
+            var cursor = try store.cursor()
+            var next: UInt64 = 0
+            while let event = try cursor.nextEvent() {
+                #expect(event.sequence == next && event.payload == noise(next, 256), comment)
+                next += 1
+            }
+            #expect(next == Self.events, comment)
+            // What a damaged trailer was can't be known: bytes after the last event that can't be read.
+            let gaps = cursor.coverage.gaps
+            #expect(gaps.map(\.sequences) == (number == 0 ? [] : [64...64]), comment)
+            #expect(gaps.allSatisfy { $0.reason == .unconfirmedTail }, comment)
+            #expect(try store.sessions().map(\.state) == [.closed], comment)
+            #expect(try store.checkpoints().map(\.eventIndex) == [41], comment)
+        }
+    }
+
+    @Test("Of a file that was cut short the whole blocks are answered, and exactly the rest is missed")
+    func truncated() throws {
+        // A second segment follows, so that the log goes on after what was cut.
+        let writer = try EventStore.open(path, options: smallBlocks())
+        try writer.startSession("later").append("64", kind: writer.kind("k", .utf8))
+        try writer.close()
+        let file = try #require(try segments(of: path).first)
+        let bytes = try Data(contentsOf: URL(filePath: file))
+        let end = footerOffset(bytes)
+        let places = (0..<Self.events).map { bytes.range(of: Data(noise($0, 256)))?.upperBound ?? .max }
+        for cut in Array(stride(from: 600, to: end, by: 997)) + [end] {
+            try bytes.prefix(cut).write(to: URL(filePath: file))
+            let comment = Comment(rawValue: "cut at \(cut) of \(bytes.count)")
+            // A block counts once its last payload is there: the payloads stand at its end, before at most 7 zeros.
+            let lasts: [UInt64] = [15, 31, 40, 56, 63]
+            let whole = lasts.last { ((places[Int($0)] + 7) & ~7) <= cut }.map { $0 + 1 } ?? 0
+            let store = try EventStore.openReadOnly(path)
+            var cursor = try store.cursor()
+            var found: [UInt64] = []
+            while let event = try cursor.nextEvent() { found.append(event.sequence) }
+            #expect(found == Array(0..<whole) + [64], comment)
+            let missing = whole < Self.events ? [whole...Self.events - 1] : []
+            #expect(cursor.coverage.gaps.map(\.sequences) == missing, comment)
+        }
+    }
+
+    @Test("A segment is answered from its blocks, whichever byte of its footer is damaged")
+    func footerSections() throws {
+        let (file, bytes) = try segment()
+        let start = footerOffset(bytes)
+        try #require(start > 16_384 && start < bytes.count - 96)
+        for offset in stride(from: start, to: bytes.count, by: 13) {
+            var damaged = bytes
+            damaged[offset] ^= 0x10
+            try damaged.write(to: URL(filePath: file))
+            let comment = Comment(rawValue: "byte \(offset - start) of \(bytes.count - start)")
+            let store = try EventStore.openReadOnly(path)
+            #expect(try store.collect().map(\.payload) == (0..<Self.events).map { noise($0, 256) }, comment)
+            #expect(try store.sessions().map(\.state) == [.closed], comment)
+            #expect(try store.checkpoints().map(\.eventIndex) == [41], comment)
+        }
+    }
+
+    @Test("Of a last segment that was cut short what is left is answered, and the rest is missed")
+    func truncatedLast() throws {
+        let (file, bytes) = try segment()
+        let end = footerOffset(bytes)
+        // Where blocks start, and places inside of them.
+        var cuts = Array(stride(from: 600, to: end, by: 997))
+        var rest = bytes.prefix(end)
+        while let block = rest.range(of: Data("VARVEBLK".utf8)) {
+            if block.lowerBound > 300 { cuts.append(block.lowerBound) }
+            rest = rest[block.upperBound...]
+        }
+        for cut in cuts.sorted() {
+            try bytes.prefix(cut).write(to: URL(filePath: file))
+            let comment = Comment(rawValue: "cut at \(cut) of \(bytes.count)")
+            let store = try EventStore.openReadOnly(path)
+            var cursor = try store.cursor()
+            var next: UInt64 = 0
+            while let event = try cursor.nextEvent() {
+                #expect(event.sequence == next && event.payload == noise(next, 256), comment)
+                next += 1
+            }
+            let whole = (0..<Self.events).filter { number in
+                bytes.prefix(cut).range(of: Data(noise(number, 256))) != nil
+            }
+            #expect(next <= UInt64(whole.count) && Int(next) + 16 > whole.count, comment)
+            if next < Self.events { #expect(!cursor.coverage.isComplete, comment) }
+        }
+    }
+}

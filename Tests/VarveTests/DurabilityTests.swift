@@ -1,0 +1,89 @@
+import Foundation
+import Synchronization
+import Testing
+import Varve
+import VarveTestKit
+
+@Suite("Durability is what the options say")
+struct DurabilityTests {
+    private let directory: TemporaryDirectory
+    private var path: String { directory.path("store") }
+
+    init() throws { directory = try TemporaryDirectory() }
+
+    @Test("With synced appends each returns after a sync that covers it")
+    func synced() throws {
+        let system = CountingFileSystem()
+        var options = StoreOptions()
+        options.fileSystem = system
+        options.durability = .synced
+        let store = try EventStore.open(path, options: options)
+        let kind = try store.kind("k", .utf8)
+        let session = try store.startSession("s")
+        for number in 0..<UInt64(10) {
+            let before = system.total { $0.hasSuffix(".seg") }.syncs
+            #expect(try session.append("event", kind: kind) == number)
+            #expect(store.durableThrough == number)
+            #expect(system.total { $0.hasSuffix(".seg") }.syncs > before)
+        }
+        try store.close()
+    }
+
+    @Test("Synced appends of eight threads are all durable, and share their syncs")
+    func syncedThreads() throws {
+        let system = CountingFileSystem()
+        var options = StoreOptions()
+        options.fileSystem = system
+        options.durability = .synced
+        let store = try EventStore.open(path, options: options)
+        let kind = try store.kind("k", .utf8)
+        let session = try store.startSession("s")
+        let failures = Mutex<[String]>([])
+        DispatchQueue.concurrentPerform(iterations: 8) { thread in
+            for number in 0..<50 {
+                do {
+                    let sequence = try session.append("\(thread) \(number)", kind: kind)
+                    let durable = store.durableThrough
+                    if durable.map({ $0 < sequence }) ?? true {
+                        failures.withLock { $0.append("\(sequence) is not durable: \(durable as Any)") }
+                    }
+                } catch {
+                    failures.withLock { $0.append("\(error)") }
+                }
+            }
+        }
+        #expect(failures.withLock { $0 } == [])
+        #expect(system.total { $0.hasSuffix(".seg") }.syncs <= 400 + 2)
+        try store.close()
+        let texts = try EventStore.openReadOnly(path).collect().map {
+            String(decoding: $0.payload, as: UTF8.self)
+        }
+        #expect(texts.count == 400)
+        for thread in 0..<8 {
+            #expect(texts.filter { $0.hasPrefix("\(thread) ") } == (0..<50).map { "\(thread) \($0)" })
+        }
+    }
+
+    @Test("Without durability no segment is synced before the session ends")
+    func unsynced() throws {
+        let clock = ControlledFileSystem()
+        let system = CountingFileSystem(clock)
+        var options = smallBlocks(on: system)
+        options.durability = .none
+        let store = try EventStore.open(path, options: options)
+        let kind = try store.kind("noise", .binary)
+        let session = try store.startSession("s")
+        for number in 0..<UInt64(200) {
+            try session.append(noise(number, 1000), kind: kind)
+            clock.advanceClock(nanoseconds: 1_000_000_000)
+        }
+        // The queue is short: most was written before the last append was taken.
+        let written = system.total { $0.hasSuffix(".seg") }
+        #expect(written.bytesWritten > 150_000 && written.syncs == 0)
+        #expect(store.durableThrough == nil)
+        try session.end()
+        #expect(system.total { $0.hasSuffix(".seg") }.syncs == 1)
+        #expect(store.durableThrough == 199)
+        try store.close()
+    }
+}

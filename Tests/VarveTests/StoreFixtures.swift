@@ -1,0 +1,125 @@
+import Foundation
+import Varve
+import VarveIO
+import VarveTestKit
+
+/// The system's files, with a clock that moves only when it is told to, and a gate before what is written to segments.
+///
+/// While the clock stands still no batch is handed over for its age: where blocks end depends on the events alone.
+final class ControlledFileSystem: FileSystem, @unchecked Sendable {
+    private let base = POSIXFileSystem()
+    private let condition = NSCondition()
+    // Guarded by the condition.
+    private var isClosed = false
+    private var elapsed: UInt64 = 0
+
+    /// Lets no write to a segment pass until `openGate`.
+    func closeGate() { condition.withLock { isClosed = true } }
+
+    func openGate() {
+        condition.withLock {
+            isClosed = false
+            condition.broadcast()
+        }
+    }
+
+    func advanceClock(nanoseconds: UInt64) { condition.withLock { elapsed += nanoseconds } }
+
+    fileprivate func passGate() {
+        condition.withLock {
+            while isClosed { condition.wait() }
+        }
+    }
+
+    func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File {
+        let file = try base.open(path, mode)
+        return path.hasSuffix(".seg") ? GatedFile(base: file, system: self) : file
+    }
+    func now() -> Int64 { 1_000_000_000 + Int64(monotonic()) }
+    func monotonic() -> UInt64 { condition.withLock { elapsed } }
+
+    func makeDirectory(_ path: String) throws(IOFailure) { try base.makeDirectory(path) }
+    func list(_ directory: String) throws(IOFailure) -> [DirectoryEntry] { try base.list(directory) }
+    func kind(of path: String) throws(IOFailure) -> FileKind? { try base.kind(of: path) }
+    func rename(_ from: String, to: String, replacing: Bool) throws(IOFailure) {
+        try base.rename(from, to: to, replacing: replacing)
+    }
+    func unlink(_ path: String) throws(IOFailure) { try base.unlink(path) }
+    func syncDirectory(_ path: String) throws(IOFailure) { try base.syncDirectory(path) }
+    func lock(_ path: String) throws(IOFailure) -> any FileLock { try base.lock(path) }
+    func isLocked(_ path: String) -> Bool { base.isLocked(path) }
+    func isOnNetwork(_ path: String) -> Bool { base.isOnNetwork(path) }
+    func space(at path: String) throws(IOFailure) -> DiskSpace { try base.space(at: path) }
+    func randomBytes(_ count: Int) -> [UInt8] { base.randomBytes(count) }
+    func bootIdentity() -> [UInt8] { base.bootIdentity() }
+}
+
+private final class GatedFile: File {
+    private let base: any File
+    private let system: ControlledFileSystem
+
+    init(base: any File, system: ControlledFileSystem) {
+        self.base = base
+        self.system = system
+    }
+
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(IOFailure) {
+        system.passGate()
+        try base.write(bytes, at: offset)
+    }
+
+    var path: String { base.path }
+    func size() throws(IOFailure) -> UInt64 { try base.size() }
+    func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(IOFailure) -> Int {
+        try base.read(at: offset, into: buffer)
+    }
+    func sync() throws(IOFailure) { try base.sync() }
+    func allocate(_ range: Range<UInt64>) throws(IOFailure) -> Bool { try base.allocate(range) }
+    func truncate(to byteCount: UInt64) throws(IOFailure) { try base.truncate(to: byteCount) }
+    func map() throws(IOFailure) -> (any MappedRegion)? { try base.map() }
+    func mapWritable(byteCount: Int) throws(IOFailure) -> any WritableRegion {
+        try base.mapWritable(byteCount: byteCount)
+    }
+    func close() { base.close() }
+}
+
+/// Blocks of 4 KiB in sub-blocks of 1 KiB, two batches, segments that are not sealed for their size.
+func smallBlocks(on fileSystem: any FileSystem = POSIXFileSystem()) -> StoreOptions {
+    var options = StoreOptions()
+    options.fileSystem = fileSystem
+    options.blockBytes = 4 << 10
+    options.subBlockBytes = 1 << 10
+    options.queueBatches = 2
+    return options
+}
+
+/// Bytes that do not compress, the same for the same number.
+func noise(_ number: UInt64, _ count: Int) -> [UInt8] {
+    var random = SplitMix64(seed: number)
+    return (0..<count).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+}
+
+/// Every file of a directory with its bytes.
+func contents(of directory: String) throws -> [String: Data] {
+    var files: [String: Data] = [:]
+    for name in try FileManager.default.contentsOfDirectory(atPath: directory) {
+        files[name] = try Data(contentsOf: URL(filePath: "\(directory)/\(name)"))
+    }
+    return files
+}
+
+/// The segment files of a store, in the order of the log.
+func segments(of directory: String) throws -> [String] {
+    try FileManager.default.contentsOfDirectory(atPath: directory).filter { $0.hasSuffix(".seg") }.sorted()
+        .map { "\(directory)/\($0)" }
+}
+
+extension EventStore {
+    /// The events that match, by the cursor.
+    func collect(_ query: Query = Query()) throws -> [Event] {
+        var events: [Event] = []
+        var cursor = try cursor(query)
+        while let event = try cursor.nextEvent() { events.append(event) }
+        return events
+    }
+}
