@@ -69,6 +69,7 @@ extension File {
     ///
     /// `count` is allocated before anything is read: bound it first.
     public func read(at offset: UInt64, count: Int) throws(IOFailure) -> [UInt8] {
+        guard count > 0 else { return [] }
         var failure: IOFailure?
         let bytes = [UInt8](unsafeUninitializedCapacity: count) { buffer, initialized in
             // SAFETY: `read` reports how many bytes from the start it has written.

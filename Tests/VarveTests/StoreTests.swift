@@ -136,6 +136,22 @@ struct StoreTests {
         #expect(try EventStore.openReadOnly(path).count() == 2)
     }
 
+    @Test("A segment to which nothing is written is sealed for its age all the same")
+    func sealedByAgeWhileIdle() throws {
+        let system = ControlledFileSystem()
+        let sealed = DispatchSemaphore(value: 0)
+        var options = smallBlocks(on: system)
+        options.segmentAgeNanoseconds = 1000
+        options.diagnostics = { if case .sealed = $0 { sealed.signal() } }
+        let store = try EventStore.open(path, options: options)
+        try store.startSession("s").append("the last for long", kind: try store.kind("k", .utf8))
+        try store.flush()
+        system.advanceClock(nanoseconds: 1000)
+        #expect(sealed.wait(timeout: .now() + 60) == .success)
+        #expect(try store.info().sealedCount == 1)
+        try store.close()
+    }
+
     // MARK: A full queue
 
     /// Appends 1,000-byte events to two batches of 4 KiB while nothing can be written, until one is refused.

@@ -35,6 +35,7 @@ final class Keeper: Sendable {
         var crashed = catalog.unsealed
         while true {
             let isOpen = tail.handOverIfOlder(than: Keeper.idleNanoseconds)
+            pipeline.monitor.withLock { pipeline.retireAged() }
             seal()
             pipeline.monitor.lock()
             if isStopping() {
@@ -64,7 +65,9 @@ final class Keeper: Sendable {
                         !pipeline.isBusy && !pipeline.hasDurabilityWaiters && pipeline.stalled == nil
                         && (interval == nil || !pipeline.needsSync)
                     if !isStopping(), isQuiet, tail.tickerMaySleep {
-                        pipeline.waitAsKeeper(nanoseconds: 60_000_000_000)
+                        pipeline.waitAsKeeper(
+                            nanoseconds: min(
+                                60_000_000_000, max(options.segmentAgeNanoseconds ?? .max, 2_000_000_000)))
                     }
                     pipeline.monitor.unlock()
                 }

@@ -321,6 +321,12 @@ final class Pipeline: @unchecked Sendable {
     /// Whether items are on their way. Call with the monitor held.
     var isBusy: Bool { !pending.isEmpty }
 
+    /// Ends the active segment when it has grown too old and nobody writes. Call with the monitor held.
+    func retireAged() {
+        guard !isWriting, poisoned == nil, stalled == nil else { return }
+        writer.retireAged()
+    }
+
     /// Takes nothing more after a sync that another part of the writer saw fail.
     func poisonAfter(_ failure: IOFailure) {
         monitor.withLock { poison(.writing(failure)) }

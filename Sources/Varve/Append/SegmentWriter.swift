@@ -278,8 +278,6 @@ final class SegmentWriter: @unchecked Sendable {
             let isFull =
                 offset + UInt64(byteCount) > options.segmentBytes
                 || Int(blockNumber) + 3 > options.segmentBlocksMax
-            let isOld =
-                options.segmentAgeNanoseconds.map { fileSystem.monotonic() &- openedAt >= $0 } ?? false
             if blockNumber > 0, isFull || isOld || catalog.activeControlBytes > 16 << 20 {
                 // At most one complete segment waits for its footer: recovery relies on it.
                 _ = try sealRetired()
@@ -287,6 +285,16 @@ final class SegmentWriter: @unchecked Sendable {
             }
         }
         if file == nil { try openActive() }
+    }
+
+    private var isOld: Bool {
+        options.segmentAgeNanoseconds.map { fileSystem.monotonic() &- openedAt >= $0 } ?? false
+    }
+
+    /// Ends the active segment when it is too old. The caller holds the writer role, or nobody does.
+    func retireAged() {
+        // At most one complete segment waits for its footer.
+        if file != nil, blockNumber > 0, isOld, !hasRetired { finishActive() }
     }
 
     /// Starts a segment. The file and the directory are synced before anything in it is acknowledged.

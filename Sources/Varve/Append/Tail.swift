@@ -126,6 +126,16 @@ final class Tail: @unchecked Sendable {
             let item = isSynced && refusal == nil ? handOverOpen() : 0
             monitor.unlock()
             if let refusal {
+                if case .full = refusal, whenFull == .dropAndCount {
+                    for dropped in row..<batch.count {
+                        countDrop(
+                            byteCount: Int(batch.rows[dropped].length),
+                            timestamp: batch.rows[dropped].timestamp)
+                    }
+                    if first == nil { throw .dropped }
+                    if isSynced { try pipeline.waitUntilSynced(try handOver()) }
+                    break
+                }
                 try handle(
                     refusal, byteCount: Int(batch.rows[row].length), timestamp: batch.rows[row].timestamp)
             } else if isSynced {
@@ -203,14 +213,18 @@ final class Tail: @unchecked Sendable {
             case .wait: pipeline.waitForRoom()
             case .fail: throw .queueFull
             case .dropAndCount:
-                monitor.withLock {
-                    state.pointee.drops.events += 1
-                    state.pointee.drops.bytes += UInt64(byteCount)
-                    state.pointee.drops.firstTime = min(state.pointee.drops.firstTime, timestamp)
-                    state.pointee.drops.lastTime = max(state.pointee.drops.lastTime, timestamp)
-                }
+                countDrop(byteCount: byteCount, timestamp: timestamp)
                 throw .dropped
             }
+        }
+    }
+
+    private func countDrop(byteCount: Int, timestamp: Int64) {
+        monitor.withLock {
+            state.pointee.drops.events += 1
+            state.pointee.drops.bytes += UInt64(byteCount)
+            state.pointee.drops.firstTime = min(state.pointee.drops.firstTime, timestamp)
+            state.pointee.drops.lastTime = max(state.pointee.drops.lastTime, timestamp)
         }
     }
 

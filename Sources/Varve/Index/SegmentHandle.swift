@@ -9,12 +9,9 @@ final class LoadedSegment: @unchecked Sendable {
     private let region: (any MappedRegion)?
     /// The segment's dictionary, read and verified; nil when it has none that can be read.
     let dictionary: [UInt8]?
-    /// The footer is damaged, and the index was made from the blocks that can be read.
-    let isRebuilt: Bool
 
-    init(index: SegmentIndex, file: any File, region: (any MappedRegion)?, isRebuilt: Bool = false) {
+    init(index: SegmentIndex, file: any File, region: (any MappedRegion)?) {
         self.index = index
-        self.isRebuilt = isRebuilt
         self.file = file
         self.region = region.flatMap { $0.canPopulate ? $0 : nil }
         fileName = file.path
@@ -174,27 +171,29 @@ final class SegmentHandle: @unchecked Sendable {
             else {
                 throw StoreError.damaged(file: path, offset: 0, reason: "its header contradicts its footer")
             }
-            let (index, isRebuilt) = try readIndex(of: file, header, headerBytes)
             return LoadedSegment(
-                index: index, file: file, region: try? file.map(), isRebuilt: isRebuilt)
+                index: try readIndex(of: file, header, headerBytes), file: file, region: try? file.map())
         }
     }
 
-    /// The index in the footer; where the footer is damaged, that of the blocks, which a scan finds. O(bytes) then.
+    /// The index in the footer; where the footer is damaged, that of the blocks, which a scan finds. O(bytes) then. With blocks
+    /// damaged too, it would count and list too little without a word: then the segment can't be read.
     private func readIndex(of file: any File, _ header: SegmentHeader, _ headerBytes: UInt64) throws
-        -> (index: SegmentIndex, isRebuilt: Bool)
+        -> SegmentIndex
     {
+        let damage: StoreError
         do throws(StoreError) {
-            let footer = try readFooter(of: file)
-            return (SegmentIndex(header: header, headerBytes: headerBytes, footer: footer), false)
+            return SegmentIndex(header: header, headerBytes: headerBytes, footer: try readFooter(of: file))
         } catch {
             guard case .damaged = error else { throw error }
+            damage = error
         }
         let scan = try SegmentScan(
             fileName: fileName, file: file, header: header, headerBytes: headerBytes,
             limit: summary.dataBytes)
         if let failure = scan.failure { throw failure }
-        return (scan.index(), true)
+        guard scan.unreadable.isEmpty, scan.blocks.count == Int(summary.blockCount) else { throw damage }
+        return scan.index()
     }
 
     /// Reads the footer, whole.

@@ -344,7 +344,6 @@ final class CursorCore {
                 source = .segment(segment)
                 statistics.blocks += Int(segment.index.eventBlockCount)
                 mapKinds(segment.index.kinds.map(\.definition))
-                if segment.isRebuilt { addGaps(between: segment.index.entries, entry.summary) }
                 start(in: segment.index.entries)
                 return true
             } catch {
@@ -356,17 +355,6 @@ final class CursorCore {
             }
         }
         return false
-    }
-
-    /// What the summary counts and the index does not have: an index that was made from damaged blocks lacks some.
-    private func addGaps(between entries: [BlockIndexEntry], _ summary: SegmentSummary) {
-        guard summary.eventCount == summary.nextSequence - summary.baseSequence else { return }
-        var next = summary.baseSequence
-        for entry in entries where entry.type == .events {
-            if entry.firstSequence > next { addGap(next...entry.firstSequence - 1, "the blocks are damaged") }
-            next = max(next, entry.nextSequence)
-        }
-        if next < summary.nextSequence { addGap(next...summary.nextSequence - 1, "the blocks are damaged") }
     }
 
     private func mayMatch(_ summary: SegmentSummary) -> Bool {

@@ -80,6 +80,13 @@ public struct Snapshot: Sendable {
 
     /// How many events match. No payload is decompressed; blocks that match whole are not even read.
     public func count(_ query: Query = Query()) throws(StoreError) -> UInt64 {
+        try countWithCoverage(query).events
+    }
+
+    /// How many events match, and what is missing from the count.
+    public func countWithCoverage(_ query: Query = Query()) throws(StoreError) -> (
+        events: UInt64, coverage: Coverage
+    ) {
         if let names = query.kindNames, query.time == nil, query.sequences == nil, query.sessionIDs == nil,
             query.sessionOrdinals == nil, query.limit == nil, excluded.isEmpty, batches.isEmpty
         {
@@ -89,9 +96,10 @@ public struct Snapshot: Sendable {
                     total += kind.events
                 }
             }
-            return total
+            return (total, Coverage(gaps: try gaps()))
         }
-        return try CursorCore(self, query).count()
+        let core = try CursorCore(self, query)
+        return (try core.count(), core.coverage)
     }
 
     /// The events that match, each with its own copy of everything, for `for try await`.
@@ -268,6 +276,7 @@ public struct Snapshot: Sendable {
         if let first = batches.first?.batch.start.nextSequence, first > next {
             holes.append(next...first - 1)
         }
+        if let (batch, count) = batches.last { next = max(next, batch.start.nextSequence + UInt64(count)) }
         var gaps: [Gap] = []
         for hole in holes {
             if let known = reasons.first(where: { $0.range.overlaps(hole) }) {

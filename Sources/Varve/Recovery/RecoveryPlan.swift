@@ -95,7 +95,8 @@ struct RecoveryPlan: Sendable {
             let reached = scan.blocks.last?.end ?? scan.headerBytes
             if !hasEnded, ordinal == w.segment, reached < w.offset {
                 addLoss(
-                    directory, after: before,
+                    directory, after: before, bytes: w.offset - reached,
+                    from: Watermark(segment: ordinal, offset: reached),
                     "\(scan.fileName) ends at \(reached), and was durable up to \(w.offset)")
             }
             if Watermark(segment: ordinal, offset: scan.headerBytes) < w {
@@ -106,17 +107,25 @@ struct RecoveryPlan: Sendable {
         }
         // The log's last segment is gone: only the cache remembers it.
         if let state = directory.state, state.isClosed,
-            directory.segments.last.map({ $0.ordinal < state.watermarkSegment }) ?? false
+            directory.segments.last?.ordinal ?? 0 < state.watermarkSegment
         {
             addLoss(
-                directory, after: directory.segments.last?.nextSequence ?? 0,
+                directory, after: directory.segments.last?.nextSequence ?? 0, bytes: state.watermarkOffset,
+                from: Watermark(segment: state.watermarkSegment, offset: 0),
                 "segment \(state.watermarkSegment), the last one, is not there")
         }
     }
 
     /// What was durable at the end of the log and is not there any more; the cache knows how far it went.
-    private mutating func addLoss(_ directory: StoreDirectory, after next: UInt64, _ note: String) {
-        let end = directory.state.map(\.nextSequence) ?? 0
-        gaps.append(Gap(sequences: next...max(end, next + 1) - 1, reason: .damage, note: note))
+    private mutating func addLoss(
+        _ directory: StoreDirectory, after next: UInt64, bytes: UInt64, from place: Watermark, _ note: String
+    ) {
+        if let end = directory.state?.nextSequence, end > next {
+            gaps.append(Gap(sequences: next...end - 1, reason: .damage, note: note))
+        } else {
+            // No event that anybody knows of.
+            unreadableBytes += bytes
+            cut = place
+        }
     }
 }

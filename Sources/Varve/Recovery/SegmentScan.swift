@@ -29,7 +29,7 @@ struct SegmentScan: Sendable {
     private(set) var unreadable: [UnreadableRange] = []
     /// Where the scan ended, at the latest.
     let end: UInt64
-    /// Why the system did not let it read on. What comes after is unknown: not the end of the log, and no damage either.
+    /// Why the system did not let it read on. What comes after is unknown: a writer must not take it for the log's end.
     private(set) var failure: IOFailure?
 
     /// Scans up to `limit` (nil: the end of the file). Every checksum is verified.

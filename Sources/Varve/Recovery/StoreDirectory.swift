@@ -57,9 +57,17 @@ struct StoreDirectory: Sendable {
     /// Reads the directory. O(segments), and O(bytes) of those without a footer.
     init(path: String, fileSystem: any FileSystem) throws(StoreError) {
         self.path = path
-        let names: [DirectoryEntry]
+        // Before the listing: what it names was in the directory by then, also when a writer closes meanwhile.
+        let stateBytes = try? fileSystem.readWhole(path + "/STATE", byteCountMax: StateFile.byteCount)
+        var names: [DirectoryEntry]
         do throws(IOFailure) {
             names = try fileSystem.list(path)
+            // Until two agree: one alone may miss a file that is renamed meanwhile.
+            for _ in 0..<16 {
+                let again = try fileSystem.list(path)
+                if Set(again.map(\.name)) == Set(names.map(\.name)) { break }
+                names = again
+            }
         } catch {
             if error.isNotFound { throw .notAStore(path: path, reason: "it does not exist") }
             throw .reading(error)
@@ -105,7 +113,7 @@ struct StoreDirectory: Sendable {
                 : "its segments belong to different stores, and there is no STORE file"
             throw .notAStore(path: path, reason: reason)
         }
-        if let bytes = try? fileSystem.readWhole(path + "/STATE", byteCountMax: StateFile.byteCount) {
+        if let bytes = stateBytes ?? nil {
             state = bytes.withUnsafeBytes { StateFile.latest(of: $0) }
             // It is a cache: one that says what can't be is ignored.
             if let found = state,

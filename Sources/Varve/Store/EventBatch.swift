@@ -69,6 +69,13 @@ public final class EventBatch {
         try payload.withBytes { bytes throws(StoreError) in try add(bytes, kind: kind, at: timestamp) }
     }
 
+    /// Bytes of the payloads of the first `count` events. O(count).
+    public func byteCount(ofFirst count: Int) -> Int {
+        var sum = 0
+        for row in 0..<min(count, self.count) { sum += Int(rows[row].length) }
+        return sum
+    }
+
     /// Empties it; the memory is kept.
     public func removeAll() {
         count = 0

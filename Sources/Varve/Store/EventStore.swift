@@ -186,7 +186,11 @@ public final class EventStore: @unchecked Sendable {
             position.epoch = max(position.epoch, summary.lastEpoch)
         }
         var gaps = plan.gaps
-        if plan.unreadableBytes > 0, !isBeingWritten, let cut = plan.cut {
+        // At the end of a segment that is being written, bad bytes are in progress; a refused read is not.
+        let isRefused = directory.segments.contains {
+            if case .unsealed(let scan) = $0 { scan.failure != nil } else { false }
+        }
+        if plan.unreadableBytes > 0, !isBeingWritten || isRefused, let cut = plan.cut {
             gaps.append(
                 Gap(
                     sequences: position.nextSequence...position.nextSequence, reason: .unconfirmedTail,
@@ -446,7 +450,11 @@ public final class EventStore: @unchecked Sendable {
         var failure: StoreError?
         do throws(StoreError) {
             if let active = writing.tail.active {
-                _ = try writing.tail.end(beginning: active.beginning, id: active.begin.id, at: now())
+                do throws(StoreError) {
+                    _ = try writing.tail.end(beginning: active.beginning, id: active.begin.id, at: now())
+                } catch .sessionEnded {
+                    // Another thread has just ended it.
+                }
             }
             try writing.pipeline.waitUntilSynced(try writing.tail.handOver())
         } catch {
@@ -475,7 +483,8 @@ public final class EventStore: @unchecked Sendable {
         if let failure { throw failure }
     }
 
-    /// Writes the cache of the log's ends. Losing it loses nothing: a failure is no failure to close.
+    /// Writes the cache of the log's ends. Without it a later loss of the log's very end would not be noticed; what is
+    /// recorded does not need it: a failure is no failure to close.
     private func writeClosedState(_ writing: Writing) throws(IOFailure) {
         let fileSystem = options.fileSystem
         let statePath = path + "/STATE"

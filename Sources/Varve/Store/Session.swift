@@ -97,7 +97,8 @@ public final class Session: Sendable {
 
     /// Records all events of a batch, and returns their numbers, which are consecutive unless others append at the same time.
     ///
-    /// One lock a block's worth. When it throws, the events before the failure are recorded.
+    /// One lock a block's worth. When it throws, the events before the failure are recorded. With `WhenFull.dropAndCount` the
+    /// last ones are dropped and counted when the queue is full; `dropped` is thrown only when all are.
     @discardableResult
     public func append(_ batch: EventBatch) throws(StoreError) -> Range<UInt64> {
         guard batch.isOf(registry: store.registryID) else { throw .foreignKind(name: "of the batch") }

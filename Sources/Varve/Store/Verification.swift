@@ -176,18 +176,7 @@ struct Verifier {
             case .unsealed(let scan):
                 let end = known?.dataEnd ?? .max
                 report.bytes += (try? scan.file.size()) ?? 0
-                for block in scan.blocks { count(block) }
-                for hole in scan.unreadable {
-                    // What lies beyond the valid length is not in the log; the end of an active segment is in progress.
-                    if hole.range.lowerBound >= end || (isBeingWritten && hole == scan.unreadable.last) {
-                        continue
-                    }
-                    let after = scan.blocks.first { $0.offset >= hole.range.upperBound }?.header.firstSequence
-                    let before = scan.blocks.last { $0.end <= hole.range.lowerBound }?.header.nextSequence
-                    var range: ClosedRange<UInt64>?
-                    if let after, let before, after > before { range = before...after - 1 }
-                    add(name, hole.range.lowerBound, range, hole.reason)
-                }
+                scanned(name, scan, end: end, isBeingWritten: isBeingWritten && scan.failure == nil)
             case .sealed(let handle): try sealed(name, handle)
             }
         } catch let error as StoreError {
@@ -201,6 +190,20 @@ struct Verifier {
         }
     }
 
+    /// Counts the blocks that a scan has found, and lists what lies between them.
+    private mutating func scanned(_ name: String, _ scan: SegmentScan, end: UInt64, isBeingWritten: Bool) {
+        for block in scan.blocks { count(block) }
+        for hole in scan.unreadable {
+            // What lies beyond the valid length is not in the log; the end of an active segment is in progress.
+            if hole.range.lowerBound >= end || (isBeingWritten && hole == scan.unreadable.last) { continue }
+            let after = scan.blocks.first { $0.offset >= hole.range.upperBound }?.header.firstSequence
+            let before = scan.blocks.last { $0.end <= hole.range.lowerBound }?.header.nextSequence
+            var range: ClosedRange<UInt64>?
+            if let after, let before, after > before { range = before...after - 1 }
+            add(name, hole.range.lowerBound, range, hole.reason)
+        }
+    }
+
     private mutating func count(_ block: ScannedBlock) {
         report.blocks += 1
         report.subBlocks += Int(block.header.subBlockCount)
@@ -210,10 +213,22 @@ struct Verifier {
 
     /// Reads every block at the place that the index says, rebuilds the index from them, and compares.
     private mutating func sealed(_ name: String, _ handle: SegmentHandle) throws {
-        let loaded = try handle.load()
         let file = try fileSystem.open(path + "/" + name, .read)
         defer { file.close() }
-        let footer = try handle.readFooter(of: file)
+        let footer: Footer
+        do throws(StoreError) {
+            footer = try handle.readFooter(of: file)
+        } catch {
+            guard case .damaged(_, let offset, let reason) = error else { throw error }
+            add(name, offset, nil, reason)
+            let (header, headerBytes) = try readSegmentHeader(of: file, length: try file.size())
+            let scan = try SegmentScan(
+                fileName: name, file: file, header: header, headerBytes: headerBytes,
+                limit: handle.summary.dataBytes)
+            report.bytes += handle.summary.dataBytes
+            return scanned(name, scan, end: .max, isBeingWritten: false)
+        }
+        let loaded = try handle.load()
         let reader = BlockReader(
             file: file, segment: handle.summary.segment, kindCount: loaded.index.header.kinds?.count ?? 0)
         reader.decompresses = true

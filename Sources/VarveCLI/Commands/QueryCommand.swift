@@ -111,10 +111,9 @@ struct QueryCommand: ParsableCommand {
         var count: UInt64 = 0
         if !selection.isEmpty {
             if selection.indices == nil {
-                count = try snapshot.count(selection.query)
-                gaps = try snapshot.info().gaps.filter {
-                    selection.query.sequences?.overlaps($0.sequences) ?? true
-                }
+                let answer = try snapshot.countWithCoverage(selection.query)
+                count = answer.events
+                gaps = answer.coverage.gaps
             } else {
                 var cursor = try snapshot.cursor(selection.query)
                 while let event = try cursor.next() {

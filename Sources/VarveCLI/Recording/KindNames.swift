@@ -64,20 +64,22 @@ struct KindNames {
     }
 }
 
-/// Kinds of one encoding by the bytes of their names.
+/// The few kinds that are named in the code, of one encoding.
 struct KindTable {
     private let encoding: PayloadEncoding
-    private var names = KindNames()
+    private var names: [StaticString] = []
     /// In order of appearance.
     private(set) var kinds: [EventKind] = []
 
     init(encoding: PayloadEncoding) { self.encoding = encoding }
 
-    /// The kind of that name, which is a name. Throws what the store says when it is asked for it the first time.
+    /// The kind of that name. Throws what the store says when it is asked for it.
     mutating func kind(_ name: StaticString, in store: EventStore) throws(StoreError) -> EventKind {
-        let bytes = UnsafeRawBufferPointer(start: name.utf8Start, count: name.utf8CodeUnitCount)
-        if let number = names.number(of: bytes), Int(number) < kinds.count { return kinds[Int(number)] }
+        for (position, known) in names.enumerated() where known.utf8CodeUnitCount == name.utf8CodeUnitCount {
+            if memcmp(known.utf8Start, name.utf8Start, name.utf8CodeUnitCount) == 0 { return kinds[position] }
+        }
         let kind = try store.kind(String(describing: name), encoding)
+        names.append(name)
         kinds.append(kind)
         return kind
     }

@@ -54,7 +54,8 @@ final class LineParsing {
             found.deallocate()
             found = .allocate(capacity: lines.count * 2)
         }
-        guard let first = lines.first?.bytes.baseAddress, let last = lines.last?.bytes,
+        guard lines.count > Self.groupLines, let first = lines.first?.bytes.baseAddress,
+            let last = lines.last?.bytes,
             let end = last.baseAddress, end + last.count - first >= Self.sharedBytesMin
         else {
             parse(lines, 0..<lines.count, worker: 0, into: found)
@@ -82,7 +83,11 @@ final class LineParsing {
         into found: UnsafeMutableBufferPointer<Found>
     ) {
         let worker = workers[number]
-        for position in range where !lines[position].isPiece {
+        for position in range {
+            if lines[position].isPiece {
+                found[position] = Found()
+                continue
+            }
             let result = worker.parser.parse(lines[position].bytes, isPadded: true)
             var line = Found()
             if let timestamp = result.timestamp {

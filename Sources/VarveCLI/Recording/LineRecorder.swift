@@ -50,6 +50,10 @@ final class LineRecorder {
     /// Bytes or events at which a batch goes to the store.
     private static let batchBytes = 256 << 10
     private static let batchEvents = 4096
+    /// Lines that are parsed together, at most: a buffer full of empty ones must not take many times its room.
+    private static let linesAtOnce = 16_384
+    /// Kinds that are taken from lines: the recorder's own must find room too.
+    private static let kindsMax = 65_000
 
     let session: Session
     private let store: EventStore
@@ -104,8 +108,14 @@ final class LineRecorder {
     ///
     /// - Parameter arrival: when they came, in nanoseconds since the epoch.
     func add(_ splitter: inout LineSplitter, arrival: Int64) throws {
-        lines.removeAll(keepingCapacity: true)
-        while let line = splitter.next() { lines.append(line) }
+        repeat {
+            lines.removeAll(keepingCapacity: true)
+            while lines.count < Self.linesAtOnce, let line = splitter.next() { lines.append(line) }
+            try addLines(arrival: arrival)
+        } while lines.count == Self.linesAtOnce
+    }
+
+    private func addLines(arrival: Int64) throws {
         switch form {
         case .text:
             for line in lines {
@@ -170,8 +180,10 @@ final class LineRecorder {
         defer { batch.removeAll() }
         do {
             let range = try session.append(batch)
-            counts.events += UInt64(batch.count)
-            counts.payloadBytes += UInt64(batch.byteCount)
+            counts.events += UInt64(range.count)
+            counts.droppedEvents += UInt64(batch.count - range.count)
+            counts.payloadBytes += UInt64(
+                range.count == batch.count ? batch.byteCount : batch.byteCount(ofFirst: range.count))
             if let last = range.last { sequences = (sequences?.lowerBound ?? range.lowerBound)...last }
         } catch {
             guard error == .dropped else { throw error }
@@ -245,15 +257,17 @@ final class LineRecorder {
         while lineKinds[worker].count <= number { lineKinds[worker].append(.notMet) }
         let name = String(decoding: parsing.name(of: line.kind, worker: line.worker), as: UTF8.self)
         var meaning = LineKind.refused
-        do {
-            let kind = try store.kind(name, .json)
-            kinds.insert(kind)
-            meaning = .known(kind)
-        } catch {
-            switch error {
-            // A name that the store doesn't take, or one kind more than it takes: no reason to lose the line.
-            case .invalid, .beyondLimit: break
-            default: throw error
+        if kinds.count < Self.kindsMax {
+            do {
+                let kind = try store.kind(name, .json)
+                kinds.insert(kind)
+                meaning = .known(kind)
+            } catch {
+                switch error {
+                // A name that the store doesn't take, or one kind more than it takes: no reason to lose the line.
+                case .invalid, .beyondLimit: break
+                default: throw error
+                }
             }
         }
         lineKinds[worker][number] = meaning

@@ -1,4 +1,3 @@
-internal import Synchronization
 public import VarveIO
 
 /// A file system that counts what passes through it to another one.
@@ -42,7 +41,7 @@ public final class CountingFileSystem {
     }
 
     private let base: any FileSystem
-    private let counts = Mutex<[String: Counts]>([:])
+    private let counts = Locked<[String: Counts]>([:])
 
     /// Counts what passes to `base`.
     public init(_ base: any FileSystem = POSIXFileSystem()) {

@@ -1,4 +1,3 @@
-internal import Synchronization
 public import VarveIO
 
 /// A file system that fails chosen operations, and passes all others on to another one.
@@ -39,7 +38,7 @@ public final class FaultInjectingFileSystem {
     }
 
     private let base: any FileSystem
-    private let state = Mutex(State())
+    private let state = Locked(State())
 
     /// Passes operations on to `base`; nothing fails yet.
     public init(_ base: any FileSystem = POSIXFileSystem()) {
