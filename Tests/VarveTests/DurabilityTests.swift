@@ -1,5 +1,4 @@
 import Foundation
-import Synchronization
 import Testing
 import Varve
 import VarveTestKit
@@ -38,7 +37,7 @@ struct DurabilityTests {
         let store = try EventStore.open(path, options: options)
         let kind = try store.kind("k", .utf8)
         let session = try store.startSession("s")
-        let failures = Mutex<[String]>([])
+        let failures = Locked<[String]>([])
         DispatchQueue.concurrentPerform(iterations: 8) { thread in
             for number in 0..<50 {
                 do {

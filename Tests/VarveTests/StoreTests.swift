@@ -221,6 +221,29 @@ struct StoreTests {
         #expect(info.drops.allSatisfy { $0.before == 8 && $0.sessionOrdinal == session.ordinal })
     }
 
+    // Only the first event that found no room was counted.
+    @Test("Of a batch that finds too little room the beginning is recorded, and the rest is counted")
+    func droppedInBatch() throws {
+        let system = ControlledFileSystem()
+        var options = smallBlocks(on: system)
+        options.whenFull = .dropAndCount
+        let store = try EventStore.open(path, options: options)
+        system.closeGate()
+        defer { system.openGate() }
+        let kind = try store.kind("noise", .binary)
+        let session = try store.startSession("s")
+        let batch = EventBatch()
+        for number in 0..<UInt64(30) { try batch.add(noise(number, 1000), kind: kind, at: 0) }
+        let recorded = try session.append(batch)
+        #expect(recorded.lowerBound == 0 && recorded.count < 30)
+        #expect(throws: StoreError.dropped) { try session.append(batch) }
+        system.openGate()
+        try store.close()
+        let reader = try EventStore.openReadOnly(path)
+        #expect(try reader.collect().map(\.payload) == recorded.map { noise($0, 1000) })
+        #expect(try reader.info().drops.map(\.events).reduce(0, +) == 60 - UInt64(recorded.count))
+    }
+
     // MARK: Snapshots
 
     @Test("What was appended is read without a flush, and an older snapshot does not change")
