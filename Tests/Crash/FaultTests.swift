@@ -49,6 +49,7 @@ struct FaultTests {
             number += 1
         }
         print("\(fault.testDescription): \(number) times")
+        #expect(number > 0)
     }
 
     /// What is found by a reader, and after recovery, is what was recorded, from the first to at least the last acknowledged.
@@ -132,7 +133,18 @@ struct FaultTests {
     func reading(_ fault: Case) throws {
         let directory = try TemporaryDirectory()
         let (crashed, events) = try crashedStore(in: directory)
-        for path in [directory.path("live"), crashed] {
+        // And one that is being written: what is not there yet is in progress there, but what was flushed is.
+        let open = directory.path("open")
+        try FileManager.default.copyItem(atPath: crashed, toPath: open)
+        let writer = try EventStore.open(open, options: FaultScenario.options(POSIXFileSystem()))
+        let session = try writer.startSession("goes on")
+        let kind = try writer.kind("telemetry", .binary)
+        for number in events..<events + 30 {
+            try session.append(FaultScenario.payload(number), kind: kind, at: Int64(number))
+        }
+        try writer.flush()
+        var injected = 0
+        for (path, events) in [(directory.path("live"), events), (crashed, events), (open, events + 30)] {
             var number = 0
             while true {
                 let system = FaultInjectingFileSystem()
@@ -142,7 +154,10 @@ struct FaultTests {
                 if system.injectedCount == 0 { break }
                 number += 1
             }
+            injected += number
         }
+        #expect(injected > 0)
+        try writer.close()
     }
 
     private func checkAnswer(
@@ -175,7 +190,9 @@ struct FaultTests {
         }
     }
 
-    @Test("A recovery whose reads or writes fail loses nothing", arguments: cases)
+    @Test(
+        "A recovery whose reads or writes fail loses nothing",
+        arguments: cases.filter { $0.operation != .makeDirectory })
     func recovery(_ fault: Case) throws {
         let directory = try TemporaryDirectory()
         let (crashed, events) = try crashedStore(in: directory)
@@ -200,5 +217,6 @@ struct FaultTests {
             number += 1
         }
         print("recovery: \(fault.testDescription): \(number) times")
+        #expect(number > 0)
     }
 }
