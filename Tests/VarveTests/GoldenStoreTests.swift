@@ -19,22 +19,10 @@ private final class Calls: @unchecked Sendable {
 
 /// The system's files with a clock that stands still and random bytes that are always the same, so that golden stores differ
 /// only where the format does.
-private struct StillFileSystem: FileSystem {
-    private let base = POSIXFileSystem()
+private struct StillFileSystem: PassThroughFileSystem {
+    let base = POSIXFileSystem()
     private let calls = Calls()
-    func makeDirectory(_ path: String) throws(IOFailure) { try base.makeDirectory(path) }
-    func list(_ directory: String) throws(IOFailure) -> [DirectoryEntry] { try base.list(directory) }
-    func kind(of path: String) throws(IOFailure) -> FileKind? { try base.kind(of: path) }
     func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File { try base.open(path, mode) }
-    func rename(_ from: String, to: String, replacing: Bool) throws(IOFailure) {
-        try base.rename(from, to: to, replacing: replacing)
-    }
-    func unlink(_ path: String) throws(IOFailure) { try base.unlink(path) }
-    func syncDirectory(_ path: String) throws(IOFailure) { try base.syncDirectory(path) }
-    func lock(_ path: String) throws(IOFailure) -> any FileLock { try base.lock(path) }
-    func isLocked(_ path: String) -> Bool { base.isLocked(path) }
-    func isOnNetwork(_ path: String) -> Bool { base.isOnNetwork(path) }
-    func space(at path: String) throws(IOFailure) -> DiskSpace { try base.space(at: path) }
     func now() -> Int64 { 1_778_416_496_000_000_000 }
     func monotonic() -> UInt64 { 0 }
     func randomBytes(_ count: Int) -> [UInt8] {

@@ -6,8 +6,8 @@ import VarveTestKit
 /// The system's files, with a clock that moves only when it is told to, and a gate before what is written to segments.
 ///
 /// While the clock stands still no batch is handed over for its age: where blocks end depends on the events alone.
-final class ControlledFileSystem: FileSystem, @unchecked Sendable {
-    private let base = POSIXFileSystem()
+final class ControlledFileSystem: PassThroughFileSystem, @unchecked Sendable {
+    let base = POSIXFileSystem()
     private let condition = NSCondition()
     // Guarded by the condition.
     private var isClosed = false
@@ -37,25 +37,10 @@ final class ControlledFileSystem: FileSystem, @unchecked Sendable {
     }
     func now() -> Int64 { 1_000_000_000 + Int64(monotonic()) }
     func monotonic() -> UInt64 { condition.withLock { elapsed } }
-
-    func makeDirectory(_ path: String) throws(IOFailure) { try base.makeDirectory(path) }
-    func list(_ directory: String) throws(IOFailure) -> [DirectoryEntry] { try base.list(directory) }
-    func kind(of path: String) throws(IOFailure) -> FileKind? { try base.kind(of: path) }
-    func rename(_ from: String, to: String, replacing: Bool) throws(IOFailure) {
-        try base.rename(from, to: to, replacing: replacing)
-    }
-    func unlink(_ path: String) throws(IOFailure) { try base.unlink(path) }
-    func syncDirectory(_ path: String) throws(IOFailure) { try base.syncDirectory(path) }
-    func lock(_ path: String) throws(IOFailure) -> any FileLock { try base.lock(path) }
-    func isLocked(_ path: String) -> Bool { base.isLocked(path) }
-    func isOnNetwork(_ path: String) -> Bool { base.isOnNetwork(path) }
-    func space(at path: String) throws(IOFailure) -> DiskSpace { try base.space(at: path) }
-    func randomBytes(_ count: Int) -> [UInt8] { base.randomBytes(count) }
-    func bootIdentity() -> [UInt8] { base.bootIdentity() }
 }
 
-private final class GatedFile: File {
-    private let base: any File
+private final class GatedFile: PassThroughFile {
+    let base: any File
     private let system: ControlledFileSystem
 
     init(base: any File, system: ControlledFileSystem) {
@@ -67,20 +52,6 @@ private final class GatedFile: File {
         system.passGate()
         try base.write(bytes, at: offset)
     }
-
-    var path: String { base.path }
-    func size() throws(IOFailure) -> UInt64 { try base.size() }
-    func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) throws(IOFailure) -> Int {
-        try base.read(at: offset, into: buffer)
-    }
-    func sync() throws(IOFailure) { try base.sync() }
-    func allocate(_ range: Range<UInt64>) throws(IOFailure) -> Bool { try base.allocate(range) }
-    func truncate(to byteCount: UInt64) throws(IOFailure) { try base.truncate(to: byteCount) }
-    func map() throws(IOFailure) -> (any MappedRegion)? { try base.map() }
-    func mapWritable(byteCount: Int) throws(IOFailure) -> any WritableRegion {
-        try base.mapWritable(byteCount: byteCount)
-    }
-    func close() { base.close() }
 }
 
 /// Blocks of 4 KiB in sub-blocks of 1 KiB, two batches, segments that are not sealed for their size.

@@ -173,6 +173,14 @@ struct StoreDirectory: Sendable {
         leftovers += hidden
     }
 
+    /// Why the system did not let an unsealed segment be read to its end; nil when it did.
+    var refusal: IOFailure? {
+        for case .unsealed(let scan) in segments {
+            if let failure = scan.failure { return failure }
+        }
+        return nil
+    }
+
     private static func rank(_ segment: Segment) -> (Int, UInt32) {
         switch segment {
         case .sealed(let handle): (1, handle.summary.generation)

@@ -187,10 +187,7 @@ public final class EventStore: @unchecked Sendable {
         }
         var gaps = plan.gaps
         // At the end of a segment that is being written, bad bytes are in progress; a refused read is not.
-        let isRefused = directory.segments.contains {
-            if case .unsealed(let scan) = $0 { scan.failure != nil } else { false }
-        }
-        if plan.unreadableBytes > 0, !isBeingWritten || isRefused, let cut = plan.cut {
+        if plan.unreadableBytes > 0, !isBeingWritten || directory.refusal != nil, let cut = plan.cut {
             gaps.append(
                 Gap(
                     sequences: position.nextSequence...position.nextSequence, reason: .unconfirmedTail,
@@ -211,10 +208,8 @@ public final class EventStore: @unchecked Sendable {
         let directory = try StoreDirectory(path: path, fileSystem: fileSystem)
         identity = directory.identity
         uuid = directory.identifier
-        for case .unsealed(let scan) in directory.segments {
-            // What the system does not let it read may have been acknowledged: no place to go on from.
-            if let failure = scan.failure { throw .reading(failure) }
-        }
+        // What the system does not let it read may have been acknowledged: no place to go on from.
+        if let refusal = directory.refusal { throw .reading(refusal) }
         let plan = RecoveryPlan(directory)
         let readable = directory.readableEntries(plan)
         let summaries = readable.map(\.summary)
