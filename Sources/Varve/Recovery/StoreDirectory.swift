@@ -41,6 +41,8 @@ struct StoreDirectory: Sendable {
     struct Reject: Hashable, Sendable {
         let fileName: String
         let reason: String
+        /// What its blocks tell; nil for a segment of another store.
+        let remains: SegmentRemains?
     }
 
     let path: String
@@ -87,7 +89,9 @@ struct StoreDirectory: Sendable {
             do throws(StoreError) {
                 let (segment, store) = try StoreDirectory.segment(path, name, fileSystem)
                 if let identity, identity.store != store {
-                    rejects.append(Reject(fileName: name, reason: "it belongs to another store (\(store))"))
+                    rejects.append(
+                        Reject(
+                            fileName: name, reason: "it belongs to another store (\(store))", remains: nil))
                     continue
                 }
                 stores.insert(store)
@@ -98,7 +102,17 @@ struct StoreDirectory: Sendable {
                 case .unknownVersion, .cannotRead: throw error
                 default: break
                 }
-                rejects.append(Reject(fileName: name, reason: error.description))
+                do throws(IOFailure) {
+                    let file = try fileSystem.open(path + "/" + name, .read)
+                    defer { file.close() }
+                    rejects.append(
+                        Reject(
+                            fileName: name, reason: error.description,
+                            remains: try SegmentRemains(of: file, name)
+                        ))
+                } catch {
+                    throw .reading(error)
+                }
             }
         }
         if let identity {
@@ -171,6 +185,21 @@ struct StoreDirectory: Sendable {
         }
         segments = chain.reversed()
         leftovers += hidden
+    }
+
+    /// The highest ordinal that a segment has, be it by the name of its file alone.
+    var ordinalMax: UInt64 {
+        let named = rejects.compactMap { $0.remains?.name?.ordinal }.filter { $0 < .max >> 1 }
+        return max(segments.map(\.ordinal).max() ?? 0, named.max() ?? 0)
+    }
+
+    /// Files whose header can't be read, and that may hold the log's end.
+    var lostEnds: [Reject] {
+        let last = segments.last?.ordinal ?? 0
+        return rejects.filter { reject in
+            guard let remains = reject.remains, !remains.isZero else { return false }
+            return remains.name.map { $0.ordinal > last } ?? true
+        }
     }
 
     /// Why the system did not let an unsealed segment be read to its end; nil when it did.
