@@ -79,7 +79,7 @@ struct RecoveryWorker {
             throw IOFailure(.write, path: directory.path, code: 27)
         }
         let now = fileSystem.now()
-        let ordinal = (directory.segments.map(\.ordinal).max() ?? 0) + 1
+        let ordinal = directory.ordinalMax + 1
         guard let uuid = UniqueID(random: fileSystem.randomBytes(16)) else {
             throw IOFailure(.create, path: directory.path, code: 5)
         }

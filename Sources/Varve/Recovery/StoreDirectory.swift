@@ -52,7 +52,10 @@ struct StoreDirectory: Sendable {
     /// Files that the log has left behind: older generations, copied tails.
     var leftovers: [String]
     var rejects: [Reject]
+    /// Files that opening for writing removes: those with a temporary name, and segments without a byte.
     var temporaries: [String]
+    /// The highest ordinal that a segment has, or that the name of any file claims: the next segment's name must be new.
+    let ordinalMax: UInt64
 
     /// Reads the directory. O(segments), and O(bytes) of those without a footer.
     init(path: String, fileSystem: any FileSystem) throws(StoreError) {
@@ -99,6 +102,7 @@ struct StoreDirectory: Sendable {
                 default: break
                 }
                 rejects.append(Reject(fileName: name, reason: error.description))
+                if StoreDirectory.isEmpty(path + "/" + name, fileSystem) { temporaries.append(name) }
             }
         }
         if let identity {
@@ -171,6 +175,12 @@ struct StoreDirectory: Sendable {
         }
         segments = chain.reversed()
         leftovers += hidden
+        // A power cut may leave a name whose file has no header. (No name is trusted so far that numbers run out.)
+        let claimed = names.filter { $0.name.hasSuffix(".seg") }.compactMap { entry -> UInt64? in
+            let fields = entry.name.split(separator: "-")
+            return fields.count == 3 ? UInt64(fields[1]).flatMap { $0 < .max >> 1 ? $0 : nil } : nil
+        }
+        ordinalMax = max(segments.map(\.ordinal).max() ?? 0, claimed.max() ?? 0)
     }
 
     /// Why the system did not let an unsealed segment be read to its end; nil when it did.
@@ -204,6 +214,12 @@ struct StoreDirectory: Sendable {
         } catch {
             throw .decoding(error, file: file, offset: 0)
         }
+    }
+
+    /// Whether a segment's file has no byte: a power cut came before its header was synced, or it is just being made. There was
+    /// never anything in it that could be missed.
+    static func isEmpty(_ path: String, _ fileSystem: any FileSystem) -> Bool {
+        (try? fileSystem.open(path, .read).size()) == 0
     }
 
     /// Opens one segment file: by its summary, or by a scan.

@@ -253,7 +253,7 @@ public final class EventStore: @unchecked Sendable {
                 place: Watermark(segment: last.ordinal, offset: last.dataBytes),
                 nextSequence: position.nextSequence)
         }
-        start.ordinal = max(start.ordinal, directory.segments.map(\.ordinal).max() ?? 0)
+        start.ordinal = max(start.ordinal, directory.ordinalMax)
         start.position = position
         let writer = SegmentWriter(
             directory: path, store: uuid, options: options, catalog: catalog, kinds: registry, start: start)

@@ -181,6 +181,7 @@ struct Verifier {
             }
         } catch let error as StoreError {
             if case .damaged(_, let offset, let reason) = error {
+                if StoreDirectory.isEmpty(path + "/" + name, fileSystem) { return }
                 add(name, offset, nil, reason)
             } else {
                 add(name, 0, nil, error.description)
