@@ -59,6 +59,16 @@ final class ChildProcess {
         }
     }
 
+    /// Reads what it has said by now.
+    func drain() {
+        var request = pollfd(fd: output.fileHandleForReading.fileDescriptor, events: Int16(POLLIN), revents: 0)
+        var before = -1
+        while text.count > before, poll(&request, 1, 0) > 0 {
+            before = text.count
+            read(lines: text.count { $0 == 0x0A } + 1, milliseconds: 1)
+        }
+    }
+
     /// Lines so far; one that was cut off is none.
     var lines: [String] {
         text.split(separator: 0x0A, omittingEmptySubsequences: false).dropLast().map {
