@@ -63,11 +63,12 @@ struct PowerCutTests {
         #expect(Self.cuts < 8 || losses.returned > 0)
     }
 
-    @Test("A failing sync ends all acknowledging", .needs(Machine.ext4), arguments: [true, false])
-    func failingSync(hasJournal: Bool) throws {
-        // An image that has holes, on memory that is full: what the disk accepted into its cache, it then can't keep.
+    @Test("A failing sync ends all acknowledging", .needs(Machine.ext4))
+    func failingSync() throws {
+        // An image that has holes, on memory that is full: what the disk accepted into its cache, it then can't keep. (Without a
+        // journal Linux itself says yes to the first sync that fails, and no to the next.)
         let memory = try Mount.tmpfs(megabytes: 24)
-        let image = try DiskImage(megabytes: 64, hasJournal: hasJournal, in: memory.path)
+        let image = try DiskImage(megabytes: 64, in: memory.path)
         let disk = try image.mount()
         let store = disk.path + "/store"
         let child = try ChildProcess(
@@ -90,7 +91,7 @@ struct PowerCutTests {
             again.path + "/store", recover: true, &runs, "after a failed sync")
         #expect(losses.acknowledged == 0)
         tortureFigure(
-            "failing sync, \(hasJournal ? "with" : "without") a journal", asked: 1, reached: 1,
+            "failing syncs", asked: 1, reached: 1,
             ["acknowledged": run.returned.count, "lost-acknowledged": losses.acknowledged])
         try again.unmount()
         try memory.unmount()

@@ -4,6 +4,7 @@ import ArgumentParser
 @main
 struct CrashWriter: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "crash-writer", abstract: "Uses a store, and reports each answer of the library at once.",
+        commandName: "crash-writer",
+        abstract: "Uses a store, and reports each answer of the library at once.",
         subcommands: [AppendCommand.self, ReadCommand.self])
 }

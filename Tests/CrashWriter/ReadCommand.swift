@@ -27,7 +27,8 @@ struct ReadCommand: ParsableCommand {
                 }
             }
             for gap in cursor.coverage.gaps {
-                Reports.line("gap \(gap.sequences.lowerBound) \(gap.sequences.upperBound) \(gap.reason.rawValue)")
+                Reports.line(
+                    "gap \(gap.sequences.lowerBound) \(gap.sequences.upperBound) \(gap.reason.rawValue)")
             }
         } catch {
             Reports.line("failed \(error)")

@@ -18,7 +18,8 @@ final class ChildProcess {
 
     /// Starts it. Standard output comes through a pipe, which it must not fill unread before `finish`.
     init(_ executable: URL, _ arguments: [String]) throws {
-        errors = FileManager.default.temporaryDirectory.appendingPathComponent("varve-err-\(UUID().uuidString)")
+        errors = FileManager.default.temporaryDirectory.appendingPathComponent(
+            "varve-err-\(UUID().uuidString)")
         try Data().write(to: errors)
         process.executableURL = executable
         process.arguments = arguments
@@ -61,7 +62,8 @@ final class ChildProcess {
 
     /// Reads what it has said by now.
     func drain() {
-        var request = pollfd(fd: output.fileHandleForReading.fileDescriptor, events: Int16(POLLIN), revents: 0)
+        var request = pollfd(
+            fd: output.fileHandleForReading.fileDescriptor, events: Int16(POLLIN), revents: 0)
         var before = -1
         while text.count > before, poll(&request, 1, 0) > 0 {
             before = text.count

@@ -15,7 +15,14 @@ enum Machine {
         return tried?.outcome == .exited(0) ? nil : "strace is missing, or not allowed to trace"
     }()
 
-    static let tmpfs: Missing = root ?? (probe { try Mount.tmpfs(megabytes: 1) } ? nil : "no tmpfs can be mounted")
+    /// Whether `env` can say what a process does with a signal.
+    static let signals: Missing = {
+        let tried = try? ChildProcess.shell("env --default-signal=XFSZ true")
+        return tried?.outcome == .exited(0) ? nil : "env does not know --default-signal"
+    }()
+
+    static let tmpfs: Missing =
+        root ?? (probe { try Mount.tmpfs(megabytes: 1) } ? nil : "no tmpfs can be mounted")
 
     static let bind: Missing =
         root

@@ -61,12 +61,11 @@ final class DiskImage {
     let path: String
 
     /// In a temporary directory, or in `parent`.
-    init(megabytes: Int, hasJournal: Bool = true, in parent: String? = nil) throws {
+    init(megabytes: Int, in parent: String? = nil) throws {
         directory = parent == nil ? try TemporaryDirectory() : nil
         path = (parent ?? directory?.path ?? "") + "/image"
-        let features = hasJournal ? "has_journal" : "^has_journal"
         let made = try ChildProcess.shell(
-            "truncate -s \(megabytes)M \"$1\" && PATH=$PATH:/usr/sbin:/sbin mkfs.ext4 -q -F -O \(features) \"$1\"",
+            "truncate -s \(megabytes)M \"$1\" && PATH=$PATH:/usr/sbin:/sbin mkfs.ext4 -q -F \"$1\"",
             path)
         guard made.outcome == .exited(0) else { throw Mount.Failure(description: made.errors) }
     }

@@ -125,7 +125,9 @@ struct StoreComparison {
             let acknowledged = lost.filter { run.isAcknowledged($0.sequence) }
             losses.acknowledged += acknowledged.count
             if let first = acknowledged.first {
-                print("\(name): lost \(acknowledged.count) acknowledged events, the first \(first), of \(sequence) found")
+                print(
+                    "\(name): lost \(acknowledged.count) acknowledged events, the first \(first), of \(sequence) found"
+                )
             }
             let gone = Set(lost)
             runs[position].returned.removeAll { gone.contains($0) }
@@ -169,7 +171,9 @@ struct StoreComparison {
         guard EventStore.exists(at: path) else {
             for position in runs.indices {
                 losses.returned += runs[position].returned.count
-                losses.acknowledged += runs[position].returned.count { runs[position].isAcknowledged($0.sequence) }
+                losses.acknowledged += runs[position].returned.count {
+                    runs[position].isAcknowledged($0.sequence)
+                }
                 runs[position].returned = []
                 runs[position].checkpoints = []
             }
