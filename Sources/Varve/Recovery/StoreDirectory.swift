@@ -54,7 +54,10 @@ struct StoreDirectory: Sendable {
     /// Files that the log has left behind: older generations, copied tails.
     var leftovers: [String]
     var rejects: [Reject]
+    /// Files that opening for writing removes: those with a temporary name, and segments that were not begun.
     var temporaries: [String]
+    /// The highest ordinal that a segment has, or that the name of any file claims: the next segment's name must be new.
+    let ordinalMax: UInt64
 
     /// Reads the directory. O(segments), and O(bytes) of those without a footer.
     init(path: String, fileSystem: any FileSystem) throws(StoreError) {
@@ -105,11 +108,8 @@ struct StoreDirectory: Sendable {
                 do throws(IOFailure) {
                     let file = try fileSystem.open(path + "/" + name, .read)
                     defer { file.close() }
-                    rejects.append(
-                        Reject(
-                            fileName: name, reason: error.description,
-                            remains: try SegmentRemains(of: file, name)
-                        ))
+                    let remains = try SegmentRemains(of: file, name)
+                    rejects.append(Reject(fileName: name, reason: error.description, remains: remains))
                 } catch {
                     throw .reading(error)
                 }
@@ -185,12 +185,19 @@ struct StoreDirectory: Sendable {
         }
         segments = chain.reversed()
         leftovers += hidden
+        // Hidden ones too, and what only a name says: the next segment's name must be new.
+        let claimed =
+            found.map(\.segment.ordinal) + rejects.compactMap { $0.remains?.name?.ordinal }
+        ordinalMax = claimed.filter { $0 < .max >> 1 }.max() ?? 0
+        temporaries += unbegun.map(\.fileName)
     }
 
-    /// The highest ordinal that a segment has, be it by the name of its file alone.
-    var ordinalMax: UInt64 {
-        let named = rejects.compactMap { $0.remains?.name?.ordinal }.filter { $0 < .max >> 1 }
-        return max(segments.map(\.ordinal).max() ?? 0, named.max() ?? 0)
+    /// Segments after the last one whose file is all zeros: a power cut came before their header was synced, or they are just
+    /// being made. There was never anything in them that could be missed.
+    var unbegun: [Reject] {
+        let last = max(
+            segments.last?.ordinal ?? 0, state.map { $0.isClosed ? $0.watermarkSegment : 0 } ?? 0)
+        return rejects.filter { $0.remains.map { $0.isZero && $0.name?.ordinal ?? 0 > last } ?? false }
     }
 
     /// Files whose header can't be read, and that may hold the log's end.
