@@ -84,7 +84,7 @@ struct RepairPlan {
     /// after the first `logCount`; they count only when `isSalvaging`.
     init(
         sources: [RepairSource], logCount: Int, isSalvaging: Bool, recovery: RecoveryPlan,
-        state: StateSlot?, time: Int64
+        damage: [Damage], state: StateSlot?, time: Int64
     ) {
         self.sources = sources
         self.logCount = logCount
@@ -115,9 +115,18 @@ struct RepairPlan {
         }
         knownEnd = max(knownEnd, next)
         if isSalvaging { countLeftOut() }
-        addLedger(recovery)
+        addLedger(recovery, damage + sources.flatMap(\.damage))
     }
 
+    /// Checkpoints that were made, as the counters say, and are not kept; without those that retention dropped.
+    var lostCheckpoints: UInt64 {
+        let first = max(last.headCheckpoint, 1)
+        guard checkpointsMade >= first else { return 0 }
+        let kept = UInt64(takenCheckpoints.keys.count { $0 >= first })
+        return (checkpointsMade - first + 1) - min(kept, checkpointsMade - first + 1)
+    }
+
+    /// Events that no reader of the source sees.
     var salvagedEvents: UInt64 {
         taken.reduce(0) { total, range in
             let isInLog = range.source < logCount && sources[range.source].blocks[range.block].isInLog
@@ -220,7 +229,7 @@ struct RepairPlan {
         pieces.sort {
             ($0.sequences.lowerBound, $0.source, $0.block) < ($1.sequences.lowerBound, $1.source, $1.block)
         }
-        controls.sort { place(of: $0) < place(of: $1) }
+        controls = controls.sorted { place(of: $0) < place(of: $1) }
     }
 
     private func place(of control: (source: Int, block: Int)) -> (UInt64, UInt64, UInt64) {
@@ -424,9 +433,8 @@ struct RepairPlan {
     // MARK: What is missing
 
     /// Writes down which numbers no step holds, but for those that the ledger names already.
-    private mutating func addLedger(_ recovery: RecoveryPlan) {
+    private mutating func addLedger(_ recovery: RecoveryPlan, _ damage: [Damage]) {
         var records: [LedgerRecord] = []
-        let damage = sources.flatMap(\.damage)
         for hole in RepairPlan.holes(in: taken.map(\.sequences), end: knownEnd) {
             for (range, known) in split(hole) {
                 if let known {

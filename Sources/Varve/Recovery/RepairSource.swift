@@ -134,8 +134,23 @@ struct RepairSource {
         }
     }
 
+    /// Events whose kind nobody knows can't be told from others: they are lost.
+    mutating func loseBlocksOfUnknownKinds() {
+        blocks = blocks.map { block in
+            guard block.record == nil, !block.runs.isEmpty, !knowsKinds(of: block) else { return block }
+            damage.append(
+                Damage(
+                    file: file.path, offset: block.offset,
+                    sequences: block.header.firstSequence...block.header.nextSequence - 1,
+                    reason: "the kinds of its events can't be read"))
+            return Block(
+                header: block.header, offset: block.offset, record: nil, runs: [],
+                nextIndex: block.nextIndex, isInLog: block.isInLog)
+        }
+    }
+
     /// Whether the name of every kind in the block is known.
-    func knowsKinds(of block: Block) -> Bool {
+    private func knowsKinds(of block: Block) -> Bool {
         if block.header.kindCount <= kinds.count, !kinds.contains(where: { $0 == nil }) { return true }
         if block.header.flags.contains(.manyKinds) {
             return block.header.kindCount <= kinds.count

@@ -21,6 +21,20 @@ struct StoreDirectory: Sendable {
             }
         }
 
+        var fileName: String {
+            switch self {
+            case .sealed(let handle): handle.fileName
+            case .unsealed(let scan): scan.fileName
+            }
+        }
+
+        var generation: UInt32 {
+            switch self {
+            case .sealed(let handle): handle.summary.generation
+            case .unsealed(let scan): scan.header.generation
+            }
+        }
+
         /// The number after its last event.
         var nextSequence: UInt64 {
             switch self {
