@@ -85,7 +85,9 @@ struct RepairTests {
     /// The file that holds an event's payload, and where.
     private func place(of event: UInt64) throws -> (file: String, offset: Int) {
         for file in try segments(of: path) {
-            if let range = try bytes(file).range(of: Data(noise(event, 256))) { return (file, range.lowerBound) }
+            if let range = try bytes(file).range(of: Data(noise(event, 256))) {
+                return (file, range.lowerBound)
+            }
         }
         throw CocoaError(.fileNoSuchFile)
     }
@@ -197,7 +199,9 @@ struct RepairTests {
         #expect(found.checkpoints.count == 3)
     }
 
-    @Test("A flipped bit in a small column or a block's header loses the block", arguments: [false, true], [60, 180])
+    @Test(
+        "A flipped bit in a small column or a block's header loses the block", arguments: [false, true],
+        [60, 180])
     func block(salvage: Bool, distance: Int) throws {
         let (file, block) = try blockOffset(holding: 60)
         // 60 is in the header; 180 in the small part behind it.
@@ -205,7 +209,8 @@ struct RepairTests {
         let reader = try Contents(path)
         let (report, found) = try repair(salvage: salvage)
         #expect(missing(found).contains(60) && missing(found) == missing(reader))
-        #expect(report.gaps.map(\.sequences) == [missing(found)[0]...missing(found)[missing(found).count - 1]])
+        #expect(
+            report.gaps.map(\.sequences) == [missing(found)[0]...missing(found)[missing(found).count - 1]])
         expectSessions(found)
     }
 
@@ -259,29 +264,58 @@ struct RepairTests {
         #expect(UInt64(missing(found).count) == UInt64(report.gaps[0].sequences.count))
     }
 
-    @Test("A torn tail ends the log; what lies behind it is salvaged", arguments: [false, true])
-    func torn(salvage: Bool) throws {
-        let (file, offset) = try blockOffset(holding: 180)
-        // No footer, no cache, garbage in a block in the middle of the last segment.
+    @Test("Bytes that can't be read after the watermark end the log; salvage goes on behind them")
+    func torn() throws {
+        try FileManager.default.removeItem(atPath: path)
+        try Self.fill(path, smallBlocks(on: ControlledFileSystem()))
         try FileManager.default.removeItem(atPath: path + "/STATE")
-        let last = try #require(try segments(of: path).last)
-        for later in try segments(of: path) where later > file {
-            if later != last { try FileManager.default.removeItem(atPath: later) }
-        }
+        // The end of the session before is the last that was synced: what comes after is unconfirmed.
+        let (file, block) = try blockOffset(holding: 170)
         try change(file) {
             $0 = $0.prefix(footerOffset($0))
-            for position in offset..<offset + 200 { $0[position] = UInt8(truncatingIfNeeded: position) }
+            $0.replaceSubrange(block..<block + 1000, with: noise(1, 1000))
         }
-        if last != file { try FileManager.default.removeItem(atPath: last) }
         let reader = try Contents(path)
-        let (report, found) = try repair(salvage: salvage)
-        #expect(!report.isIntact)
-        #expect(found.events[170] != nil || found.events[150] != nil)
-        if salvage {
-            #expect(found.events.count >= reader.events.count)
-        } else {
-            #expect(found.events == reader.events && report.unconfirmedBytes > 0)
-        }
+        let (plainReport, plain) = try repair(salvage: false)
+        #expect(plain.events == reader.events && plainReport.gaps == [])
+        #expect(plainReport.unconfirmedBytes > 1000 && !plainReport.isIntact)
+        #expect(plain.sessions.map(\.state) == [.closed, .closed, .interrupted])
+        try FileManager.default.removeItem(atPath: new)
+        let (report, found) = try repair(salvage: true)
+        let lost = missing(found)
+        #expect(lost.contains(170) && lost.count <= 16)
+        #expect(missing(plain) == Array(lost[0]..<200))
+        #expect(report.gaps.map(\.sequences) == [lost[0]...lost[lost.count - 1]])
+        #expect(report.gaps.map(\.reason) == [.damage] && found.checkpoints.count == 3)
+        #expect(report.salvagedEvents == 199 - lost[lost.count - 1])
+        expectSessions(found)
+    }
+
+    @Test("Events beyond the log whose numbers were given again are left out, and named")
+    func conflicts() throws {
+        try FileManager.default.removeItem(atPath: path)
+        try Self.fill(path, smallBlocks(on: ControlledFileSystem()))
+        let old = try #require(try segments(of: path).first)
+        let whole = try bytes(old)
+        // The log's end is lost, a writer goes on, and then the lost end turns up again.
+        let block = try blockOffset(holding: 170).offset
+        try FileManager.default.removeItem(atPath: path + "/STATE")
+        try change(old) { $0 = $0.prefix(block) }
+        let writer = try EventStore.open(path, options: smallBlocks())
+        let session = try writer.startSession("again", at: 1000, metadata: [:])
+        let first = try session.append("other", kind: writer.kind("noise", .binary), at: 1)
+        try writer.close()
+        try whole.write(to: URL(filePath: path + "/found.seg"))
+        let report = try EventStore.repair(path, into: new, salvage: true)
+        let described = try #require(report.files.first { $0.name == "found.seg" })
+        #expect(described.conflicts == [first...first] && described.use == .salvaged)
+        #expect(described.events == 199 - first && !report.isIntact)
+        let store = try EventStore.openReadOnly(new)
+        #expect(try store.verify().isIntact)
+        let events = try store.collect()
+        #expect(events.map(\.sequence) == Array(0..<200))
+        #expect(events[Int(first)].payload == Array("other".utf8))
+        #expect(events.filter { $0.sequence != first }.allSatisfy { original.events[$0.sequence] == $0 })
     }
 
     @Test("Garbage put into the middle of a file loses what it hits", arguments: [false, true], [8, 1001])
@@ -377,6 +411,7 @@ struct RepairTests {
             let count = counting.count(of: operation) - (operation == .sync ? 1 : 0)
             for number in 0..<count {
                 let faulty = FaultInjectingFileSystem()
+                try? FileManager.default.removeItem(atPath: new + ".tmp")
                 faulty.inject(.init(operation, after: number, code: code))
                 options.fileSystem = faulty
                 #expect(throws: StoreError.self) {

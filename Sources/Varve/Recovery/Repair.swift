@@ -43,6 +43,9 @@ public struct RepairReport: Hashable, Sendable {
     public internal(set) var files: [File] = []
     /// Events, checkpoints and sessions in the new store.
     public internal(set) var events: UInt64 = 0, checkpoints = 0, sessions = 0
+    /// Events of imports that were never completed: they went over, and stay hidden. Salvage ends such an import as interrupted, and
+    /// counts its events.
+    public internal(set) var unfinishedEvents: UInt64 = 0
     /// How many of the events were in no reader's sight: beyond the log of the source.
     public internal(set) var salvagedEvents: UInt64 = 0
     /// Checkpoints that were made and are in no file that can be read.
@@ -302,16 +305,22 @@ struct Repair {
     private func reasonToRefuse(_ source: RepairSource, _ found: SegmentFile) -> String? {
         guard found.store == nil else { return nil }
         // Another segment, or the cache, names it.
-        if sources.contains(where: { $0.header?.predecessor == source.segment || $0.segment == source.segment })
+        if sources.contains(where: {
+            $0.header?.predecessor == source.segment || $0.segment == source.segment
+        })
             || directory.state?.watermarkUUID == source.segment
         {
             return nil
         }
         // Nobody does: then its counters must fit between its neighbours'.
-        guard let first = source.blocks.first?.header, let last = source.blocks.last?.header else { return nil }
+        guard let first = source.blocks.first?.header, let last = source.blocks.last?.header else {
+            return nil
+        }
         let reason = "neither its header nor its footer can be read, and its numbers don't fit this store's"
         for other in sources[..<logCount] {
-            guard let begin = other.blocks.first?.header, let end = other.blocks.last?.header else { continue }
+            guard let begin = other.blocks.first?.header, let end = other.blocks.last?.header else {
+                continue
+            }
             let fits =
                 other.ordinal < source.ordinal
                 ? end.epoch <= first.epoch && end.sessionsBegun <= first.sessionsBegun
@@ -422,13 +431,17 @@ struct Repair {
     }
 
     private func describe(_ plan: RepairPlan, _ report: inout RepairReport) {
-        report.checkpoints = plan.checkpoints
+        report.events -= plan.hiddenEvents
+        report.unfinishedEvents = plan.hiddenEvents
+        report.checkpoints = plan.checkpoints - plan.hiddenCheckpoints
         report.sessions = plan.sessions
         report.salvagedEvents = plan.salvagedEvents
         report.lostCheckpoints = plan.lostCheckpoints
         report.gaps = plan.gaps
         report.unconfirmedBytes = recovery.unreadableBytes
-        report.damage = (damage + sources.flatMap(\.damage)).sorted { ($0.file, $0.offset) < ($1.file, $1.offset) }
+        report.damage = (damage + sources.flatMap(\.damage)).sorted {
+            ($0.file, $0.offset) < ($1.file, $1.offset)
+        }
         for (number, source) in sources.enumerated() {
             let (events, checkpoints) = (plan.keptEvents[number], plan.keptCheckpoints[number])
             let left = plan.leftOut[number]

@@ -38,6 +38,9 @@ struct RepairPlan {
     private(set) var sessions = 0
     private(set) var checkpoints = 0
     private(set) var checkpointsMade: UInt64 = 0
+    /// Events and checkpoints of imports that were never completed: no reader sees them, here as in the source.
+    private(set) var hiddenEvents: UInt64 = 0
+    private(set) var hiddenCheckpoints = 0
     /// By source: events and checkpoints kept.
     private(set) var keptEvents: [UInt64]
     private(set) var keptCheckpoints: [Int]
@@ -46,6 +49,7 @@ struct RepairPlan {
     // What was given.
     private let sources: [RepairSource]
     private let logCount: Int
+    private let isSalvaging: Bool
     private let time: Int64
 
     // What is known of sessions: by the log, and beyond it.
@@ -58,9 +62,13 @@ struct RepairPlan {
     private var knownEnd: UInt64 = 0
     private var last = BlockHeader(type: .ledger)
     private var active: SessionBegin?
+    /// By session: what is kept of it.
+    private var sessionEvents: [UInt64: UInt64] = [:]
+    private var sessionCheckpoints: [UInt64: Int] = [:]
     private var nextIndex: UInt64 = 0
     private var lastTimestamp: Int64?
     private var begun: Set<UInt64> = []
+    private var unfinishedImports: Set<UInt64> = []
     private var sessionsBegun: UInt64 = 0
     private var takenCheckpoints: [UInt64: UInt64] = [:]
     private var taken: [Taken] = []
@@ -88,6 +96,7 @@ struct RepairPlan {
     ) {
         self.sources = sources
         self.logCount = logCount
+        self.isSalvaging = isSalvaging
         self.time = time
         keptEvents = Array(repeating: 0, count: sources.count)
         keptCheckpoints = Array(repeating: 0, count: sources.count)
@@ -110,6 +119,13 @@ struct RepairPlan {
         for number in 0..<logCount { addLog(number) }
         fill(before: .max, place: (.max, .max))
         endActive()
+        for (ordinal, count) in sessionEvents where unfinishedImports.contains(ordinal) {
+            hiddenEvents += count
+        }
+        for (ordinal, count) in sessionCheckpoints where unfinishedImports.contains(ordinal) {
+            hiddenCheckpoints += count
+        }
+        sessions = begun.subtracting(unfinishedImports).count
         for gap in recovery.gaps where gap.sequences.upperBound < .max >> 1 {
             knownEnd = max(knownEnd, gap.sequences.upperBound + 1)
         }
@@ -211,8 +227,10 @@ struct RepairPlan {
                     for rows in block.runs {
                         let first = block.header.firstSequence
                         // What retention dropped stays dropped.
-                        let range = max(head, first + UInt64(rows.lowerBound))..<max(
-                            head, first + UInt64(rows.upperBound))
+                        let range =
+                            max(
+                                head, first + UInt64(rows.lowerBound))..<max(
+                                head, first + UInt64(rows.upperBound))
                         guard !range.isEmpty else { continue }
                         pieces.append(
                             Piece(
@@ -297,6 +315,7 @@ struct RepairPlan {
         steps.append(.events(source: number, block: position, rows: rows))
         let first = block.header.firstSequence
         let range = first + UInt64(rows.lowerBound)..<first + UInt64(rows.upperBound)
+        sessionEvents[block.header.sessionOrdinal, default: 0] += UInt64(rows.count)
         taken.append(Taken(sequences: range, epoch: block.header.epoch, source: number, block: position))
         keptEvents[number] += UInt64(rows.count)
         next = range.upperBound
@@ -334,6 +353,7 @@ struct RepairPlan {
             next = max(next, block.header.firstSequence)
             activate(record.session, index: record.eventIndex)
             steps.append(.checkpoint(source: number, block: position))
+            sessionCheckpoints[record.session, default: 0] += 1
             checkpoints += 1
             keptCheckpoints[number] += 1
             checkpointsMade = max(checkpointsMade, record.ordinal)
@@ -375,7 +395,8 @@ struct RepairPlan {
     }
 
     private mutating func begin(_ begin: SessionBegin, _ header: BlockHeader) {
-        if begun.insert(begin.ordinal).inserted { sessions += 1 }
+        begun.insert(begin.ordinal)
+        if begin.flags.contains(.imported) { unfinishedImports.insert(begin.ordinal) }
         sessionsBegun = max(sessionsBegun, begin.ordinal)
         active = begin
         nextIndex = begin.firstIndex
@@ -392,8 +413,8 @@ struct RepairPlan {
         active = nil
         let known = info(session.ordinal)
         let isClosed = known?.state == .closed
-        // An import without its end does not exist.
-        if session.flags.contains(.imported), !isClosed { return }
+        // An import without its end does not exist. Salvage shows what there is of it.
+        if session.flags.contains(.imported), !isClosed, !isSalvaging { return }
         let lastKnown = max(lastTimestamp ?? .min, known?.timeRange?.upperBound ?? .min)
         let interruptedAt = lastKnown == .min ? session.start : lastKnown
         let end = SessionEnd(
@@ -427,6 +448,7 @@ struct RepairPlan {
         header.firstSequence = next
         header.sessionsBegun = max(sessionsBegun, header.sessionsBegun)
         header.checkpointsMade = max(checkpointsMade, header.checkpointsMade)
+        if case .sessionEnd(let end) = record { unfinishedImports.remove(end.ordinal) }
         steps.append(.record(record, header))
     }
 

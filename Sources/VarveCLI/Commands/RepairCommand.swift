@@ -59,10 +59,16 @@ struct RepairCommand: ParsableCommand {
         lines += report.gaps.map(Formatting.gap)
         if report.unconfirmedBytes > 0 {
             lines.append(
-                "\(Formatting.bytes(report.unconfirmedBytes)) after the end of the log can't be read by a reader")
+                "\(Formatting.bytes(report.unconfirmedBytes)) after the end of the log can't be read by a reader"
+            )
         }
         if report.lostCheckpoints > 0 {
             lines.append("\(Formatting.count(report.lostCheckpoints, "checkpoint")) lost")
+        }
+        if report.unfinishedEvents > 0 {
+            lines.append(
+                "\(Formatting.count(report.unfinishedEvents, "event")) of imports that were not completed stay hidden"
+            )
         }
         for file in report.files {
             var parts: [String] = []

@@ -41,7 +41,8 @@ struct VerifyCommand: ParsableCommand {
             for damage in report.damage { try output.text(Formatting.oneLine(Self.text(damage)) + "\n") }
             for gap in report.gaps { try output.text(Formatting.oneLine(Formatting.gap(gap)) + "\n") }
             for stray in report.strays {
-                try output.text(Formatting.oneLine("\(stray.file): no part of the log: \(stray.reason)") + "\n")
+                try output.text(
+                    Formatting.oneLine("\(stray.file): no part of the log: \(stray.reason)") + "\n")
             }
             try output.text(Self.summary(report) + "\n")
         }

@@ -197,6 +197,7 @@ extension ByteBuffer {
             list.text("store", report.store.description, &out)
             list.number("events", report.events, &out)
             list.number("salvaged_events", report.salvagedEvents, &out)
+            list.number("unfinished_events", report.unfinishedEvents, &out)
             list.number("sessions", report.sessions, &out)
             list.number("checkpoints", report.checkpoints, &out)
             list.number("lost_checkpoints", report.lostCheckpoints, &out)
