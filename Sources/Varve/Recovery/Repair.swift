@@ -165,11 +165,18 @@ struct Repair {
         self.options = options
         self.isSalvaging = isSalvaging
         self.progress = progress
-        directory = try StoreDirectory(path: path, fileSystem: options.fileSystem)
+        directory = try StoreDirectory(
+            path: path, fileSystem: options.fileSystem, isSalvaging: isSalvaging)
         recovery = RecoveryPlan(directory)
         for name in allNames {
             let size = try? options.fileSystem.open(path + "/" + name, .read).size()
             bytesTotal += 2 * (size ?? 0)
+        }
+        if directory.identity == nil, try options.fileSystem.kind(of: path + "/STORE") != nil {
+            damage.append(
+                Damage(
+                    file: path + "/STORE", offset: 0, sequences: nil,
+                    reason: "it can't be read: the time of creation and the store's metadata are lost"))
         }
         try readLog()
         if isSalvaging {

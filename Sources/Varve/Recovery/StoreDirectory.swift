@@ -68,8 +68,9 @@ struct StoreDirectory: Sendable {
     var rejects: [Reject]
     var temporaries: [String]
 
-    /// Reads the directory. O(segments), and O(bytes) of those without a footer.
-    init(path: String, fileSystem: any FileSystem) throws(StoreError) {
+    /// Reads the directory. O(segments), and O(bytes) of those without a footer. In salvage a segment of another version, or one that
+    /// the system does not let it read, is as good as damaged: one flipped bit makes the one, a bad sector the other.
+    init(path: String, fileSystem: any FileSystem, isSalvaging: Bool = false) throws(StoreError) {
         self.path = path
         // Before the listing: what it names was in the directory by then, also when a writer closes meanwhile.
         let stateBytes = try? fileSystem.readWhole(path + "/STATE", byteCountMax: StateFile.byteCount)
@@ -109,7 +110,7 @@ struct StoreDirectory: Sendable {
             } catch {
                 // A file that the system refuses to read is no reason to go on without it.
                 switch error {
-                case .unknownVersion, .cannotRead: throw error
+                case .unknownVersion, .cannotRead: if !isSalvaging { throw error }
                 default: break
                 }
                 rejects.append(Reject(fileName: name, reason: error.description))
