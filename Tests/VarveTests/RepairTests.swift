@@ -230,12 +230,15 @@ struct RepairTests {
         }
     }
 
-    @Test("A segment with neither header nor footer is salvaged by its blocks", arguments: [false, true])
-    func bareBlocks(isLast: Bool) throws {
+    @Test(
+        "A segment with neither header nor footer is salvaged by its blocks", arguments: [false, true],
+        [8, 60])
+    func bareBlocks(isLast: Bool, damagedByte: Int) throws {
         let file = isLast ? try #require(try segments(of: path).last) : try place(of: 60).file
         try change(file) {
             $0 = $0.prefix(footerOffset($0))
-            $0[60] ^= 0x10
+            // In the version or in the segment's UUID.
+            $0[damagedByte] ^= 0x10
         }
         let (_, found) = try repair(salvage: true)
         #expect(found.events == original.events && found.checkpoints.count == 3)
@@ -361,6 +364,17 @@ struct RepairTests {
         let copy = try #require(report.files.first { $0.name == "zzz copy.seg" })
         #expect(copy.use == .leftOut && copy.conflicts == [] && (copy.duplicates > 0) == salvage)
         #expect(try EventStore.openReadOnly(path).verify().isIntact)
+    }
+
+    // The store was refused, although the format says that a damaged STORE counts as a missing one.
+    @Test("A damaged STORE costs what stands in it and nothing else", arguments: [false, true])
+    func identityDamaged(salvage: Bool) throws {
+        try change(path + "/STORE") { $0[40] ^= 0x10 }
+        #expect(try EventStore.openReadOnly(path).count() == 200)
+        let (report, found) = try repair(salvage: salvage)
+        #expect(found.events == original.events && found.checkpoints.count == 3)
+        #expect(report.damage.map(\.file) == [path + "/STORE"])
+        expectSessions(found)
     }
 
     @Test("A damaged sub-block is filled from a copy of its segment")

@@ -92,7 +92,8 @@ struct StoreDirectory: Sendable {
         let segmentNames = files.filter { $0.hasSuffix(".seg") }.sorted()
         temporaries = files.filter { $0.hasSuffix(".tmp") }.sorted()
         if identity == nil, segmentNames.isEmpty {
-            throw .notAStore(path: path, reason: "there is no STORE file and no segment in it")
+            throw .notAStore(
+                path: path, reason: "there is no STORE file that can be read, and no segment in it")
         }
         rejects = []
         leftovers = []
@@ -213,11 +214,14 @@ struct StoreDirectory: Sendable {
         } catch {
             throw .reading(error)
         }
-        guard let bytes else { throw .damaged(file: file, offset: 0, reason: "it is too large") }
+        // A damaged one counts as missing: the segments say whose they are. Verification names it.
+        guard let bytes else { return nil }
         do throws(FormatError) {
             return try bytes.withBytes { bytes throws(FormatError) in try StoreIdentity(decoding: bytes) }
         } catch {
-            throw .decoding(error, file: file, offset: 0)
+            let error = StoreError.decoding(error, file: file, offset: 0)
+            if case .damaged = error { return nil }
+            throw error
         }
     }
 
