@@ -270,6 +270,12 @@ public struct Snapshot: Sendable {
             gap.reason == .unconfirmedTail
                 || gap.sequences.lowerBound >= next && !holes.contains { $0.overlaps(gap.sequences) }
         }
+        // Nor is there for what the ledger says of it, until the next event is recorded.
+        for (range, reason, note) in reasons.dropFirst(knownGaps.count) where range.lowerBound >= next {
+            if !gaps.contains(where: { $0.sequences.overlaps(range) }) {
+                gaps.append(Gap(sequences: range, reason: reason, note: note))
+            }
+        }
         derived.monitor.withLock { derived.gaps = gaps }
         return gaps
     }

@@ -21,6 +21,20 @@ struct StoreDirectory: Sendable {
             }
         }
 
+        var fileName: String {
+            switch self {
+            case .sealed(let handle): handle.fileName
+            case .unsealed(let scan): scan.fileName
+            }
+        }
+
+        var generation: UInt32 {
+            switch self {
+            case .sealed(let handle): handle.summary.generation
+            case .unsealed(let scan): scan.header.generation
+            }
+        }
+
         /// The number after its last event.
         var nextSequence: UInt64 {
             switch self {
@@ -59,8 +73,9 @@ struct StoreDirectory: Sendable {
     /// The highest ordinal that a segment has, or that the name of any file claims: the next segment's name must be new.
     let ordinalMax: UInt64
 
-    /// Reads the directory. O(segments), and O(bytes) of those without a footer.
-    init(path: String, fileSystem: any FileSystem) throws(StoreError) {
+    /// Reads the directory. O(segments), and O(bytes) of those without a footer. In salvage a segment of another version, or one that
+    /// the system does not let it read, is as good as damaged: one flipped bit makes the one, a bad sector the other.
+    init(path: String, fileSystem: any FileSystem, isSalvaging: Bool = false) throws(StoreError) {
         self.path = path
         // Before the listing: what it names was in the directory by then, also when a writer closes meanwhile.
         let stateBytes = try? fileSystem.readWhole(path + "/STATE", byteCountMax: StateFile.byteCount)
@@ -82,7 +97,8 @@ struct StoreDirectory: Sendable {
         let segmentNames = files.filter { $0.hasSuffix(".seg") }.sorted()
         temporaries = files.filter { $0.hasSuffix(".tmp") }.sorted()
         if identity == nil, segmentNames.isEmpty {
-            throw .notAStore(path: path, reason: "there is no STORE file and no segment in it")
+            throw .notAStore(
+                path: path, reason: "there is no STORE file that can be read, and no segment in it")
         }
         rejects = []
         leftovers = []
@@ -102,7 +118,7 @@ struct StoreDirectory: Sendable {
             } catch {
                 // A file that the system refuses to read is no reason to go on without it.
                 switch error {
-                case .unknownVersion, .cannotRead: throw error
+                case .unknownVersion, .cannotRead: if !isSalvaging { throw error }
                 default: break
                 }
                 do throws(IOFailure) {
@@ -234,11 +250,14 @@ struct StoreDirectory: Sendable {
         } catch {
             throw .reading(error)
         }
-        guard let bytes else { throw .damaged(file: file, offset: 0, reason: "it is too large") }
+        // A damaged one counts as missing: the segments say whose they are. Verification names it.
+        guard let bytes else { return nil }
         do throws(FormatError) {
             return try bytes.withBytes { bytes throws(FormatError) in try StoreIdentity(decoding: bytes) }
         } catch {
-            throw .decoding(error, file: file, offset: 0)
+            let error = StoreError.decoding(error, file: file, offset: 0)
+            if case .damaged = error { return nil }
+            throw error
         }
     }
 

@@ -111,7 +111,7 @@ public final class EventStore: @unchecked Sendable {
         try EventStore(reading: path, options.clamped)
     }
 
-    private static func parent(of path: String) -> String {
+    static func parent(of path: String) -> String {
         var parts = path.split(separator: "/", omittingEmptySubsequences: false)
         while parts.last == "", parts.count > 1 { parts.removeLast() }
         parts.removeLast()
