@@ -150,12 +150,15 @@ struct Verifier {
         var generations: [UInt64: UInt32] = [:]
         var names: Set<String> = []
         var last: UInt64 = 0
+        /// Ordinals between two segments that follow each other: what has one of them is not in the log.
+        var skipped: [Range<UInt64>] = []
         var isBeingWritten = false
 
         init() {}
 
         init(_ entries: [Catalog.Entry], prefix: String, isBeingWritten: Bool) {
             self.isBeingWritten = isBeingWritten
+            var before: (segment: UniqueID, ordinal: UInt64) = (.zero, 0)
             for entry in entries {
                 switch entry {
                 case .open(let segment):
@@ -166,7 +169,20 @@ struct Verifier {
                 }
                 generations[entry.ordinal] = entry.summary.generation
                 last = max(last, entry.ordinal)
+                if entry.summary.predecessor == before.segment, before.ordinal < entry.ordinal {
+                    skipped.append(before.ordinal + 1..<entry.ordinal)
+                }
+                before = (entry.summary.segment, entry.ordinal)
             }
+        }
+
+        /// Why a segment whose header can't be read is no loss; nil: it is one.
+        func reasonOutside(unreadable name: String, isZero: Bool) -> String? {
+            guard let ordinal = SegmentName(fileName: name)?.ordinal else { return nil }
+            if skipped.contains(where: { $0.contains(ordinal) }) {
+                return "its header can't be read, and it is not in the chain of the log"
+            }
+            return isZero && ordinal > last ? "a segment that was never begun: the next writer removes it" : nil
         }
 
         /// Why a segment is not in the log; nil: it is, or a writer has begun or resealed it since.
@@ -239,7 +255,13 @@ struct Verifier {
             }
         } catch let error as StoreError {
             if case .damaged(_, let offset, let reason) = error {
-                add(name, offset, nil, reason)
+                let file = try? fileSystem.open(path + "/" + name, .read)
+                let isZero = file.flatMap { try? SegmentRemains(of: $0, name).isZero } ?? false
+                if let outside = log.reasonOutside(unreadable: name, isZero: isZero) {
+                    addStray(name, outside)
+                } else {
+                    add(name, offset, nil, reason)
+                }
             } else {
                 add(name, 0, nil, error.description)
             }
