@@ -8,12 +8,11 @@ import VarveFormat
 struct FuzzSubBlocks {
     static func main() {
         let mutation = structured({ BlockBytes.layout(of: $0) }, mending: { _ in })
-        // Two decoders, and the output of the reference, which grows by doubling.
-        fuzz(allocating: { 512 * $0 + (1 << 20) }, mutation: mutation) { bytes in
+        fuzz(allocating: allocationOfADecoder, mutation: mutation) { bytes in
             let block = Array(bytes)
             let dictionary = Array(block.suffix(min(block.count, 64 << 10)))
             // As a whole block bounds what its sub-blocks hold, this does for the time that an input takes.
-            var budget = 1 << 20
+            var budget = 128 << 10
             for (position, subBlock) in BlockBytes.subBlocks(in: block).enumerated() {
                 guard subBlock.entry + SubBlockDirectoryEntry.byteCount <= block.count else { return }
                 let entryBytes = UnsafeRawBufferPointer(

@@ -44,8 +44,9 @@ enum ReferenceLZ4 {
 
     /// Decodes a block that yields exactly `rawBytes`.
     static func decode(_ block: UnsafeRawBufferPointer, rawBytes: Int, dictionary: [UInt8]) -> Decoded {
-        var output = dictionary
         let end = dictionary.count + rawBytes
+        var output = dictionary
+        output.reserveCapacity(end)
         var position = 0
         func length(_ nibble: UInt8) -> Int? {
             guard nibble == 15 else { return Int(nibble) }
@@ -76,7 +77,13 @@ enum ReferenceLZ4 {
                 match <= end - output.count
             else { return .invalid }
             if distance == 0 { return .matchAtDistanceZero }
-            for _ in 0..<match { output.append(output[output.count - distance]) }
+            // As many as there are before it overlaps, again and again.
+            var missing = match
+            while missing > 0 {
+                let start = output.count - distance
+                output.append(contentsOf: output[start..<start + min(distance, missing)])
+                missing -= min(distance, missing)
+            }
         }
         return .invalid
     }
