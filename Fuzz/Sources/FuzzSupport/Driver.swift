@@ -58,7 +58,8 @@ public func fuzz(
 
 /// Ends the process as a finding unless the condition holds.
 public func require(_ condition: Bool, _ what: StaticString) {
-    precondition(condition, "\(what)")
+    if condition { return }
+    what.withUTF8Buffer { varve_fuzz_finding($0.baseAddress, $0.count) }
 }
 
 /// What a decoder of one structure may allocate at once: LZ4's greatest ratio, and columns of a whole block.

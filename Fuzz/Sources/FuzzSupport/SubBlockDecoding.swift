@@ -1,16 +1,22 @@
 public import VarveFormat
 
+// For one thread; made once, as a cursor does.
+nonisolated(unsafe) private let whole = SubBlockBuffer()
+nonisolated(unsafe) private let part = SubBlockBuffer()
+nonisolated(unsafe) private var identity: UInt64 = 0
+
 /// Decodes the whole of a sub-block and a part of it with the library, and compares with a decoder that follows the
 /// description of LZ4 byte by byte.
 public func compareDecodings(
     of stored: UnsafeRawBufferPointer, method: SubBlockMethod, rawBytes: Int, wanted: Int,
     dictionary: [UInt8]?
 ) {
-    let (whole, part) = (SubBlockBuffer(), SubBlockBuffer())
+    // A buffer that has seen an identity keeps its dictionary.
+    identity += 1
     func decoded(_ buffer: SubBlockBuffer, _ wanted: Int) -> UnsafeRawBufferPointer? {
         let start = try? buffer.decode(
             stored: stored, method: method, rawBytes: rawBytes, wanted: wanted, dictionary: dictionary,
-            dictionaryIdentity: 1)
+            dictionaryIdentity: identity)
         return start.map { UnsafeRawBufferPointer(start: $0, count: wanted) }
     }
     let all = decoded(whole, rawBytes)

@@ -22,4 +22,7 @@ void varve_fuzz_watch_allocations(void);
 /// The largest allocation since the last call, in bytes.
 size_t varve_fuzz_take_largest_allocation(void);
 
+/// Says what was expected and not so, and ends the process. An optimised trap has no message.
+_Noreturn void varve_fuzz_finding(const uint8_t *text, size_t count);
+
 #endif
