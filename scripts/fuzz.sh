@@ -95,7 +95,7 @@ run() {
     # After a finding there are no final figures: the last line of progress has the count.
     [ -n "$executions" ] || executions="$(sed -n 's/^#\([0-9]*\)[[:space:]].*/\1/p' "$log" | tail -1)"
     local progress
-    progress="$(grep -oE 'cov: [0-9]+ ft: [0-9]+' "$log" | tail -1)"
+    progress="$(grep -oE 'cov: [0-9]+ ft: [0-9]+' "$log" | tail -1 || true)"
     local found=0
     [ "$status" = 0 ] || found=1
     printf '%s %s %s %s %s %s\n' "$target" "${executions:-0}" "$took" "$found" \
