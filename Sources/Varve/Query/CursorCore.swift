@@ -65,6 +65,8 @@ final class CursorCore {
     private var allowedMask = UInt64.max
 
     init(_ snapshot: Snapshot, _ query: Query) throws(StoreError) {
+        // First: deinit does not run after a throw, and what is allocated below would stay.
+        sessions = try snapshot.resolve(query)
         self.snapshot = snapshot
         self.query = query
         remaining = query.limit ?? .max
@@ -81,7 +83,6 @@ final class CursorCore {
                 columns: UnsafePointer(columns.timestamps), UnsafePointer(columns.lengths),
                 UnsafePointer(columns.kinds)))
         excluded = snapshot.excluded
-        sessions = try snapshot.resolve(query)
         run.pointee.core = Unmanaged.passUnretained(self)
     }
 
