@@ -84,7 +84,8 @@ let package = Package(
             ],
             path: "Tests/CrashWriter", swiftSettings: upcoming),
         .testTarget(
-            name: "CrashTests", dependencies: ["Varve", "VarveTestKit", "VarveCLI", "crash-writer"],
+            name: "CrashTests",
+            dependencies: ["Varve", "VarveFormat", "VarveTestKit", "VarveCLI", "crash-writer"],
             path: "Tests/Crash", swiftSettings: upcoming),
     ],
     swiftLanguageModes: [.v6],

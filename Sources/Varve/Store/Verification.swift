@@ -173,6 +173,8 @@ struct Verifier {
         var last: UInt64 = 0
         /// Ordinals between two segments that follow each other: what has one of them is not in the log.
         var skipped: [Range<UInt64>] = []
+        /// The last sealed segment of each epoch.
+        var lastSealed: [UInt64: UInt64] = [:]
         var isBeingWritten = false
 
         init() {}
@@ -186,7 +188,11 @@ struct Verifier {
                     let name = String(segment.file.path.dropFirst(prefix.count + 1))
                     names.insert(name)
                     open[name] = segment.index
-                case .sealed(let handle): names.insert(handle.fileName)
+                case .sealed(let handle):
+                    names.insert(handle.fileName)
+                    if handle.summary.firstEpoch == handle.summary.lastEpoch {
+                        lastSealed[handle.summary.lastEpoch] = handle.summary.ordinal
+                    }
                 }
                 generations[entry.ordinal] = entry.summary.generation
                 last = max(last, entry.ordinal)
@@ -195,6 +201,11 @@ struct Verifier {
                 }
                 before = (entry.summary.segment, entry.ordinal)
             }
+        }
+
+        /// Whether the opening that wrote a segment has sealed a later one: it seals them in order, so that this one was.
+        func sealedAfter(_ header: SegmentHeader) -> Bool {
+            lastSealed[header.epoch].map { $0 > header.ordinal } ?? false
         }
 
         /// Why a segment whose header can't be read is no loss; nil: it is one.
@@ -274,6 +285,9 @@ struct Verifier {
                 let end = log.open[name]?.dataEnd ?? .max
                 report.bytes += (try? scan.file.size()) ?? 0
                 scanned(name, scan, end: end, isBeingWritten: log.isBeingWritten && scan.failure == nil)
+                if log.sealedAfter(scan.header), hasFooter(scan, at: end) {
+                    add(name, end, nil, "its footer is damaged: it is read by its blocks")
+                }
             case .sealed(let handle): try sealed(name, handle)
             }
         } catch let error as StoreError {
@@ -290,6 +304,17 @@ struct Verifier {
             }
         } catch {
             add(name, 0, nil, "\(error)")
+        }
+    }
+
+    /// Whether a section of a footer stands where a segment's blocks end.
+    private func hasFooter(_ scan: SegmentScan, at end: UInt64) -> Bool {
+        guard let length = try? scan.file.size(), end < length, length - end <= Limits.sectionBytesMax,
+            let bytes = try? scan.file.read(at: end, count: Int(length - end))
+        else { return false }
+        return bytes.withUnsafeBytes { bytes in
+            var reader = ByteReader(bytes, "a footer")
+            return (try? Section(from: &reader, owner: scan.header.segment)) != nil
         }
     }
 
