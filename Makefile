@@ -6,14 +6,14 @@ PREFIX ?= /usr/local
 TIME ?= 60
 # Arguments of the benchmarks: BENCH="--events 500000 --only scan".
 BENCH ?=
-# How often the command is killed.
+# How often a writer is killed: the command, or a process that uses the library.
 KILLS ?= 500
 # Arguments of the test run: TEST="--filter VarveTests".
 TEST ?=
 
 SOURCES = Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources Fuzz/Package.swift Fuzz/Sources
 
-.PHONY: help demo build test lint format bench fuzz vectors check-formats asan tsan crash install setup clean
+.PHONY: help demo build test lint format bench fuzz vectors check-formats asan tsan crash torture install setup clean
 
 help:
 	@echo "make demo           record something of this machine, and query it"
@@ -26,7 +26,8 @@ help:
 	@echo "make check-formats  read all golden vectors with the independent reader in Python"
 	@echo "make vectors        write the golden vectors again, after a change of the format"
 	@echo "make asan, tsan     run the engine's tests under AddressSanitizer, ThreadSanitizer"
-	@echo "make crash          the crash suite with KILLS=500 kills of the recording command"
+	@echo "make crash          the crash suite with KILLS=500 kills of a writer"
+	@echo "make torture        crash tests and fuzzing at the sizes of a night, as root; one table of figures"
 	@echo "make setup          install LZ4 and simdjson where they are missing"
 
 setup:
@@ -72,9 +73,13 @@ asan: setup
 tsan: setup
 	$(SWIFT) test --sanitize=thread --scratch-path .build/tsan --filter 'VarveTests|CrashTests'
 
-# Kills the recording command KILLS times.
+# Kills writers KILLS times.
 crash: setup
 	VARVE_KILLS=$(KILLS) $(SWIFT) test -c release -Xswiftc -enable-testing --filter CrashTests
+
+# Sizes: scripts/torture.sh.
+torture: setup
+	scripts/torture.sh
 
 install: build
 	install -d "$(DESTDIR)$(PREFIX)/bin"

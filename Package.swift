@@ -67,16 +67,24 @@ let package = Package(
         .testTarget(
             name: "VarveFormatTests", dependencies: ["VarveFormat", "CCRC32C"], swiftSettings: upcoming),
         .testTarget(name: "VarveIOTests", dependencies: ["VarveIO"], swiftSettings: upcoming),
-        .testTarget(name: "VarveTests", dependencies: ["Varve", "VarveTestKit"], swiftSettings: upcoming),
+        .testTarget(
+            name: "VarveTests", dependencies: ["Varve", "VarveFormat", "VarveTestKit"], swiftSettings: upcoming),
         .testTarget(name: "VarveJSONTests", dependencies: ["VarveJSON"], swiftSettings: upcoming),
         .testTarget(
             name: "VarveRecorderTests", dependencies: ["VarveRecorder"], swiftSettings: upcoming),
         .testTarget(
             name: "VarveCLITests", dependencies: ["VarveCLI", "VarveTestKit"], swiftSettings: upcoming),
         .testTarget(name: "ArchitectureTests", swiftSettings: upcoming),
+        // The process that the crash tests kill, cut off and starve.
+        .executableTarget(
+            name: "crash-writer",
+            dependencies: [
+                "Varve", "VarveTestKit", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+            ],
+            path: "Tests/CrashWriter", swiftSettings: upcoming),
         .testTarget(
-            name: "CrashTests", dependencies: ["Varve", "VarveTestKit", "VarveCLI"], path: "Tests/Crash",
-            swiftSettings: upcoming),
+            name: "CrashTests", dependencies: ["Varve", "VarveTestKit", "VarveCLI", "crash-writer"],
+            path: "Tests/Crash", swiftSettings: upcoming),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Installs the two libraries that Varve is built on (LZ4, simdjson) and pkg-config; does nothing where they are.
-# With --all also what the checks need: a linker for libFuzzer, Python with its lz4 package.
+# With --all also what the checks need: a linker for libFuzzer, Python with its lz4 package, strace, mkfs.ext4.
 set -euo pipefail
 
 all=0
@@ -42,6 +42,10 @@ Linux)
     if [ $all -eq 1 ]; then
         command -v ld.lld >/dev/null || need lld
         command -v python3 >/dev/null || need python3
+        # For tests of real faults: calls that fail, file systems that are mounted.
+        command -v strace >/dev/null || need strace
+        PATH="$PATH:/usr/sbin:/sbin" command -v mkfs.ext4 >/dev/null || need e2fsprogs
+        command -v mount >/dev/null || need mount
         # The interpreter's own package where there is one; Debian's otherwise.
         if ! python3 -c 'import lz4.block' 2>/dev/null; then
             python3 -m pip install --quiet lz4 2>/dev/null || need python3-lz4

@@ -571,7 +571,12 @@ def tail_slot(data, rows, payload_bytes, epoch):
     at, end, found = 64 + 24 * rows, 64 + 24 * rows + payload_bytes, []
     for row in range(committed):
         timestamp, index, length, kind = struct.unpack_from("<qQII", data, 64 + 24 * row)
-        check(length <= MAX_PAYLOAD and at + length <= end, "payloads beyond the slot")
+        if length > MAX_PAYLOAD or at + length > end:
+            break
+        fields = struct.pack("<qII", timestamp, length, kind)
+        covered = struct.pack("<Q", epoch), data[:40], fields, data[at : at + length]
+        if not flags & 1 and index != crc32c(*covered):
+            break
         found.append(
             {
                 "timestamp": timestamp,
@@ -591,8 +596,12 @@ def tail_slot(data, rows, payload_bytes, epoch):
     }
 
 
-def tail_kind(r):
-    return {"id": r.u32(), "definition": kind_definition(r)}
+def tail_kind(r, epoch):
+    start = r.at
+    found = {"id": r.u32(), "definition": kind_definition(r)}
+    covered = r.data[start : r.at]
+    check(crc32c(struct.pack("<Q", epoch), covered) == r.u32(), "checksum of a TAIL kind")
+    return found
 
 
 def tail(data):
@@ -607,13 +616,14 @@ def tail(data):
     check(1 <= count <= 64 and 1 <= rows <= 65_536, "sizes of TAIL")
     check(size % 4096 == 0 and size <= 268_435_456, "bytes of a TAIL slot")
     check(64 + 24 * rows + payload_bytes <= size, "bytes of a TAIL slot")
+    check(payload_bytes <= MAX_PAYLOAD and count * size <= 1 << 30, "bytes of a TAIL slot")
     check(kind_bytes % 4096 == 0 and 8 <= kind_bytes <= 67_108_864, "bytes of the kinds region")
     check(len(data) == 4096 + kind_bytes + count * size, "length of TAIL")
     committed, reserved = struct.unpack_from("<II", data, 4096)
     check(reserved == 0 and committed <= kind_bytes - 8, "kinds region of TAIL")
     region, kinds = Reader(data[4104 : 4104 + committed]), []
     while region.left:
-        kinds.append(tail_kind(region))
+        kinds.append(tail_kind(region, epoch))
     slots = []
     for i in range(count):
         at = 4096 + kind_bytes + i * size

@@ -69,3 +69,22 @@ public final class EncodedBlock: @unchecked Sendable {
         return memory
     }
 }
+
+extension BlockHeader {
+    /// The header of an encoded block, as far as its contents decide it: where it stands is left to be filled in.
+    public init(events block: EncodedBlock) {
+        self.init(type: .events)
+        if block.hasManyKinds { flags.insert(.manyKinds) }
+        if block.hasExplicitIndices { flags.insert(.explicitIndices) }
+        if block.dictionary != nil { flags.insert(.usesDictionary) }
+        bodyLength = UInt32(block.bodyLength)
+        smallLength = UInt32(block.smallLength)
+        subBlockCount = UInt32(block.subBlockCount)
+        eventCount = UInt32(block.eventCount)
+        if block.hasExplicitIndices { firstIndex = block.firstIndex }
+        minTimestamp = block.minTimestamp
+        maxTimestamp = block.maxTimestamp
+        kindSet = block.kindSet
+        rawBytes = UInt32(block.rawBytes)
+    }
+}

@@ -14,6 +14,17 @@ public struct SegmentName: Hashable, Sendable {
         self.generation = generation
     }
 
+    /// Reads a file's name; nil for one of another form.
+    public init?(fileName: String) {
+        guard fileName.hasSuffix(".seg") else { return nil }
+        let parts = fileName.dropLast(4).split(separator: "-", omittingEmptySubsequences: false)
+        guard parts.count == 3, let base = UInt64(parts[0]), let ordinal = UInt64(parts[1]),
+            let generation = UInt32(parts[2])
+        else { return nil }
+        self.init(baseSequence: base, ordinal: ordinal, generation: generation)
+        guard self.fileName == fileName else { return nil }
+    }
+
     private static func padded(_ value: UInt64, _ width: Int) -> String {
         let digits = String(value)
         return String(repeating: "0", count: max(0, width - digits.count)) + digits

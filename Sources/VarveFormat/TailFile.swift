@@ -17,7 +17,7 @@ public struct TailHeader: Hashable, Sendable {
     public var slotBytes: UInt64
     /// Events that a slot has room for, 1...65,536.
     public var slotRows: UInt32
-    /// Bytes of payloads that a slot has room for.
+    /// Bytes of payloads that a slot has room for, at most 64 MiB.
     public var slotPayloadBytes: UInt32
     /// Bytes of the region of kind definitions before the slots: a multiple of 4096, at most 64 MiB.
     public var kindsBytes: UInt32
@@ -87,6 +87,7 @@ public struct TailHeader: Hashable, Sendable {
         try reader.takeZeros(reader.remaining)
         guard (1...64).contains(slotCount), slotBytes <= 256 << 20, slotBytes % 4096 == 0,
             (1...65_536).contains(slotRows), kindsBytes >= 8, kindsBytes <= 64 << 20, kindsBytes % 4096 == 0,
+            slotPayloadBytes <= UInt32(Limits.payloadBytesMax), UInt64(slotCount) * slotBytes <= 1 << 30,
             UInt64(TailSlot.rowsOffset) + UInt64(slotRows) * UInt64(TailSlot.rowBytes)
                 + UInt64(slotPayloadBytes)
                 <= slotBytes
@@ -96,6 +97,38 @@ public struct TailHeader: Hashable, Sendable {
     /// Where slot `number` starts.
     public func slotOffset(_ number: Int) -> Int {
         TailHeader.byteCount + Int(kindsBytes) + number * Int(slotBytes)
+    }
+
+    /// Bytes of the file.
+    public var fileBytes: Int { slotOffset(Int(slotCount)) }
+
+    /// The least bytes for a slot with so much room.
+    public static func slotBytes(rows: Int, payloadBytes: Int) -> Int {
+        (TailSlot.rowsOffset + rows * TailSlot.rowBytes + payloadBytes + 4095) / 4096 * 4096
+    }
+
+    /// A kind's id and definition as the kinds region holds them, without and with the checksum that follows them.
+    private static func entry(_ id: UInt32, _ definition: KindDefinition, epoch: UInt64) -> ([UInt8], UInt32)
+    {
+        var writer = ByteWriter()
+        writer.put(id)
+        definition.encode(to: &writer)
+        return (writer.bytes, writer.bytes.withUnsafeBytes { Checksum.crc($0, after: seed(epoch)) })
+    }
+
+    /// A kind as the kinds region holds it.
+    public func encode(_ definition: KindDefinition, id: UInt32) -> [UInt8] {
+        let (bytes, checksum) = TailHeader.entry(id, definition, epoch: epoch)
+        var writer = ByteWriter()
+        writer.putRaw(bytes)
+        writer.put(checksum)
+        return writer.bytes
+    }
+
+    /// The checksum of an epoch: the seed of what stands beyond the header.
+    static func seed(_ epoch: UInt64) -> UInt32 {
+        var epoch = epoch.littleEndian
+        return withUnsafeBytes(of: &epoch) { Checksum.crc($0) }
     }
 
     /// The definitions in the kinds region with their ids; stops where they make no sense.
@@ -108,8 +141,10 @@ public struct TailHeader: Hashable, Sendable {
         var reader = ByteReader(
             UnsafeRawBufferPointer(rebasing: region[8..<8 + Int(committed)]), "TAIL's kinds")
         var kinds: [(UInt32, KindDefinition)] = []
-        while reader.remaining > 0, let id = try? reader.u32(), let kind = try? KindDefinition(from: &reader)
+        while reader.remaining > 0, let id = try? reader.u32(), let kind = try? KindDefinition(from: &reader),
+            let checksum = try? reader.u32()
         {
+            guard TailHeader.entry(id, kind, epoch: epoch).1 == checksum else { break }
             kinds.append((id, kind))
         }
         return kinds
@@ -118,6 +153,8 @@ public struct TailHeader: Hashable, Sendable {
 
 /// A slot of `TAIL`, decoded as hostile bytes.
 public struct TailSlot: Hashable, Sendable {
+    /// Where a slot counts its committed rows: a `u32` that is stored after each row and its payload.
+    public static let committedOffset = 40
     static let checksumOffset = 44
     /// Bytes from the start of a slot to its first row.
     public static let rowsOffset = 64
@@ -154,8 +191,10 @@ public struct TailSlot: Hashable, Sendable {
     public var firstIndex: UInt64
     /// Whether each row's index is stored; otherwise they go up by one from the first.
     public var hasExplicitIndices: Bool
-    /// The committed ones, in the order of recording.
+    /// The committed ones, in the order of recording, up to the first that has not its checksum.
     public var rows: [Row]
+    /// How many are committed and not in `rows`.
+    public var lostRows = 0
 
     /// Takes the fields as given: whether they fit a file's slots depends on its header.
     public init(
@@ -170,6 +209,12 @@ public struct TailSlot: Hashable, Sendable {
         self.rows = rows
     }
 
+    /// How many rows the first bytes of a slot say are committed; not checked for anything.
+    public static func committedRows(in bytes: UnsafeRawBufferPointer) -> UInt32 {
+        guard bytes.count >= rowsOffset else { return 0 }
+        return UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: committedOffset, as: UInt32.self))
+    }
+
     /// Reads a slot; nil for an unused one. Throws when anything in it is invalid: then it counts as unused.
     public static func decode(_ bytes: UnsafeRawBufferPointer, header: TailHeader) throws(FormatError)
         -> TailSlot?
@@ -179,16 +224,16 @@ public struct TailSlot: Hashable, Sendable {
         var reader = ByteReader(bytes, what)
         let number = try reader.u64()
         if number == 0 { return nil }
-        var epoch = header.epoch.littleEndian
-        let seed = withUnsafeBytes(of: &epoch) { Checksum.crc($0) }
-        try Checksum.verify(bytes, upTo: 40, storedAt: checksumOffset, after: seed, what)
+        try Checksum.verify(
+            bytes, upTo: committedOffset, storedAt: checksumOffset, after: TailHeader.seed(header.epoch), what
+        )
         let firstSequence = try reader.u64()
         let session = try reader.u64()
         let firstIndex = try reader.u64()
         let flags = try reader.u32()
         try reader.takeZeros(4)
         let committed = try reader.u32()
-        _ = try reader.u32()
+        let seed = try reader.u32()
         try reader.takeZeros(16)
         guard flags <= 1, committed <= header.slotRows else {
             throw .invalid(what, reason: "reserved flags are set, or it has too many rows")
@@ -207,33 +252,75 @@ public struct TailSlot: Hashable, Sendable {
             let length = Int(try reader.u32())
             let kind = try reader.u32()
             guard length <= min(end - offset, Limits.payloadBytesMax) else {
-                throw .invalid(what, reason: "a payload does not fit in it")
+                slot.lostRows = Int(committed) - position
+                break
+            }
+            let stored = UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + length])
+            if flags == 0,
+                index != UInt64(checksum(stored, timestamp: timestamp, kind: kind, after: seed))
+            {
+                slot.lostRows = Int(committed) - position
+                break
             }
             slot.rows.append(
                 Row(
                     timestamp: timestamp,
                     index: slot.hasExplicitIndices ? index : firstIndex + UInt64(position), kind: kind,
-                    payload: Array(bytes[offset..<offset + length])))
+                    payload: Array(stored)))
             offset += length
         }
         return slot
     }
 
+    /// A row's checksum, over its timestamp, length, kind and payload; `seed` is its slot's.
+    @inline(__always)
+    public static func checksum(
+        _ payload: UnsafeRawBufferPointer, timestamp: Int64, kind: UInt32, after seed: UInt32
+    ) -> UInt32 {
+        var fields = (
+            timestamp.littleEndian, UInt32(truncatingIfNeeded: payload.count).littleEndian, kind.littleEndian
+        )
+        return Checksum.crc(payload, after: withUnsafeBytes(of: &fields) { Checksum.crc($0, after: seed) })
+    }
+
+    /// Writes all that stands before the rows, but for their count, at the start of a slot. That count must be zero
+    /// meanwhile. Returns the slot's checksum: the seed of its rows'.
+    @discardableResult
+    public static func putHeader(
+        at slot: UnsafeMutableRawPointer, number: UInt64, firstSequence: UInt64, session: UInt64,
+        firstIndex: UInt64, hasExplicitIndices: Bool, epoch: UInt64
+    ) -> UInt32 {
+        for (position, value) in [number, firstSequence, session, firstIndex].enumerated() {
+            slot.storeBytes(of: value.littleEndian, toByteOffset: 8 * position, as: UInt64.self)
+        }
+        slot.storeBytes(
+            of: UInt64(hasExplicitIndices ? 1 : 0).littleEndian, toByteOffset: 32, as: UInt64.self)
+        let checksum = Checksum.crc(
+            UnsafeRawBufferPointer(start: slot, count: committedOffset), after: TailHeader.seed(epoch))
+        slot.storeBytes(of: checksum.littleEndian, toByteOffset: checksumOffset, as: UInt32.self)
+        return checksum
+    }
+
     /// The slot's bytes as a writer lays them out.
     public func encode(header: TailHeader) -> [UInt8] {
+        var fixed = [UInt8](repeating: 0, count: TailSlot.rowsOffset)
+        var seed: UInt32 = 0
+        fixed.withUnsafeMutableBytes { bytes in
+            guard let base = bytes.baseAddress else { return }
+            seed = TailSlot.putHeader(
+                at: base, number: number, firstSequence: firstSequence, session: session,
+                firstIndex: firstIndex, hasExplicitIndices: hasExplicitIndices, epoch: header.epoch)
+            base.storeBytes(
+                of: UInt32(rows.count).littleEndian, toByteOffset: TailSlot.committedOffset, as: UInt32.self)
+        }
         var writer = ByteWriter()
-        for value in [number, firstSequence, session, firstIndex] { writer.put(value) }
-        writer.put(UInt32(hasExplicitIndices ? 1 : 0))
-        writer.put(UInt32(0))
-        var epoch = header.epoch.littleEndian
-        let seed = withUnsafeBytes(of: &epoch) { Checksum.crc($0) }
-        let checksum = writer.bytes.withUnsafeBytes { Checksum.crc($0, after: seed) }
-        writer.put(UInt32(rows.count))
-        writer.put(checksum)
-        writer.putZeros(16)
+        writer.putRaw(fixed)
         for row in rows {
             writer.put(row.timestamp)
-            writer.put(hasExplicitIndices ? row.index : 0)
+            let checksum = row.payload.withUnsafeBytes {
+                TailSlot.checksum($0, timestamp: row.timestamp, kind: row.kind, after: seed)
+            }
+            writer.put(hasExplicitIndices ? row.index : UInt64(checksum))
             writer.put(UInt32(row.payload.count))
             writer.put(row.kind)
         }

@@ -61,6 +61,10 @@ public struct IOFailure: Error, Hashable, Sendable, CustomStringConvertible {
     public var isNotRegularFile: Bool { code == IOFailure.notRegularFileCode }
     /// The caller may not do this: permissions, or a read-only file system.
     public var isNotPermitted: Bool { code == EACCES || code == EPERM || code == EROFS }
+    /// The file system has no such operation.
+    public var isUnsupported: Bool {
+        code == ENODEV || code == ENOTSUP || code == EOPNOTSUPP || code == ENOSYS
+    }
     /// The process or the system has no file descriptor left.
     public var isOutOfDescriptors: Bool { code == EMFILE || code == ENFILE }
 

@@ -6,17 +6,6 @@ import VarveTestKit
 /// The built command is killed while it records, again and again into one store.
 @Suite("A killed recording keeps what it acknowledged")
 struct KillTests {
-    /// The command, beside the test bundle.
-    private static let executable: URL = {
-        #if canImport(Darwin)
-        let products = Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") }?.bundleURL
-        #else
-        let products: URL? = URL(fileURLWithPath: CommandLine.arguments[0])
-        #endif
-        return (products ?? URL(fileURLWithPath: ".")).deletingLastPathComponent().appendingPathComponent(
-            "varve")
-    }()
-
     /// More than a run gets to.
     private static let lineCount: UInt64 = 400_000
 
@@ -25,9 +14,8 @@ struct KillTests {
             "{\"kind\":\"k\(number % 5)\",\"time\":\(1_700_000_000_000 + number),\"number\":\(number)}".utf8)
     }
 
-    /// `VARVE_KILLS` times; a dozen otherwise.
-    private static let kills =
-        ProcessInfo.processInfo.environment["VARVE_KILLS"].flatMap { Int($0) } ?? 12
+    /// Half of `VARVE_KILLS`, whose other half `LibraryKillTests` makes.
+    private static let kills = Machine.count("VARVE_KILLS", otherwise: 12) / 2
 
     @Test(
         "by SIGKILL at any moment, at each durability level that acknowledges on the way",
@@ -37,7 +25,6 @@ struct KillTests {
         print("kill test: VARVE_SEED=0x\(String(seed, radix: 16)), \(Self.kills) kills")
         var random = SplitMix64(seed: seed)
         let directory = try TemporaryDirectory()
-        let store = directory.path("store")
         let input = directory.path("lines")
         var content = Data()
         for number in 0..<Self.lineCount {
@@ -45,18 +32,29 @@ struct KillTests {
             content.append(0x0A)
         }
         try content.write(to: URL(fileURLWithPath: input))
-        var next: UInt64 = 0
+        var (next, lost) = (UInt64(0), UInt64(0))
         for run in 0..<Self.kills {
+            // Another store now and then, so that opening it stays cheap.
+            let store = directory.path("store-\(run / 25)")
+            if run % 25 == 0 { next = 0 }
             let durability = run % 2 == 0 ? "synced" : "interval:5ms"
             let acknowledged = try record(
                 input, into: store, session: "run-\(run)", durability: durability,
                 // Some before the first acknowledgment.
                 killAfter: run % 4 == 3 ? 0 : UInt64(random.below(60_000)), from: next)
-            next = try check(store, session: "run-\(run)", acknowledged: acknowledged, from: next)
+            let found = try check(store, session: "run-\(run)", acknowledged: acknowledged, from: next)
+            next = found.next
+            lost += found.lost
+            if run % 25 == 24 || run == Self.kills - 1, EventStore.exists(at: store) {
+                let reader = try EventStore.openReadOnly(store)
+                #expect(try reader.verify().damage.isEmpty)
+                try reader.close()
+                try FileManager.default.removeItem(atPath: store)
+            }
         }
-        let reader = try EventStore.openReadOnly(store)
-        #expect(try reader.verify().damage.isEmpty)
-        try reader.close()
+        tortureFigure(
+            "kills of the command", asked: Self.kills, reached: Self.kills,
+            ["lost-acknowledged": Int(lost)])
         withExtendedLifetime(directory) {}
     }
 
@@ -66,7 +64,7 @@ struct KillTests {
         from first: UInt64
     ) throws -> UInt64 {
         let process = Process()
-        process.executableURL = Self.executable
+        process.executableURL = BuiltProducts.url("varve")
         process.arguments = [
             "record", store, "--session", session, "--durability", durability, "--acks",
         ]
@@ -98,29 +96,33 @@ struct KillTests {
         return UInt64(lines.count)
     }
 
-    /// That the session holds the first lines, and all that were acknowledged. Returns the next sequence number.
+    /// That the session holds the first lines, and all that were acknowledged. Returns the next sequence number, and how many
+    /// acknowledged events are missing.
     private func check(_ path: String, session: String, acknowledged: UInt64, from first: UInt64) throws
-        -> UInt64
+        -> (next: UInt64, lost: UInt64)
     {
         guard EventStore.exists(at: path) else {
             #expect(acknowledged == 0)
-            return first
+            return (first, acknowledged)
         }
         // A reader sees it, and so does the writer that recovers it.
         let reader = try EventStore.openReadOnly(path)
-        try check(reader, session, acknowledged, first)
+        var lost = try check(reader, session, acknowledged, first)
         try reader.close()
         let writer = try EventStore.open(path)
-        try check(writer, session, acknowledged, first)
+        lost = max(lost, try check(writer, session, acknowledged, first))
         let next = writer.nextSequence
         try writer.close()
-        return next
+        return (next, lost)
     }
 
-    private func check(_ store: EventStore, _ id: String, _ acknowledged: UInt64, _ first: UInt64) throws {
+    /// How many acknowledged events are missing.
+    private func check(_ store: EventStore, _ id: String, _ acknowledged: UInt64, _ first: UInt64) throws
+        -> UInt64
+    {
         guard let session = try store.sessions().last(where: { $0.id == id }) else {
             #expect(acknowledged == 0, "\(id) is gone")
-            return
+            return acknowledged
         }
         #expect(session.state == .interrupted || session.state == .closed)
         var count: UInt64 = 0
@@ -129,10 +131,11 @@ struct KillTests {
             guard event.index == count, event.sequence == first + count, event.payload == Self.line(count)
             else {
                 Issue.record("\(id): event \(count) is another one")
-                return
+                break
             }
             count += 1
         }
         #expect(count >= acknowledged, "\(id): \(count) of \(acknowledged) acknowledged events are left")
+        return acknowledged - min(count, acknowledged)
     }
 }

@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import VarveTestKit
 
 /// Runs the built command on stores in a directory of its own, which goes away with it.
 final class Harness {
@@ -32,16 +33,8 @@ final class Harness {
         return path(name)
     }
 
-    /// The command, beside the test bundle.
-    static let executable: URL = {
-        #if canImport(Darwin)
-        let products = Bundle.allBundles.first { $0.bundlePath.hasSuffix(".xctest") }?.bundleURL
-        #else
-        let products: URL? = URL(fileURLWithPath: CommandLine.arguments[0])
-        #endif
-        return (products ?? URL(fileURLWithPath: ".")).deletingLastPathComponent().appendingPathComponent(
-            "varve")
-    }()
+    /// The built command.
+    static let executable = BuiltProducts.url("varve")
 
     /// Runs `varve` to its end.
     func run(_ arguments: String..., input: Data = Data()) throws -> Outcome {

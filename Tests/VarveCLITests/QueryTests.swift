@@ -237,7 +237,7 @@ struct QueryTests {
     @Test(
         "Every command explains itself, with an example",
         arguments: [
-            "record", "sessions", "info", "query", "checkpoints", "verify", "export", "import",
+            "record", "sessions", "info", "query", "checkpoints", "verify", "repair", "export", "import",
         ])
     func help(command: String) throws {
         let outcome = try harness.succeed(command, "--help")

@@ -385,8 +385,7 @@ struct Tail {
     func encode() -> [UInt8] {
         var region = ByteWriter()
         for (id, kind) in kinds.enumerated() {
-            region.put(UInt32(id))
-            kind.encode(to: &region)
+            region.putRaw(header.encode(kind, id: UInt32(id)))
         }
         var writer = ByteWriter()
         writer.putRaw(header.encode())

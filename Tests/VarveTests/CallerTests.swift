@@ -132,10 +132,10 @@ struct CallerTests {
         var options = smallBlocks(on: system)
         options.whenFull = whenFull
         let store = try EventStore.open(path, options: options)
-        system.closeGate()
-        defer { system.openGate() }
         let kind = try store.kind("noise", .binary)
         let session = try store.startSession("s")
+        system.closeGate()
+        defer { system.openGate() }
         let sequences = try await withThrowingTaskGroup(of: UInt64?.self) { group in
             for number in 0..<UInt64(200) {
                 group.addTask { try await session.appendWhenReady(noise(number, 1000), kind: kind, at: 0) }

@@ -249,4 +249,37 @@ struct DamageTests {
             Query().sequences(17...40))
         #expect(answer.events < 24 && !answer.coverage.isComplete)
     }
+
+    // A power cut while a segment was made left its name and none of its bytes. The next writer chose the same name for its own
+    // segment, found it taken, and could not open the store any more; `verify` found damage from then on.
+    @Test(
+        "A segment that never got a header is no damage, and does not stop the next writer",
+        arguments: [true, false])
+    func withoutHeader(wasClosed: Bool) throws {
+        let path = wasClosed ? path : directory.path("copy")
+        if !wasClosed {
+            let store = try EventStore.open(self.path)
+            let session = try store.startSession("cut off")
+            try session.append("last", kind: try store.kind("k", .utf8))
+            try store.flush()
+            try FileManager.default.copyItem(atPath: self.path, toPath: path)
+            try store.close()
+        }
+        let last = try #require(try segments(of: path).last).split(separator: "/").last ?? ""
+        let ordinal = try #require(UInt64(last.split(separator: "-")[1])) + 1
+        let next = wasClosed ? Self.events : Self.events + 1
+        let digits = String(repeating: "0", count: 19 - String(next).count)
+        let name = "\(digits)0\(next)-\(String(repeating: "0", count: 9))\(ordinal)-00.seg"
+        try Data().write(to: URL(filePath: path + "/" + name))
+        let reader = try EventStore.openReadOnly(path)
+        #expect(try reader.verify().isIntact)
+        let writer = try EventStore.open(path)
+        #expect(try writer.count() == next)
+        try writer.startSession("next").append("more", kind: try writer.kind("k", .utf8))
+        try writer.close()
+        #expect(try !segments(of: path).contains { $0.hasSuffix(name) })
+        let again = try EventStore.openReadOnly(path)
+        #expect(try again.verify().isIntact)
+        #expect(try again.count() == next + 1)
+    }
 }

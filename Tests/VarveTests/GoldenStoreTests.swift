@@ -78,6 +78,7 @@ struct GoldenStoreTests {
             return store
         },
         "unsealed": { path, options in
+            options.keepsTail = false
             let store = try EventStore.open(path, options: options)
             let session = try store.startSession("cut off", at: start)
             let kind = try store.kind("line", .utf8)

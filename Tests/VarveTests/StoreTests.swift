@@ -173,10 +173,10 @@ struct StoreTests {
         var options = smallBlocks(on: system)
         options.whenFull = .fail
         let store = try EventStore.open(path, options: options)
-        system.closeGate()
-        defer { system.openGate() }
         let kind = try store.kind("noise", .binary)
         let session = try store.startSession("s")
+        system.closeGate()
+        defer { system.openGate() }
         #expect(try fill(session, kind) == .queueFull)
         #expect(throws: StoreError.queueFull) { try session.append("again", kind: kind) }
         #expect(store.nextSequence == 8 && session.nextIndex == 8)
@@ -196,10 +196,10 @@ struct StoreTests {
         var options = smallBlocks(on: system)
         options.whenFull = .dropAndCount
         let store = try EventStore.open(path, options: options)
-        system.closeGate()
-        defer { system.openGate() }
         let kind = try store.kind("noise", .binary)
         let session = try store.startSession("s")
+        system.closeGate()
+        defer { system.openGate() }
         #expect(try fill(session, kind) == .dropped)
         for time: Int64 in [50, -7, 20] {
             #expect(throws: StoreError.dropped) { try session.append(noise(9, 500), kind: kind, at: time) }
@@ -228,10 +228,10 @@ struct StoreTests {
         var options = smallBlocks(on: system)
         options.whenFull = .dropAndCount
         let store = try EventStore.open(path, options: options)
-        system.closeGate()
-        defer { system.openGate() }
         let kind = try store.kind("noise", .binary)
         let session = try store.startSession("s")
+        system.closeGate()
+        defer { system.openGate() }
         let batch = EventBatch()
         for number in 0..<UInt64(30) { try batch.add(noise(number, 1000), kind: kind, at: 0) }
         let recorded = try session.append(batch)

@@ -9,6 +9,10 @@ struct AppendBenchmarks {
     let limits: Limits
 
     func measure(_ wants: (Figure) -> Bool, into samples: inout Samples) throws {
+        if wants(.appendWithTail) {
+            samples.add(.appendWithoutTail, try appendAll(encoders: 2, keepsTail: false))
+            samples.add(.appendWithTail, try appendAll(encoders: 2))
+        }
         if wants(.append) {
             limits.measureLZ4(into: &samples)
             samples.add(.append, try appendAll(encoders: 2))
@@ -80,8 +84,9 @@ struct AppendBenchmarks {
     }
 
     /// Events a second; opening is left out, closing (everything durable) is not.
-    private func appendAll(encoders: Int) throws -> Double {
+    private func appendAll(encoders: Int, keepsTail: Bool = true) throws -> Double {
         var options = StoreOptions()
+        options.keepsTail = keepsTail
         options.encoderThreads = encoders
         return try withStore(options) { store in
             Double(data.count)

@@ -11,6 +11,8 @@ enum Figure: String, CaseIterable {
     case overwriteSync = "limit-overwrite-fdatasync"
 
     // Append.
+    case appendWithoutTail = "append-without-tail"
+    case appendWithTail = "append-with-tail"
     case append
     case appendOneEncoder = "append-1-encoder"
     case appendP50 = "append-latency-p50"
@@ -44,6 +46,8 @@ enum Figure: String, CaseIterable {
         case .syncedWrite: "write + fdatasync"
         case .appendSync: "append 4 KiB + fdatasync"
         case .overwriteSync: "overwrite 4 KiB + fdatasync"
+        case .appendWithoutTail: "append, batches in memory of their own"
+        case .appendWithTail: "append, batches in TAIL (the default)"
         case .append: "append, interval durability, close included"
         case .appendOneEncoder: "the same, one encoder thread"
         case .appendP50: "append latency p50 (clock included)"
@@ -87,6 +91,7 @@ enum Figure: String, CaseIterable {
     var comparedWith: Figure? {
         switch self {
         case .append, .appendOneEncoder: .lz4Compress
+        case .appendWithTail: .appendWithoutTail
         case .scan, .scanChecksum: .lz4Decompress
         case .durable1: .appendSync
         case .durable64Callers, .durable100, .durable1000: .durable1
@@ -98,7 +103,7 @@ enum Figure: String, CaseIterable {
     var isThroughput: Bool {
         switch self {
         case .lz4Compress, .lz4Decompress, .crc, .memcpy, .pageCacheWrite, .syncedWrite, .append,
-            .appendOneEncoder, .scan, .scanChecksum:
+            .appendWithoutTail, .appendWithTail, .appendOneEncoder, .scan, .scanChecksum:
             true
         default: false
         }

@@ -2,17 +2,20 @@ internal import VarveFormat
 
 /// A block's worth of events on its way to the disk: rows and payloads as the caller gave them.
 ///
+/// It is laid out as a slot of `TAIL`, and stands in one unless it is a snapshot's copy, or made for a large payload.
 /// While it is open its tail's lock guards it; once it is handed over it never changes until it is recycled.
-/// Snapshots read it in place: rows below a count that was read under the tail's lock never change.
 final class Batch: @unchecked Sendable {
     /// Rows that every batch has room for.
     static let rowsMax = 16_384
 
     let rowCapacity: Int
     let payloadCapacity: Int
-    // SAFETY: allocated here with the capacities above and freed in deinit.
+    // SAFETY: all three lie in memory with the capacities above, which is the mapping's or freed in deinit.
+    private let slot: UnsafeMutableRawPointer
     let rows: UnsafeMutablePointer<EventRow>
     let payload: UnsafeMutableRawPointer
+    /// Keeps the memory alive; nil when it is the batch's own.
+    private let mapping: TailMapping?
     /// Where an encoder puts the block, so that a hand-over copies nothing.
     let encoded = EncodedBlock()
 
@@ -21,39 +24,73 @@ final class Batch: @unchecked Sendable {
     /// The largest kind number, so that the writer knows which definitions must come first.
     var kindMax: UInt32 = 0
     var hasExplicitIndices = false
+    /// The seed of its rows' checksums.
+    private var seed: UInt32 = 0
+    /// Rows outlive the process only with their checksums: what a torn file system left of them is no event.
+    private var hasChecksums = false
     /// The log before the first row.
     var start = LogPosition()
-    /// Snapshots that read it; guarded by the pipeline's monitor. A pinned batch is not recycled.
+    /// Snapshots that copy it; guarded by the pipeline's monitor. A pinned batch is not used again until it is unpinned.
     var pins = 0
+    /// It is free once it is unpinned. Guarded by the pipeline's monitor.
+    var isReleased = false
     /// Made for one large payload; not recycled.
     let isOversized: Bool
 
-    init(payloadCapacity: Int, isOversized: Bool = false) {
-        self.isOversized = isOversized
-        self.payloadCapacity = max(payloadCapacity, 1)
-        rowCapacity = isOversized ? 1 : Batch.rowsMax
-        rows = .allocate(capacity: rowCapacity)
-        payload = .allocate(byteCount: self.payloadCapacity, alignment: 64)
-        if !isOversized {
+    /// One for many events, in slot `number` of a mapping, or in memory of its own.
+    init(payloadCapacity: Int, in mapping: TailMapping?, slot number: Int) {
+        isOversized = false
+        self.payloadCapacity = payloadCapacity
+        rowCapacity = Batch.rowsMax
+        if let memory = mapping?.slot(number) {
+            self.mapping = mapping
+            slot = memory
+        } else {
+            self.mapping = nil
+            slot = Batch.allocate(rowCapacity, payloadCapacity)
             // Touched now: the first touch of a page must not happen under a caller's append.
-            payload.initializeMemory(as: UInt8.self, repeating: 0, count: self.payloadCapacity)
-            UnsafeMutableRawPointer(rows)
-                .initializeMemory(
-                    as: UInt8.self, repeating: 0, count: rowCapacity * MemoryLayout<EventRow>.stride)
+            slot.initializeMemory(
+                as: UInt8.self, repeating: 0,
+                count: TailSlot.rowsOffset + rowCapacity * TailSlot.rowBytes + payloadCapacity)
         }
+        rows = (slot + TailSlot.rowsOffset).bindMemory(to: EventRow.self, capacity: rowCapacity)
+        payload = slot + TailSlot.rowsOffset + rowCapacity * TailSlot.rowBytes
+    }
+
+    /// One in memory of its own, with room for just so much.
+    init(rowCapacity: Int, payloadCapacity: Int, isOversized: Bool) {
+        self.isOversized = isOversized
+        self.rowCapacity = rowCapacity
+        self.payloadCapacity = payloadCapacity
+        mapping = nil
+        slot = Batch.allocate(rowCapacity, payloadCapacity)
+        rows = (slot + TailSlot.rowsOffset).bindMemory(to: EventRow.self, capacity: rowCapacity)
+        payload = slot + TailSlot.rowsOffset + rowCapacity * TailSlot.rowBytes
+    }
+
+    private static func allocate(_ rows: Int, _ payloadBytes: Int) -> UnsafeMutableRawPointer {
+        .allocate(
+            byteCount: TailSlot.rowsOffset + rows * TailSlot.rowBytes + payloadBytes, alignment: 64)
     }
 
     deinit {
-        rows.deallocate()
-        payload.deallocate()
+        if mapping == nil { slot.deallocate() }
     }
 
-    func reset(start: LogPosition, explicitIndices: Bool) {
+    /// Empties it for events that come at `start`. `number` counts the batches of this opening, from 1.
+    func reset(start: LogPosition, explicitIndices: Bool, number: UInt64) {
         self.start = start
         hasExplicitIndices = explicitIndices
         count = 0
         payloadBytes = 0
         kindMax = 0
+        // Whatever the moment of a kill, the slot holds its old rows, none, or new ones.
+        Committed.store(0, at: slot + TailSlot.committedOffset)
+        hasChecksums = mapping != nil && !explicitIndices
+        guard let mapping else { return }
+        seed = TailSlot.putHeader(
+            at: slot, number: number, firstSequence: start.nextSequence, session: start.sessionOrdinal,
+            firstIndex: start.nextIndex, hasExplicitIndices: explicitIndices, epoch: mapping.epoch)
     }
 
     /// Whether one more event of `byteCount` payload bytes fits.
@@ -65,6 +102,11 @@ final class Batch: @unchecked Sendable {
     /// Adds a row. The caller holds the tail's lock and has checked `hasRoom`.
     @inline(__always)
     func add(_ bytes: UnsafeRawBufferPointer, timestamp: Int64, index: UInt64, kind: UInt32) {
+        var index = index
+        if hasChecksums {
+            // Its place is free: an index that is implied is not stored.
+            index = UInt64(TailSlot.checksum(bytes, timestamp: timestamp, kind: kind, after: seed))
+        }
         // SAFETY: `hasRoom` held for exactly this payload.
         rows[count] = EventRow(
             timestamp: timestamp, index: index, length: UInt32(truncatingIfNeeded: bytes.count), kind: kind)
@@ -74,6 +116,27 @@ final class Batch: @unchecked Sendable {
         count &+= 1
         payloadBytes &+= bytes.count
         if kind > kindMax { kindMax = kind }
+        Committed.store(UInt32(truncatingIfNeeded: count), at: slot + TailSlot.committedOffset)
+    }
+
+    /// The index after its last row.
+    var nextIndex: UInt64 {
+        hasExplicitIndices && count > 0 ? rows[count - 1].index &+ 1 : start.nextIndex &+ UInt64(count)
+    }
+
+    /// A copy of the first `count` rows. The batch must be pinned, or not in use.
+    func copy(count: Int) -> Batch {
+        var byteCount = 0
+        for row in 0..<count { byteCount += Int(rows[row].length) }
+        let copy = Batch(rowCapacity: count, payloadCapacity: byteCount, isOversized: false)
+        // SAFETY: the copy has room for just that; rows below a count that was read under the tail's lock never change.
+        copy.rows.update(from: rows, count: count)
+        copy.payload.copyMemory(from: payload, byteCount: byteCount)
+        copy.count = count
+        copy.payloadBytes = byteCount
+        copy.hasExplicitIndices = hasExplicitIndices
+        copy.start = start
+        return copy
     }
 }
 
@@ -98,6 +161,8 @@ enum ControlRecord: Sendable {
     case sessionEnd(SessionEnd)
     case checkpoint(CheckpointRecord, state: [UInt8])
     case ledger([LedgerRecord])
+    /// The kinds that the segment does not define yet.
+    case kinds
 }
 
 /// Something handed over to the pipeline, in its place in the order of recording.

@@ -36,12 +36,16 @@ final class Pipeline: @unchecked Sendable {
     private var keeperSleeps = false
     private var durabilityWaiters: [(item: UInt64, resume: @Sendable (StoreError?) -> Void)] = []
     private var spaceWaiters: [@Sendable () -> Void] = []
+    private var writtenWaiters: [(item: UInt64, resume: @Sendable (StoreError?) -> Void)] = []
     /// The dictionary of this opening; made from the first full batch where the options ask for one.
     private var dictionary: PreparedDictionary?
     private let wantsDictionary: Bool
     private var isDictionaryTaken = false
 
-    init(writer: SegmentWriter, options: StoreOptions, watermark: SegmentWriter.DurablePoint) {
+    init(
+        writer: SegmentWriter, options: StoreOptions, watermark: SegmentWriter.DurablePoint,
+        mapping: TailMapping?
+    ) {
         self.writer = writer
         self.watermark = watermark
         diagnostics = options.diagnostics
@@ -49,7 +53,9 @@ final class Pipeline: @unchecked Sendable {
         batchBytes = options.blockBytes
         pendingMax = options.queueBatches * 2
         wantsDictionary = options.usesDictionary
-        freeBatches = (0..<options.queueBatches).map { _ in Batch(payloadCapacity: options.blockBytes) }
+        freeBatches = (0..<options.queueBatches).map {
+            Batch(payloadCapacity: options.blockBytes, in: mapping, slot: $0)
+        }
     }
 
     /// Why an append must be refused now. Call with the monitor held.
@@ -169,6 +175,7 @@ final class Pipeline: @unchecked Sendable {
             written = item.number
             if let batch = item.batch { recycle(batch) }
             if hasDurabilityWaiters { monitor.wakeKeeper() }
+            resumeWrittenWaiters()
             wakeSpaceWaiters()
             monitor.wakeAll()
         }
@@ -190,8 +197,8 @@ final class Pipeline: @unchecked Sendable {
     /// Takes a batch back. Call with the monitor held.
     func recycle(_ batch: Batch) {
         guard !batch.isOversized else { return }
-        // A snapshot still reads a pinned one: another takes its place.
-        freeBatches.append(batch.pins == 0 ? batch : Batch(payloadCapacity: batchBytes))
+        batch.isReleased = batch.pins > 0
+        if !batch.isReleased { freeBatches.append(batch) }
     }
 
     private func stall(_ error: StoreError) {
@@ -215,6 +222,16 @@ final class Pipeline: @unchecked Sendable {
         let waiters = durabilityWaiters
         durabilityWaiters = []
         for waiter in waiters { waiter.resume(error) }
+        let others = writtenWaiters
+        writtenWaiters = []
+        for waiter in others { waiter.resume(error) }
+    }
+
+    private func resumeWrittenWaiters() {
+        guard writtenWaiters.contains(where: { $0.item <= written }) else { return }
+        let due = writtenWaiters.filter { $0.item <= written }
+        writtenWaiters.removeAll { $0.item <= written }
+        for waiter in due { waiter.resume(nil) }
     }
 
     private func wakeSpaceWaiters() {
@@ -300,6 +317,29 @@ final class Pipeline: @unchecked Sendable {
         }
     }
 
+    /// Blocks until item `number` is written, working meanwhile.
+    func waitUntilWritten(_ number: UInt64) throws(StoreError) {
+        monitor.lock()
+        defer { monitor.unlock() }
+        while written < number {
+            if let failure { throw failure }
+            if let work = takeWork() { carryOut(work) } else { monitor.wait() }
+        }
+    }
+
+    /// Calls `resume` once item `number` is written, or can't be.
+    func notifyWhenWritten(_ number: UInt64, _ resume: @escaping @Sendable (StoreError?) -> Void) {
+        monitor.lock()
+        defer { monitor.unlock() }
+        if written >= number {
+            resume(nil)
+        } else if let failure {
+            resume(failure)
+        } else {
+            writtenWaiters.append((number, resume))
+        }
+    }
+
     /// Calls `resume` once item `number` is durable, or can't be. The background thread syncs.
     func notifyWhenSynced(_ number: UInt64, _ resume: @escaping @Sendable (StoreError?) -> Void) {
         monitor.lock()
@@ -377,7 +417,18 @@ final class Pipeline: @unchecked Sendable {
     /// Gives pinned batches back.
     func unpin(_ batches: [Batch]) {
         monitor.withLock {
-            for batch in batches { batch.pins -= 1 }
+            var hasFreed = false
+            for batch in batches {
+                batch.pins -= 1
+                guard batch.pins == 0, batch.isReleased else { continue }
+                batch.isReleased = false
+                freeBatches.append(batch)
+                hasFreed = true
+            }
+            if hasFreed {
+                wakeSpaceWaiters()
+                monitor.wakeAll()
+            }
         }
     }
 }

@@ -90,6 +90,11 @@ final class SegmentWriter: @unchecked Sendable {
     func write(_ item: PendingItem, durable: Watermark?) throws(IOFailure) {
         switch item.content {
         case .batch(let batch): try write(batch, item, durable)
+        case .control(.kinds):
+            try makeRoom(for: BlockHeader.byteCount)
+            try writeKinds(item.position, durable)
+            finishWrite()
+            catalog.update(item: item.number) { _ in }
         case .control(let record): try write(record, item, durable)
         }
     }
@@ -105,27 +110,14 @@ final class SegmentWriter: @unchecked Sendable {
             }
             try write(dictionary: needed, item.position, durable)
         }
-        var header = blockHeader(.events, item.position, durable)
-        if block.hasManyKinds { header.flags.insert(.manyKinds) }
-        if block.hasExplicitIndices { header.flags.insert(.explicitIndices) }
-        if block.dictionary != nil { header.flags.insert(.usesDictionary) }
-        header.bodyLength = UInt32(block.bodyLength)
-        header.smallLength = UInt32(block.smallLength)
-        header.subBlockCount = UInt32(block.subBlockCount)
-        header.eventCount = UInt32(block.eventCount)
-        if block.hasExplicitIndices { header.firstIndex = block.firstIndex }
-        header.minTimestamp = block.minTimestamp
-        header.maxTimestamp = block.maxTimestamp
-        header.kindSet = block.kindSet
-        header.rawBytes = UInt32(block.rawBytes)
+        var header = BlockHeader(events: block)
+        place(&header, item.position, durable)
         header.smallChecksum = block.sealChecksums(segment: header.segment, number: header.number)
         header.encode(into: block.bytes)
         let place = offset
         try put(UnsafeRawBufferPointer(block.bytes))
         nextSequence = header.nextSequence
-        let last = batch.rows[batch.count - 1]
-        let nextIndex =
-            block.hasExplicitIndices ? last.index &+ 1 : item.position.nextIndex &+ UInt64(batch.count)
+        let nextIndex = batch.nextIndex
         session?.firstIndex = nextIndex
         finishWrite()
         catalog.update(item: item.number) {
@@ -168,6 +160,7 @@ final class SegmentWriter: @unchecked Sendable {
             time = nil
             body.put(records)
             shown = .ledger(records)
+        case .kinds: return
         }
         try makeRoom(
             for: BlockHeader.byteCount + body.count + 32 + subBlocks.reduce(0) { $0 + $1.stored.count })
@@ -183,7 +176,7 @@ final class SegmentWriter: @unchecked Sendable {
         switch record {
         case .sessionBegin(let begin): session = begin
         case .sessionEnd: session = nil
-        case .checkpoint, .ledger: break
+        case .checkpoint, .ledger, .kinds: break
         }
         finishWrite()
         catalog.update(item: item.number) { $0.add(control: stored, at: place, shown) }
@@ -192,21 +185,26 @@ final class SegmentWriter: @unchecked Sendable {
     private func blockHeader(_ type: BlockType, _ position: LogPosition, _ durable: Watermark?) -> BlockHeader
     {
         var header = BlockHeader(type: type)
+        place(&header, position, durable)
+        header.minTimestamp = header.writtenAt
+        header.maxTimestamp = header.writtenAt
+        return header
+    }
+
+    /// Says in a header where its block stands: in the segment, and in the log.
+    private func place(_ header: inout BlockHeader, _ position: LogPosition, _ durable: Watermark?) {
         header.segment = self.header?.segment ?? .zero
         header.number = blockNumber
         header.firstSequence = position.nextSequence
         header.epoch = position.epoch
         header.sessionOrdinal = position.sessionOrdinal
-        header.firstIndex = position.nextIndex
+        if !header.flags.contains(.explicitIndices) { header.firstIndex = position.nextIndex }
         header.sessionsBegun = position.sessionsBegun
         header.checkpointsMade = position.checkpointsMade
         header.writtenAt = fileSystem.now()
-        header.minTimestamp = header.writtenAt
-        header.maxTimestamp = header.writtenAt
         header.kindCount = UInt32(kindsWritten)
         header.durableSegment = durable?.segment ?? 0
         header.durableOffset = durable?.offset ?? 0
-        return header
     }
 
     private func writeKinds(_ position: LogPosition, _ durable: Watermark?) throws(IOFailure) {

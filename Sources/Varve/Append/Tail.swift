@@ -9,6 +9,8 @@ final class Tail: @unchecked Sendable {
     struct Active {
         /// Tells this beginning, new or resumed, from all others of this opening; from 1.
         var beginning: UInt64
+        /// The item that says that it began.
+        var item: UInt64
         var begin: SessionBegin
         var events: UInt64
         var checkpoints: UInt64
@@ -27,6 +29,8 @@ final class Tail: @unchecked Sendable {
     private let whenFull: WhenFull
     private let blockBytes: Int
     private let isSynced: Bool
+    /// Whether what was appended outlives the process: then what the mapping does not hold is written before it returns.
+    private let isMapped: Bool
 
     // SAFETY: guarded by the monitor; behind a pointer, so that no access is checked for exclusivity an event.
     private let state: UnsafeMutablePointer<State>
@@ -41,13 +45,18 @@ final class Tail: @unchecked Sendable {
         var beginning: UInt64 = 0
         var beginnings: UInt64 = 0
         var nextItem: UInt64 = 1
+        /// Batches opened so far.
+        var batches: UInt64 = 0
+        /// The last item with a payload too large for the mapping: nothing is appended after it before it is written.
+        var largeItem: UInt64 = 0
         var drops = Drops()
         var isClosed = false
         var tickerSleeps = false
     }
 
-    init(pipeline: Pipeline, options: StoreOptions, position: LogPosition) {
+    init(pipeline: Pipeline, options: StoreOptions, position: LogPosition, isMapped: Bool) {
         self.pipeline = pipeline
+        self.isMapped = isMapped
         fileSystem = options.fileSystem
         whenFull = options.whenFull
         blockBytes = options.blockBytes
@@ -66,6 +75,8 @@ final class Tail: @unchecked Sendable {
     /// What must happen before an append can be tried again.
     private enum Refusal {
         case full
+        /// A payload too large for the mapping is being written.
+        case behind(item: UInt64)
         case failed(StoreError)
     }
 
@@ -88,14 +99,27 @@ final class Tail: @unchecked Sendable {
             monitor.lock()
             if let batch = openBatch(for: bytes.count, beginning: beginning, isExplicit: index != nil) {
                 let sequence = add(bytes, kind, timestamp, index, to: batch)
-                let item = isSynced ? handOverOpen() : 0
-                monitor.unlock()
-                if isSynced { try pipeline.waitUntilSynced(item) }
+                if isSynced || batch.isOversized {
+                    let item = handOverOpen()
+                    monitor.unlock()
+                    try wait(for: item)
+                } else {
+                    monitor.unlock()
+                }
                 return sequence
             }
             let refusal = prepare(for: bytes.count, beginning: beginning, id: id, isExplicit: index != nil)
             monitor.unlock()
             if let refusal { try handle(refusal, byteCount: bytes.count, timestamp: timestamp) }
+        }
+    }
+
+    /// Until an item is as safe as an append that returns promises. Call without the monitor.
+    private func wait(for item: UInt64) throws(StoreError) {
+        if isSynced {
+            try pipeline.waitUntilSynced(item)
+        } else if isMapped {
+            try pipeline.waitUntilWritten(item)
         }
     }
 
@@ -109,6 +133,7 @@ final class Tail: @unchecked Sendable {
         while row < batch.count {
             monitor.lock()
             var refusal: Refusal?
+            var large: UInt64?
             while row < batch.count {
                 let entry = batch.rows[row]
                 let bytes = batch.payload(offset, Int(entry.length))
@@ -118,12 +143,14 @@ final class Tail: @unchecked Sendable {
                     next = sequence + 1
                     row += 1
                     offset += bytes.count
-                    continue
+                    guard open.isOversized else { continue }
+                    large = handOverOpen()
+                    break
                 }
                 refusal = prepare(for: bytes.count, beginning: beginning, id: id, isExplicit: false)
                 if refusal != nil { break }
             }
-            let item = isSynced && refusal == nil ? handOverOpen() : 0
+            let item = large ?? (isSynced && refusal == nil ? handOverOpen() : 0)
             monitor.unlock()
             if let refusal {
                 if case .full = refusal, whenFull == .dropAndCount {
@@ -138,8 +165,8 @@ final class Tail: @unchecked Sendable {
                 }
                 try handle(
                     refusal, byteCount: Int(batch.rows[row].length), timestamp: batch.rows[row].timestamp)
-            } else if isSynced {
-                try pipeline.waitUntilSynced(item)
+            } else if isSynced || large != nil {
+                try wait(for: item)
             }
         }
         guard let first else {
@@ -181,6 +208,9 @@ final class Tail: @unchecked Sendable {
         pipeline.monitor.lock()
         defer { pipeline.monitor.unlock() }
         if let failure = pipeline.failure { return .failed(failure) }
+        if isMapped, state.pointee.largeItem > pipeline.written {
+            return .behind(item: state.pointee.largeItem)
+        }
         if state.pointee.open != nil { _ = handOverOpenLocked() }
         if state.pointee.drops.events > 0 {
             guard pipeline.hasRoom else { return .full }
@@ -189,12 +219,14 @@ final class Tail: @unchecked Sendable {
         let batch: Batch
         if byteCount > blockBytes {
             guard pipeline.hasRoom else { return .full }
-            batch = Batch(payloadCapacity: byteCount, isOversized: true)
+            batch = Batch(rowCapacity: 1, payloadCapacity: byteCount, isOversized: true)
         } else {
             guard let free = pipeline.takeFreeBatch() else { return .full }
             batch = free
         }
-        batch.reset(start: state.pointee.position, explicitIndices: isExplicit)
+        state.pointee.batches += 1
+        batch.reset(
+            start: state.pointee.position, explicitIndices: isExplicit, number: state.pointee.batches)
         state.pointee.open = batch
         state.pointee.openSince = fileSystem.monotonic()
         if state.pointee.tickerSleeps {
@@ -208,6 +240,7 @@ final class Tail: @unchecked Sendable {
     private func handle(_ refusal: Refusal, byteCount: Int, timestamp: Int64) throws(StoreError) {
         switch refusal {
         case .failed(let error): throw error
+        case .behind(let item): try pipeline.waitUntilWritten(item)
         case .full:
             switch whenFull {
             case .wait: pipeline.waitForRoom()
@@ -230,33 +263,36 @@ final class Tail: @unchecked Sendable {
 
     /// Calls `resume` when an append may find room: now, or later.
     func whenRoom(_ resume: @escaping @Sendable () -> Void) {
+        monitor.lock()
         pipeline.monitor.lock()
-        if pipeline.hasFreeBatch && pipeline.hasRoom || pipeline.failure != nil {
-            pipeline.monitor.unlock()
-            resume()
-        } else {
-            pipeline.whenRoom(resume)
-            pipeline.monitor.unlock()
-        }
+        let isBehind = isMapped && state.pointee.largeItem > pipeline.written
+        let hasRoom = pipeline.hasFreeBatch && pipeline.hasRoom && !isBehind
+        let resumesNow = hasRoom || pipeline.failure != nil
+        if !resumesNow { pipeline.whenRoom(resume) }
+        pipeline.monitor.unlock()
+        monitor.unlock()
+        if resumesNow { resume() }
     }
 
-    /// Appends unless the queue is full; nil when it is. For async callers, which must not wait here.
+    /// Appends unless the queue is full; nil when it is. For async callers, which must not wait here. `largeItem`: what must be
+    /// written before the append returns.
     func tryAppend(
         _ bytes: UnsafeRawBufferPointer, kind: UInt32, timestamp: Int64, beginning: UInt64, id: String
-    ) throws(StoreError) -> (sequence: UInt64, item: UInt64)? {
+    ) throws(StoreError) -> (sequence: UInt64, largeItem: UInt64?)? {
         while true {
             monitor.lock()
             if let batch = openBatch(for: bytes.count, beginning: beginning, isExplicit: false) {
                 let sequence = add(bytes, kind, timestamp, nil, to: batch)
-                let item = isSynced ? handOverOpen() : 0
+                let isLarge = batch.isOversized
+                let item = isSynced || isLarge ? handOverOpen() : 0
                 monitor.unlock()
-                return (sequence, item)
+                return (sequence, isLarge && isMapped ? item : nil)
             }
             let refusal = prepare(for: bytes.count, beginning: beginning, id: id, isExplicit: false)
             monitor.unlock()
             switch refusal {
             case .failed(let error): throw error
-            case .full: return nil
+            case .full, .behind: return nil
             case nil: continue
             }
         }
@@ -277,12 +313,31 @@ final class Tail: @unchecked Sendable {
             state.pointee.open = nil
             if batch.count > 0 {
                 pipeline.enqueue(PendingItem(number: state.pointee.nextItem, batch: batch))
+                if batch.isOversized { state.pointee.largeItem = state.pointee.nextItem }
                 state.pointee.nextItem += 1
             } else {
                 pipeline.recycle(batch)
             }
         }
         return state.pointee.nextItem - 1
+    }
+
+    /// Waits until a control record is written, since the mapping does not hold it: the events after it would be nothing without
+    /// it. It is recorded already: where writing waits for space it is written once there is some.
+    private func waitUntilKept(_ item: UInt64) throws(StoreError) {
+        guard isMapped else { return }
+        do throws(StoreError) {
+            try pipeline.waitUntilWritten(item)
+        } catch .outOfSpace {}
+    }
+
+    /// Writes the kinds that the mapping has no room for.
+    func writeKinds() throws(StoreError) {
+        let item = try withRoom { () throws(StoreError) in
+            enqueueControl(.kinds)
+            return state.pointee.nextItem - 1
+        }
+        try pipeline.waitUntilWritten(item)
     }
 
     private func enqueueControl(_ record: ControlRecord) {
@@ -387,7 +442,7 @@ final class Tail: @unchecked Sendable {
         id: String, start: Int64, metadata: [String: String], flags: SessionBegin.Flags,
         resuming info: SessionInfo? = nil
     ) throws(StoreError) -> Active {
-        try withRoom { () throws(StoreError) in
+        let (active, item) = try withRoom { () throws(StoreError) in
             if let active = state.pointee.active { throw .sessionAlreadyActive(id: active.begin.id) }
             var begin: SessionBegin
             if let info {
@@ -406,11 +461,14 @@ final class Tail: @unchecked Sendable {
             state.pointee.beginnings += 1
             state.pointee.beginning = state.pointee.beginnings
             let active = Active(
-                beginning: state.pointee.beginning, begin: begin, events: info?.eventCount ?? 0,
+                beginning: state.pointee.beginning, item: state.pointee.nextItem - 1, begin: begin,
+                events: info?.eventCount ?? 0,
                 checkpoints: info?.checkpointCount ?? 0)
             state.pointee.active = active
-            return active
+            return (active, active.item)
         }
+        try waitUntilKept(item)
+        return active
     }
 
     /// Ends the session; returns the number of the item that says so.
@@ -440,7 +498,7 @@ final class Tail: @unchecked Sendable {
         at time: Int64,
         eventIndex: UInt64?
     ) throws(StoreError) -> (CheckpointRecord, item: UInt64) {
-        try withRoom { () throws(StoreError) in
+        let (record, item) = try withRoom { () throws(StoreError) in
             guard state.pointee.beginning == beginning else { throw .sessionEnded(id: sessionID) }
             state.pointee.position.checkpointsMade += 1
             let record = CheckpointRecord(
@@ -452,6 +510,8 @@ final class Tail: @unchecked Sendable {
             state.pointee.active!.checkpoints += 1
             return (record, state.pointee.nextItem - 1)
         }
+        try waitUntilKept(item)
+        return (record, item)
     }
 
     // MARK: State
@@ -463,7 +523,12 @@ final class Tail: @unchecked Sendable {
         }
     }
 
-    var active: Active? { monitor.withLock { state.pointee.active } }
+    /// The active session; nil, too, where the disk does not take its beginning.
+    var active: Active? {
+        guard let active = monitor.withLock({ state.pointee.active }) else { return nil }
+        // Another thread may be about to begin it: what is appended to it must not come before.
+        return (try? waitUntilKept(active.item)) == nil ? nil : active
+    }
     var position: LogPosition { monitor.withLock { state.pointee.position } }
 
     /// Takes nothing more.

@@ -74,12 +74,13 @@ struct SessionFold {
             sessions[end.ordinal]?.endedAt = end.end
             sessions[end.ordinal]?.nextIndex = end.nextIndex
         case .checkpoint(let checkpoint, _): sessions[checkpoint.session]?.checkpointCount += 1
-        case .ledger: break
+        case .ledger, .kinds: break
         }
     }
 
     /// Adds a batch that no segment shows yet.
-    mutating func add(_ batch: Batch, _ count: Int) {
+    mutating func add(_ batch: Batch) {
+        let count = batch.count
         guard count > 0 else { return }
         let ordinal = batch.start.sessionOrdinal
         var bytes: UInt64 = 0

@@ -13,7 +13,7 @@ final class CursorCore {
     /// Where blocks come from.
     private enum Source {
         case segment(LoadedSegment)
-        case batch(Batch, count: Int)
+        case batch(Batch)
     }
 
     private let snapshot: Snapshot
@@ -328,8 +328,7 @@ final class CursorCore {
             let number = nextSource
             nextSource += query.isReversed ? -1 : 1
             if number >= snapshot.entries.count {
-                let (batch, count) = snapshot.batches[number - snapshot.entries.count]
-                source = .batch(batch, count: count)
+                source = .batch(snapshot.batches[number - snapshot.entries.count])
                 nextBlock = 0
                 mapKinds(snapshot.pendingKinds)
                 return true
@@ -415,9 +414,9 @@ final class CursorCore {
         header = nil
         let isWhole: Bool
         switch source {
-        case .batch(let batch, let count):
+        case .batch(let batch):
             guard allows(session: batch.start.sessionOrdinal) else { return false }
-            columns.load(rows: batch.rows, count: count, explicitIndices: batch.hasExplicitIndices)
+            columns.load(rows: batch.rows, count: batch.count, explicitIndices: batch.hasExplicitIndices)
             batchPayload = UnsafeRawPointer(batch.payload)
             setRun(batch.start.nextSequence, batch.start.nextIndex, batch.start.sessionOrdinal)
             isWhole = query.time == nil && query.sequences == nil && query.kindNames == nil

@@ -4,16 +4,6 @@ internal import VarveFormat
 ///
 /// In the writer's process it sees every append that has returned; elsewhere what was written. Any thread may use it.
 public struct Snapshot: Sendable {
-    private final class Pins: @unchecked Sendable {
-        let pipeline: Pipeline?
-        let batches: [Batch]
-        init(pipeline: Pipeline?, batches: [Batch]) {
-            self.pipeline = pipeline
-            self.batches = batches
-        }
-        deinit { pipeline?.unpin(batches) }
-    }
-
     /// What is derived from the segments, once it is asked for.
     private final class Derived: @unchecked Sendable {
         let monitor = Monitor()
@@ -30,43 +20,32 @@ public struct Snapshot: Sendable {
     }
 
     let entries: [Catalog.Entry]
-    /// Batches that no segment shows yet, with as many rows as the snapshot sees.
-    let batches: [(batch: Batch, count: Int)]
+    /// Copies of the batches that no segment shows yet, in order.
+    let batches: [Batch]
     private let pendingRecords: [(record: ControlRecord, position: LogPosition)]
     let pendingKinds: [KindDefinition]
     let position: LogPosition
     private let isBeingWritten: Bool
     private let knownGaps: [Gap]
-    private let pins: Pins
+    /// Whether it was taken by who records: an import under way counts there.
+    private let isRecorders: Bool
     private let derived = Derived()
     let store: EventStore
 
     init(
-        store: EventStore, entries: [Catalog.Entry], shownItem: UInt64, items: [PendingItem],
-        open: (batch: Batch, count: Int)?, pipeline: Pipeline?, pendingKinds: [KindDefinition],
-        position: LogPosition,
-        isBeingWritten: Bool, knownGaps: [Gap]
+        store: EventStore, entries: [Catalog.Entry], batches: [Batch],
+        records: [(record: ControlRecord, position: LogPosition)] = [], pendingKinds: [KindDefinition],
+        position: LogPosition, isBeingWritten: Bool, knownGaps: [Gap], isRecorders: Bool
     ) {
         self.store = store
         self.entries = entries
+        self.batches = batches
+        pendingRecords = records
+        self.pendingKinds = pendingKinds
         self.position = position
         self.isBeingWritten = isBeingWritten
         self.knownGaps = knownGaps
-        self.pendingKinds = pendingKinds
-        pins = Pins(
-            pipeline: pipeline, batches: items.compactMap(\.batch) + (open.map { [$0.batch] } ?? []))
-        let pending = items.filter { $0.number > shownItem }
-        var batches: [(Batch, Int)] = []
-        var records: [(ControlRecord, LogPosition)] = []
-        for item in pending {
-            switch item.content {
-            case .batch(let batch): batches.append((batch, batch.count))
-            case .control(let record): records.append((record, item.position))
-            }
-        }
-        if let open { batches.append((open.batch, open.count)) }
-        self.batches = batches
-        pendingRecords = records
+        self.isRecorders = isRecorders
     }
 
     // MARK: Events
@@ -117,7 +96,7 @@ public struct Snapshot: Sendable {
     public var sequences: Range<UInt64>? {
         let first =
             entries.first { $0.summary.eventCount > 0 }?.summary.baseSequence
-            ?? batches.first?.batch.start.nextSequence
+            ?? batches.first?.start.nextSequence
         guard let first, first < position.nextSequence else { return nil }
         return first..<position.nextSequence
     }
@@ -141,17 +120,17 @@ public struct Snapshot: Sendable {
         var fold = SessionFold(entries)
         // Pending batches and records, in their order.
         var rest = pendingRecords[...]
-        for (batch, count) in batches {
+        for batch in batches {
             while let (record, position) = rest.first, position.nextSequence <= batch.start.nextSequence {
                 fold.add(record)
                 rest.removeFirst()
             }
-            fold.add(batch, count)
+            fold.add(batch)
         }
         for (record, _) in rest { fold.add(record) }
         // An import exists once its end is recorded, but for who records it.
         let excluded = fold.importsWithoutEnd.subtracting(
-            pins.pipeline == nil ? [] : [position.sessionOrdinal])
+            isRecorders ? [position.sessionOrdinal] : [])
         let sessions = Sessions(
             infos: fold.finish(isLive: isBeingWritten).filter { !excluded.contains($0.ordinal) },
             excluded: excluded, failure: fold.failure)
@@ -273,10 +252,10 @@ public struct Snapshot: Sendable {
                 next = max(next, block.nextSequence)
             }
         }
-        if let first = batches.first?.batch.start.nextSequence, first > next {
-            holes.append(next...first - 1)
+        for batch in batches {
+            if batch.start.nextSequence > next { holes.append(next...batch.start.nextSequence - 1) }
+            next = max(next, batch.start.nextSequence + UInt64(batch.count))
         }
-        if let (batch, count) = batches.last { next = max(next, batch.start.nextSequence + UInt64(count)) }
         var gaps: [Gap] = []
         for hole in holes {
             if let known = reasons.first(where: { $0.range.overlaps(hole) }) {
@@ -290,6 +269,12 @@ public struct Snapshot: Sendable {
         gaps += knownGaps.filter { gap in
             gap.reason == .unconfirmedTail
                 || gap.sequences.lowerBound >= next && !holes.contains { $0.overlaps(gap.sequences) }
+        }
+        // Nor is there for what the ledger says of it, until the next event is recorded.
+        for (range, reason, note) in reasons.dropFirst(knownGaps.count) where range.lowerBound >= next {
+            if !gaps.contains(where: { $0.sequences.overlaps(range) }) {
+                gaps.append(Gap(sequences: range, reason: reason, note: note))
+            }
         }
         derived.monitor.withLock { derived.gaps = gaps }
         return gaps
@@ -340,8 +325,8 @@ public struct Snapshot: Sendable {
                 }
             }
         }
-        for (batch, count) in batches {
-            for row in 0..<count {
+        for batch in batches {
+            for row in 0..<batch.count {
                 let entry = batch.rows[row]
                 events += 1
                 raw += UInt64(entry.length)

@@ -30,6 +30,8 @@ struct RecoveryPlan: Sendable {
     var unreadableBytes: UInt64 = 0
     /// Where they start.
     var cut: Watermark?
+    /// Numbers below were given to events that are lost: they are not given again.
+    var sequenceMin: UInt64 = 0
 
     init(_ directory: StoreDirectory) {
         func raise(_ place: Watermark) { watermark = max(watermark ?? place, place) }
@@ -112,7 +114,30 @@ struct RecoveryPlan: Sendable {
             addLoss(
                 directory, after: directory.segments.last?.nextSequence ?? 0, bytes: state.watermarkOffset,
                 from: Watermark(segment: state.watermarkSegment, offset: 0),
-                "segment \(state.watermarkSegment), the last one, is not there")
+                "segment \(state.watermarkSegment), the last one, "
+                    + (directory.lostEnds.first.map { "can't be read (\($0.fileName): \($0.reason))" }
+                        ?? "is not there"))
+        } else {
+            for reject in directory.lostEnds { addLostEnd(directory, reject) }
+        }
+    }
+
+    /// A segment after the last one whose header can't be read. What was durable of it is damage, the rest an unconfirmed tail.
+    private mutating func addLostEnd(_ directory: StoreDirectory, _ reject: StoreDirectory.Reject) {
+        guard let remains = reject.remains else { return }
+        let next = directory.segments.last?.nextSequence ?? 0
+        let isKnown = directory.state.map {
+            $0.watermarkSegment == remains.name?.ordinal && $0.watermarkUUID == remains.segment
+        }
+        if remains.isDurable || isKnown ?? false, remains.nextSequence > next {
+            sequenceMin = max(sequenceMin, remains.nextSequence)
+            gaps.append(
+                Gap(
+                    sequences: next...remains.nextSequence - 1, reason: .damage,
+                    note: "\(reject.fileName): \(reject.reason)"))
+        } else {
+            unreadableBytes += remains.byteCount
+            cut = cut ?? Watermark(segment: remains.name?.ordinal ?? directory.ordinalMax, offset: 0)
         }
     }
 

@@ -6,6 +6,7 @@ internal import VarveIO
 struct RecoveryWorker {
     let directory: StoreDirectory
     let plan: RecoveryPlan
+    let tail: TailPlan
     let fileSystem: any FileSystem
     let epoch: UInt64
     let settings: EncodingSettings
@@ -23,6 +24,10 @@ struct RecoveryWorker {
         }
         return entries
     }
+
+    private var gaps: [Gap] { plan.gaps + tail.gaps }
+    /// What lies beyond the readable end may have held events, unless `TAIL` had all of them.
+    private var unreadableBytes: UInt64 { tail.isComplete ? 0 : plan.unreadableBytes }
 
     /// Carries the plan out. `readable` are the segments as they are for a reader now.
     func carryOut(readable: [Catalog.Entry]) throws(StoreError) -> (
@@ -46,13 +51,13 @@ struct RecoveryWorker {
         }
         // An import that was cut off gets no end: without one it does not exist.
         if let begin = active, begin.flags.contains(.imported) { active = nil }
-        guard unsealed > 0 || active != nil else { return (entries, nil) }
+        let hasFindings = !gaps.isEmpty || plan.unreadableBytes > 0 || !tail.slots.isEmpty
+        guard unsealed > 0 || active != nil || hasFindings else { return (entries, nil) }
         let report = RecoveryReport(
             unsealedSegments: unsealed,
-            recoveredEvents: plan.copy.reduce(0) { $0 + UInt64($1.block.header.eventCount) },
-            interruptedSession: active?.ordinal, unreadableBytes: plan.unreadableBytes, gaps: plan.gaps)
-        if plan.copy.isEmpty, active == nil, plan.gaps.isEmpty, plan.unreadableBytes == 0, plan.remove.isEmpty
-        {
+            recoveredEvents: plan.copy.reduce(tail.eventCount) { $0 + UInt64($1.block.header.eventCount) },
+            interruptedSession: active?.ordinal, unreadableBytes: unreadableBytes, gaps: gaps)
+        if plan.copy.isEmpty, active == nil, !hasFindings, plan.remove.isEmpty {
             return (entries, report)
         }
         do throws(IOFailure) {
@@ -75,11 +80,11 @@ struct RecoveryWorker {
         after last: LoadedSegment?, active: SessionSummary?, readable: [Catalog.Entry]
     ) throws(IOFailure) -> SegmentHandle {
         // More than one segment's blocks can't be copied into one; the writer's limits make sure that it never comes to that.
-        guard plan.copy.count + 4 <= Limits.segmentBlocksMax else {
+        guard plan.copy.count + 2 * tail.slots.count + 4 <= Limits.segmentBlocksMax else {
             throw IOFailure(.write, path: directory.path, code: 27)
         }
         let now = fileSystem.now()
-        let ordinal = (directory.segments.map(\.ordinal).max() ?? 0) + 1
+        let ordinal = directory.ordinalMax + 1
         guard let uuid = UniqueID(random: fileSystem.randomBytes(16)) else {
             throw IOFailure(.create, path: directory.path, code: 5)
         }
@@ -91,11 +96,13 @@ struct RecoveryWorker {
             header.predecessorLength = last.index.dataEnd
         }
         header.digestAlgorithm = 1
+        let isEmpty = plan.copy.isEmpty && tail.slots.isEmpty
         header.baseSequence = max(
-            last?.index.nextSequence ?? 0, plan.copy.isEmpty ? directory.state?.nextSequence ?? 0 : 0)
+            last?.index.nextSequence ?? 0,
+            isEmpty ? max(directory.state?.nextSequence ?? 0, plan.sequenceMin) : 0)
         header.sessionsBegun = last?.index.sessionsBegun ?? 0
         header.checkpointsMade = last?.index.checkpointsMade ?? 0
-        header.kinds = RecoveryWorker.kinds(of: readable)
+        header.kinds = tail.kinds
         if let active {
             header.session = active.begin
             header.session?.firstIndex = active.nextIndex
@@ -104,6 +111,7 @@ struct RecoveryWorker {
         return try RecoveryWorker.publish(header, directory: directory.path, fileSystem: fileSystem) {
             file, index throws(IOFailure) in
             try copyBlocks(to: file, &index)
+            try putTail(to: file, &index)
             try putRecords(readable: readable, now: now, to: file, &index)
         }
     }
@@ -132,22 +140,54 @@ struct RecoveryWorker {
         }
     }
 
+    /// Writes the events that only `TAIL` holds.
+    private func putTail(to file: any File, _ index: inout SegmentIndex) throws(IOFailure) {
+        let encoder = EventBlockEncoder()
+        for batch in tail.batches(after: LogPosition()) {
+            encoder.encode(
+                rows: batch.rows, count: batch.count,
+                payload: UnsafeRawBufferPointer(start: batch.payload, count: batch.payloadBytes),
+                explicitIndices: batch.hasExplicitIndices, settings: settings, dictionary: nil,
+                into: batch.encoded)
+            var header = BlockHeader(events: batch.encoded)
+            header.segment = index.header.segment
+            header.number = UInt32(index.entries.count)
+            header.epoch = batch.start.epoch
+            header.sessionOrdinal = batch.start.sessionOrdinal
+            header.firstSequence = batch.start.nextSequence
+            if !batch.hasExplicitIndices { header.firstIndex = batch.start.nextIndex }
+            header.sessionsBegun = index.sessionsBegun
+            header.checkpointsMade = index.checkpointsMade
+            header.writtenAt = fileSystem.now()
+            header.kindCount = UInt32(index.kinds.count)
+            header.durableSegment = plan.watermark?.segment ?? 0
+            header.durableOffset = plan.watermark?.offset ?? 0
+            header.smallChecksum = batch.encoded.sealChecksums(segment: header.segment, number: header.number)
+            header.encode(into: batch.encoded.bytes)
+            try file.write(UnsafeRawBufferPointer(batch.encoded.bytes), at: index.dataEnd)
+            index.add(
+                events: header, at: index.dataEnd, tally: batch.encoded.kindTally, nextIndex: batch.nextIndex)
+        }
+    }
+
     /// Ends the session that was cut off, and says in the ledger what was found.
     private func putRecords(
         readable: [Catalog.Entry], now: Int64, to file: any File, _ index: inout SegmentIndex
     ) throws(IOFailure) {
-        var records: [LedgerRecord] = plan.gaps.map { gap in
+        var records: [LedgerRecord] = gaps.map { gap in
             .gap(
-                first: gap.sequences.lowerBound, last: gap.sequences.upperBound, reason: .damage, time: now,
-                note: gap.note)
+                first: gap.sequences.lowerBound, last: gap.sequences.upperBound,
+                reason: gap.reason == .unconfirmedTail ? .unconfirmedTail : .damage, time: now, note: gap.note
+            )
         }
         let session = index.activeSession
         records.append(
             .interruption(
                 epoch: index.lastEpoch, session: session?.begin.ordinal ?? 0, next: index.nextSequence,
-                segment: plan.cut?.segment ?? 0, unreadable: plan.unreadableBytes, time: now))
+                segment: plan.cut?.segment ?? 0, unreadable: unreadableBytes, time: now))
         if let session, !session.begin.flags.contains(.imported) {
-            let fold = SessionFold(readable)
+            var fold = SessionFold(readable)
+            for batch in tail.batches(after: LogPosition()) { fold.add(batch) }
             let totals = fold.failure == nil ? fold.session(session.begin.ordinal) : nil
             let end = SessionEnd(
                 ordinal: session.begin.ordinal, reason: .interrupted,

@@ -21,6 +21,20 @@ struct StoreDirectory: Sendable {
             }
         }
 
+        var fileName: String {
+            switch self {
+            case .sealed(let handle): handle.fileName
+            case .unsealed(let scan): scan.fileName
+            }
+        }
+
+        var generation: UInt32 {
+            switch self {
+            case .sealed(let handle): handle.summary.generation
+            case .unsealed(let scan): scan.header.generation
+            }
+        }
+
         /// The number after its last event.
         var nextSequence: UInt64 {
             switch self {
@@ -41,6 +55,8 @@ struct StoreDirectory: Sendable {
     struct Reject: Hashable, Sendable {
         let fileName: String
         let reason: String
+        /// What its blocks tell; nil for a segment of another store.
+        let remains: SegmentRemains?
     }
 
     let path: String
@@ -52,10 +68,14 @@ struct StoreDirectory: Sendable {
     /// Files that the log has left behind: older generations, copied tails.
     var leftovers: [String]
     var rejects: [Reject]
+    /// Files that opening for writing removes: those with a temporary name, and segments that were not begun.
     var temporaries: [String]
+    /// The highest ordinal that a segment has, or that the name of any file claims: the next segment's name must be new.
+    let ordinalMax: UInt64
 
-    /// Reads the directory. O(segments), and O(bytes) of those without a footer.
-    init(path: String, fileSystem: any FileSystem) throws(StoreError) {
+    /// Reads the directory. O(segments), and O(bytes) of those without a footer. In salvage a segment of another version, or one that
+    /// the system does not let it read, is as good as damaged: one flipped bit makes the one, a bad sector the other.
+    init(path: String, fileSystem: any FileSystem, isSalvaging: Bool = false) throws(StoreError) {
         self.path = path
         // Before the listing: what it names was in the directory by then, also when a writer closes meanwhile.
         let stateBytes = try? fileSystem.readWhole(path + "/STATE", byteCountMax: StateFile.byteCount)
@@ -77,7 +97,8 @@ struct StoreDirectory: Sendable {
         let segmentNames = files.filter { $0.hasSuffix(".seg") }.sorted()
         temporaries = files.filter { $0.hasSuffix(".tmp") }.sorted()
         if identity == nil, segmentNames.isEmpty {
-            throw .notAStore(path: path, reason: "there is no STORE file and no segment in it")
+            throw .notAStore(
+                path: path, reason: "there is no STORE file that can be read, and no segment in it")
         }
         rejects = []
         leftovers = []
@@ -87,7 +108,9 @@ struct StoreDirectory: Sendable {
             do throws(StoreError) {
                 let (segment, store) = try StoreDirectory.segment(path, name, fileSystem)
                 if let identity, identity.store != store {
-                    rejects.append(Reject(fileName: name, reason: "it belongs to another store (\(store))"))
+                    rejects.append(
+                        Reject(
+                            fileName: name, reason: "it belongs to another store (\(store))", remains: nil))
                     continue
                 }
                 stores.insert(store)
@@ -95,10 +118,17 @@ struct StoreDirectory: Sendable {
             } catch {
                 // A file that the system refuses to read is no reason to go on without it.
                 switch error {
-                case .unknownVersion, .cannotRead: throw error
+                case .unknownVersion, .cannotRead: if !isSalvaging { throw error }
                 default: break
                 }
-                rejects.append(Reject(fileName: name, reason: error.description))
+                do throws(IOFailure) {
+                    let file = try fileSystem.open(path + "/" + name, .read)
+                    defer { file.close() }
+                    let remains = try SegmentRemains(of: file, name)
+                    rejects.append(Reject(fileName: name, reason: error.description, remains: remains))
+                } catch {
+                    throw .reading(error)
+                }
             }
         }
         if let identity {
@@ -171,6 +201,28 @@ struct StoreDirectory: Sendable {
         }
         segments = chain.reversed()
         leftovers += hidden
+        // Hidden ones too, and what only a name says: the next segment's name must be new.
+        let claimed =
+            found.map(\.segment.ordinal) + rejects.compactMap { $0.remains?.name?.ordinal }
+        ordinalMax = claimed.filter { $0 < .max >> 1 }.max() ?? 0
+        temporaries += unbegun.map(\.fileName)
+    }
+
+    /// Segments after the last one whose file is all zeros: a power cut came before their header was synced, or they are just
+    /// being made. There was never anything in them that could be missed.
+    var unbegun: [Reject] {
+        let last = max(
+            segments.last?.ordinal ?? 0, state.map { $0.isClosed ? $0.watermarkSegment : 0 } ?? 0)
+        return rejects.filter { $0.remains.map { $0.isZero && $0.name?.ordinal ?? 0 > last } ?? false }
+    }
+
+    /// Files whose header can't be read, and that may hold the log's end.
+    var lostEnds: [Reject] {
+        let last = segments.last?.ordinal ?? 0
+        return rejects.filter { reject in
+            guard let remains = reject.remains, !remains.isZero else { return false }
+            return remains.name.map { $0.ordinal > last } ?? true
+        }
     }
 
     /// Why the system did not let an unsealed segment be read to its end; nil when it did.
@@ -198,11 +250,14 @@ struct StoreDirectory: Sendable {
         } catch {
             throw .reading(error)
         }
-        guard let bytes else { throw .damaged(file: file, offset: 0, reason: "it is too large") }
+        // A damaged one counts as missing: the segments say whose they are. Verification names it.
+        guard let bytes else { return nil }
         do throws(FormatError) {
             return try bytes.withBytes { bytes throws(FormatError) in try StoreIdentity(decoding: bytes) }
         } catch {
-            throw .decoding(error, file: file, offset: 0)
+            let error = StoreError.decoding(error, file: file, offset: 0)
+            if case .damaged = error { return nil }
+            throw error
         }
     }
 

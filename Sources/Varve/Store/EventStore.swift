@@ -23,6 +23,9 @@ public final class EventStore: @unchecked Sendable {
     private var isBeingWritten: Bool
     private var knownGaps: [Gap]
     private var readerPosition: LogPosition
+    /// What a reader found in `TAIL`, and the kinds of it.
+    private var tailBatches: [Batch] = []
+    private var tailKinds: [KindDefinition] = []
 
     /// What only a writer has.
     private final class Writing: @unchecked Sendable {
@@ -108,7 +111,7 @@ public final class EventStore: @unchecked Sendable {
         try EventStore(reading: path, options.clamped)
     }
 
-    private static func parent(of path: String) -> String {
+    static func parent(of path: String) -> String {
         var parts = path.split(separator: "/", omittingEmptySubsequences: false)
         while parts.last == "", parts.count > 1 { parts.removeLast() }
         parts.removeLast()
@@ -148,6 +151,8 @@ public final class EventStore: @unchecked Sendable {
         isBeingWritten = view.isBeingWritten
         knownGaps = view.gaps
         readerPosition = view.position
+        tailBatches = view.tailBatches
+        tailKinds = view.tailKinds
     }
 
     private struct ReaderView {
@@ -156,6 +161,8 @@ public final class EventStore: @unchecked Sendable {
         let gaps: [Gap]
         let position: LogPosition
         let isBeingWritten: Bool
+        let tailBatches: [Batch]
+        let tailKinds: [KindDefinition]
     }
 
     /// Reads a store's directory as a reader sees it.
@@ -185,9 +192,17 @@ public final class EventStore: @unchecked Sendable {
             position.nextSequence = max(position.nextSequence, summary.nextSequence)
             position.epoch = max(position.epoch, summary.lastEpoch)
         }
-        var gaps = plan.gaps
+        // What a killed writer had not written yet; a live one still has it to write.
+        let contents =
+            isBeingWritten
+            ? nil : try TailContents.read(path, store: directory.identifier, fileSystem: fileSystem)
+        let tail = contents.map { TailPlan($0, after: LogEnd(entries)) }
+        let tailBatches = tail?.batches(after: position) ?? []
+        position.nextSequence = max(position.nextSequence, tail?.nextSequence ?? 0)
+        var gaps = plan.gaps + (tail?.gaps ?? [])
         // At the end of a segment that is being written, bad bytes are in progress; a refused read is not.
-        if plan.unreadableBytes > 0, !isBeingWritten || directory.refusal != nil, let cut = plan.cut {
+        let mayHoldMore = !isBeingWritten && tail?.isComplete != true || directory.refusal != nil
+        if plan.unreadableBytes > 0, mayHoldMore, let cut = plan.cut {
             gaps.append(
                 Gap(
                     sequences: position.nextSequence...position.nextSequence, reason: .unconfirmedTail,
@@ -197,7 +212,7 @@ public final class EventStore: @unchecked Sendable {
         }
         return ReaderView(
             directory: directory, entries: entries, gaps: gaps, position: position,
-            isBeingWritten: isBeingWritten)
+            isBeingWritten: isBeingWritten, tailBatches: tailBatches, tailKinds: tail?.kinds ?? [])
     }
 
     private init(writing path: String, _ options: StoreOptions, _ lock: any FileLock) throws(StoreError) {
@@ -225,8 +240,13 @@ public final class EventStore: @unchecked Sendable {
         guard counters.allSatisfy({ $0 < .max >> 1 }) else {
             throw .damaged(file: path, offset: 0, reason: "a segment's counters are out of range")
         }
+        let contents = try TailContents.read(path, store: uuid, fileSystem: fileSystem)
+        let end = LogEnd(readable)
+        let tail = TailPlan(contents, after: end)
+        // Its events can't be placed, and must not be lost: after a repair, or on the next boot, it goes on without them.
+        if let failure = end.failure, tail.hasRest { throw failure }
         let worker = RecoveryWorker(
-            directory: directory, plan: plan, fileSystem: fileSystem, epoch: epoch,
+            directory: directory, plan: plan, tail: tail, fileSystem: fileSystem, epoch: epoch,
             settings: options.encodingSettings)
         for name in directory.temporaries { try? fileSystem.unlink(path + "/" + name) }
         let (entries, report) = try worker.carryOut(readable: readable)
@@ -235,15 +255,19 @@ public final class EventStore: @unchecked Sendable {
         var position = LogPosition()
         position.epoch = epoch
         position.nextSequence = max(
-            entries.map(\.summary.nextSequence).max() ?? 0, directory.state?.nextSequence ?? 0)
+            entries.map(\.summary.nextSequence).max() ?? 0, directory.state?.nextSequence ?? 0,
+            plan.sequenceMin,
+            tail.nextSequence ?? 0)
         position.sessionsBegun = max(
             entries.map(\.summary.sessionsBegun).max() ?? 0, directory.state?.sessionsBegun ?? 0)
         position.checkpointsMade = entries.map(\.summary.checkpointsMade).max() ?? 0
         readerPosition = position
         knownGaps = plan.gaps
         isBeingWritten = true
+        // What the last one held is durable in a segment by now.
+        let mapping = try EventStore.makeTail(path, store: uuid, epoch: epoch, options)
         let registryID = fileSystem.randomBytes(8).reduce(UInt64(1)) { $0 << 8 ^ UInt64($1) } | 1
-        registry = KindRegistry(id: registryID, definitions: RecoveryWorker.kinds(of: entries))
+        registry = KindRegistry(id: registryID, definitions: tail.kinds, mapping: mapping)
 
         var start = SegmentWriter.Start()
         if let last = entries.last?.summary {
@@ -253,14 +277,16 @@ public final class EventStore: @unchecked Sendable {
                 place: Watermark(segment: last.ordinal, offset: last.dataBytes),
                 nextSequence: position.nextSequence)
         }
-        start.ordinal = max(start.ordinal, directory.segments.map(\.ordinal).max() ?? 0)
+        start.ordinal = max(start.ordinal, directory.ordinalMax)
         start.position = position
         let writer = SegmentWriter(
             directory: path, store: uuid, options: options, catalog: catalog, kinds: registry, start: start)
-        let pipeline = Pipeline(writer: writer, options: options, watermark: start.point)
-        let tail = Tail(pipeline: pipeline, options: options, position: position)
+        let pipeline = Pipeline(
+            writer: writer, options: options, watermark: start.point, mapping: mapping)
+        let ending = Tail(
+            pipeline: pipeline, options: options, position: position, isMapped: mapping != nil)
         let writing = Writing(
-            lock: lock, writer: writer, pipeline: pipeline, tail: tail,
+            lock: lock, writer: writer, pipeline: pipeline, tail: ending,
             stateCounter: directory.state?.counter ?? 0)
         self.writing = writing
         for _ in 0..<options.encoderThreads {
@@ -269,11 +295,32 @@ public final class EventStore: @unchecked Sendable {
             writing.encoders.append(thread)
         }
         let keeper = Keeper(
-            pipeline: pipeline, tail: tail, writer: writer, catalog: catalog, directory: path,
+            pipeline: pipeline, tail: ending, writer: writer, catalog: catalog, directory: path,
             options: options)
         guard let thread = WorkerThread({ keeper.run { writing.isStopping } }) else { throw .noThreads }
         writing.keeper = thread
         if let report { options.diagnostics?(.recovered(report)) }
+    }
+
+    /// Makes `TAIL`, or removes it where it is not wanted, or not to be had.
+    private static func makeTail(
+        _ path: String, store: UniqueID, epoch: UInt64, _ options: StoreOptions
+    ) throws(StoreError) -> TailMapping? {
+        let fileSystem = options.fileSystem
+        do throws(IOFailure) {
+            if options.keepsTail {
+                do throws(IOFailure) {
+                    return try TailMapping(directory: path, store: store, epoch: epoch, options: options)
+                } catch {
+                    guard error.isUnsupported else { throw error }
+                    options.diagnostics?(.withoutTail(error.description))
+                }
+            }
+            if try fileSystem.kind(of: path + "/TAIL") != nil { try fileSystem.unlink(path + "/TAIL") }
+            return nil
+        } catch {
+            throw .writing(error)
+        }
     }
 
     deinit {
@@ -325,8 +372,13 @@ public final class EventStore: @unchecked Sendable {
     public func kind(_ name: String, _ encoding: PayloadEncoding, metadata: [String: String] = [:])
         throws(StoreError) -> EventKind
     {
-        _ = try writer()
-        return try registry.intern(name, encoding, metadata)
+        let writing = try writer()
+        let (kind, isKept) = try registry.intern(name, encoding, metadata)
+        if !isKept {
+            try writing.tail.writeKinds()
+            registry.markLogged(kind)
+        }
+        return kind
     }
 
     /// Begins a session. `timestamp` nil: now. Errors: `sessionAlreadyActive`, and as `Session.append`.
@@ -378,6 +430,14 @@ public final class EventStore: @unchecked Sendable {
         try writer().pipeline.waitUntilSynced(item)
     }
 
+    func waitUntilWritten(_ item: UInt64) async throws(StoreError) {
+        let pipeline = try writer().pipeline
+        let failure: StoreError? = await withCheckedContinuation { continuation in
+            pipeline.notifyWhenWritten(item) { continuation.resume(returning: $0) }
+        }
+        if let failure { throw failure }
+    }
+
     /// Blocks until everything that was appended is durable.
     public func flush() throws(StoreError) {
         let writing = try writer()
@@ -421,7 +481,9 @@ public final class EventStore: @unchecked Sendable {
 
     /// The last event that is known to be durable; nil: none.
     public var durableThrough: UInt64? {
-        guard let writing else { return readerPosition.nextSequence.checkedPredecessor }
+        guard let writing else {
+            return catalog.view().entries.map(\.summary.nextSequence).max()?.checkedPredecessor
+        }
         return writing.pipeline.monitor.withLock {
             writing.pipeline.watermark.nextSequence.checkedPredecessor
         }
@@ -473,6 +535,8 @@ public final class EventStore: @unchecked Sendable {
             } catch {
                 options.diagnostics?(.maintenanceFailed(error.description))
             }
+            // All that it holds is durable: left behind, it would only take room.
+            try? options.fileSystem.unlink(path + "/TAIL")
         }
         writing.lock.release()
         if let failure { throw failure }
@@ -514,12 +578,22 @@ public final class EventStore: @unchecked Sendable {
         if let writing {
             // The queue first, the segments after: what is written in between shows in both, and is told apart by its number.
             let (items, open, position) = writing.tail.pin()
-            let (entries, item) = catalog.view()
+            let (entries, shown) = catalog.view()
+            // Copied: the memory of a batch is used again once it is written.
+            var batches: [Batch] = []
+            var records: [(ControlRecord, LogPosition)] = []
+            for item in items where item.number > shown {
+                switch item.content {
+                case .batch(let batch): batches.append(batch.copy(count: batch.count))
+                case .control(let record): records.append((record, item.position))
+                }
+            }
+            if let open { batches.append(open.batch.copy(count: open.count)) }
+            writing.pipeline.unpin(items.compactMap(\.batch) + (open.map { [$0.batch] } ?? []))
             return Snapshot(
-                store: self, entries: entries, shownItem: item, items: items, open: open,
-                pipeline: writing.pipeline,
+                store: self, entries: entries, batches: batches, records: records,
                 pendingKinds: registry.definitions(), position: position, isBeingWritten: true,
-                knownGaps: knownGaps)
+                knownGaps: knownGaps, isRecorders: true)
         }
         let wasWritten = monitor.withLock { isBeingWritten }
         if wasWritten {
@@ -528,13 +602,17 @@ public final class EventStore: @unchecked Sendable {
                 isBeingWritten = view.isBeingWritten
                 knownGaps = view.gaps
                 readerPosition = view.position
+                tailBatches = view.tailBatches
+                tailKinds = view.tailKinds
             }
             catalog.replaceAll(view.entries)
         }
-        let (position, written, gaps) = monitor.withLock { (readerPosition, isBeingWritten, knownGaps) }
-        return Snapshot(
-            store: self, entries: catalog.view().entries, shownItem: 0, items: [], open: nil, pipeline: nil,
-            pendingKinds: [], position: position, isBeingWritten: written, knownGaps: gaps)
+        return monitor.withLock {
+            Snapshot(
+                store: self, entries: catalog.view().entries, batches: tailBatches, pendingKinds: tailKinds,
+                position: readerPosition, isBeingWritten: isBeingWritten, knownGaps: knownGaps,
+                isRecorders: false)
+        }
     }
 
     /// The sessions, on a fresh snapshot.

@@ -21,18 +21,25 @@ final class KindRegistry: @unchecked Sendable {
     private let monitor = Monitor()
     private var numbers: [Key: UInt32] = [:]
     private var definitions: [KindDefinition]
+    private let mapping: TailMapping?
+    /// The first number that the mapping does not hold.
+    private var firstUnkept = UInt32.max
+    /// Numbers below are in the log.
+    private var logged: UInt32 = 0
 
-    init(id: UInt64, definitions: [KindDefinition]) {
+    init(id: UInt64, definitions: [KindDefinition], mapping: TailMapping? = nil) {
         self.id = id
+        self.mapping = mapping
         self.definitions = definitions
         for (number, definition) in definitions.enumerated() {
             numbers[Key(definition.name, definition.encoding)] = UInt32(number)
         }
     }
 
-    /// The kind's number; the first definition of a name and encoding stands. O(1).
+    /// The kind's number; the first definition of a name and encoding stands. O(1). `isKept`: whether it outlives the process
+    /// as it is; otherwise the log must hold it before an event of it may.
     func intern(_ name: String, _ encoding: PayloadEncoding, _ metadata: [String: String])
-        throws(StoreError) -> EventKind
+        throws(StoreError) -> (kind: EventKind, isKept: Bool)
     {
         let byteCount = name.utf8.count
         guard byteCount >= 1 else { throw .invalid(what: "a kind's name", reason: "is empty") }
@@ -45,7 +52,9 @@ final class KindRegistry: @unchecked Sendable {
         let key = Key(name, encoding)
         return try monitor.withLock { () throws(StoreError) in
             if let number = numbers[key] {
-                return EventKind(name: name, encoding: encoding, number: number, registry: id)
+                // Whoever made it known may still be waiting for the log to hold it.
+                let kind = EventKind(name: name, encoding: encoding, number: number, registry: id)
+                return (kind, number < firstUnkept || number < logged)
             }
             guard definitions.count < Limits.segmentKindsMax else {
                 throw .beyondLimit(
@@ -53,10 +62,19 @@ final class KindRegistry: @unchecked Sendable {
                     limit: UInt64(Limits.segmentKindsMax))
             }
             let number = UInt32(definitions.count)
-            definitions.append(KindDefinition(name: name, encoding: encoding, metadata: metadata))
+            let definition = KindDefinition(name: name, encoding: encoding, metadata: metadata)
+            if let mapping, firstUnkept == .max, !mapping.put(definition, id: number) { firstUnkept = number }
+            definitions.append(definition)
             numbers[key] = number
-            return EventKind(name: name, encoding: encoding, number: number, registry: id)
+            return (
+                EventKind(name: name, encoding: encoding, number: number, registry: id), number < firstUnkept
+            )
         }
+    }
+
+    /// The log holds the kinds up to this one.
+    func markLogged(_ kind: EventKind) {
+        monitor.withLock { logged = max(logged, kind.number + 1) }
     }
 
     /// All definitions from `first` on.

@@ -117,7 +117,11 @@ public final class Session: Sendable {
                 try tail.tryAppend(bytes, kind: kind.number, timestamp: time, beginning: beginning, id: id)
             }
             if let placed {
-                if store.isSynced { try await store.waitUntilDurable(through: placed.sequence) }
+                if store.isSynced {
+                    try await store.waitUntilDurable(through: placed.sequence)
+                } else if let item = placed.largeItem {
+                    try await store.waitUntilWritten(item)
+                }
                 return placed.sequence
             }
             await withCheckedContinuation { continuation in tail.whenRoom { continuation.resume() } }

@@ -38,6 +38,8 @@ public enum Diagnostic: Hashable, Sendable {
     case resumed
     /// A sync failed: the store takes nothing more until it is opened again.
     case poisoned(String)
+    /// The file system has no shared mappings: what a killed process had not written yet would be lost.
+    case withoutTail(String)
     /// Work in the background that can be repeated failed.
     case maintenanceFailed(String)
 }
@@ -66,9 +68,13 @@ public struct StoreOptions: Sendable {
     public var compressionLevel: Int32 = 0
     /// Whether segments get a dictionary, sampled from the data already recorded.
     public var usesDictionary = false
+    /// Whether batches live in a shared mapping (`TAIL`, about 0.7 MiB for each of the queue's batches), so that a killed process
+    /// loses nothing that `append` returned. Checkpoints and beginnings of sessions, which it does not hold, then wait until
+    /// they are written.
+    public var keepsTail = true
     /// Threads that compress and write; 1...16.
     public var encoderThreads = 2
-    /// Batches between the callers and the disk; 2...64. Each takes about 1 MiB.
+    /// Batches between the callers and the disk; 2...64, and no more than 1 GiB in all.
     public var queueBatches = 8
     /// Whether a store on a network file system may be written.
     public var allowsNetworkFileSystem = false
@@ -95,7 +101,8 @@ public struct StoreOptions: Sendable {
         options.segmentBytes = max(segmentBytes, 16 << 10)
         options.segmentBlocksMax = min(max(segmentBlocksMax, 8), 8_000)
         options.encoderThreads = min(max(encoderThreads, 1), 16)
-        options.queueBatches = min(max(queueBatches, 2), 64)
+        let slotBytes = TailHeader.slotBytes(rows: Batch.rowsMax, payloadBytes: options.blockBytes)
+        options.queueBatches = min(max(queueBatches, 2), 64, (1 << 30) / slotBytes)
         options.compressionLevel = min(max(compressionLevel, 0), 12)
         return options
     }

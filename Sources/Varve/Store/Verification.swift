@@ -13,6 +13,14 @@ public struct Damage: Hashable, Sendable {
     public let reason: String
 }
 
+/// A name in a store's directory that is no part of its log.
+public struct StrayFile: Hashable, Sendable {
+    /// The path.
+    public let file: String
+    /// What it is, as far as that can be told.
+    public let reason: String
+}
+
 /// How far a verification is.
 public struct VerifyProgress: Hashable, Sendable {
     /// Events read.
@@ -31,7 +39,10 @@ public struct VerificationReport: Hashable, Sendable {
     public internal(set) var bytes: UInt64 = 0
     /// What is damaged.
     public internal(set) var damage: [Damage] = []
-    /// Nothing is damaged, and nothing missing.
+    /// What stands in the directory and is no part of the log: leftovers, files of other stores, names that Varve does not know.
+    /// Nothing is lost by them. Each segment file is verified, or named here or in `damage`.
+    public internal(set) var strays: [StrayFile] = []
+    /// Nothing is damaged, and nothing missing. Strays are no damage.
     public var isIntact: Bool { damage.isEmpty && gaps.isEmpty }
     /// Sequence numbers that no segment holds.
     public internal(set) var gaps: [Gap] = []
@@ -60,6 +71,7 @@ struct Verifier {
     let fileSystem: any FileSystem
     let progress: ((VerifyProgress) -> Void)?
     var report = VerificationReport()
+    private var log = Log()
     private var total: UInt64 = 0
 
     init(
@@ -91,29 +103,83 @@ struct Verifier {
             }
         }
         let listed = Set(names.map(\.name))
-        var open: [String: SegmentIndex] = [:]
-        for entry in entries {
-            switch entry {
-            case .open(let segment): open[String(segment.file.path.dropFirst(path.count + 1))] = segment.index
-            case .sealed(let handle):
-                if !listed.contains(handle.fileName) {
-                    add(handle.fileName, 0, sequences(of: handle.summary), "the file is gone")
-                }
-            }
+        log = Log(entries, prefix: path, isBeingWritten: isBeingWritten)
+        for case .sealed(let handle) in entries where !listed.contains(handle.fileName) {
+            add(handle.fileName, 0, sequences(of: handle.summary), "the file is gone")
         }
         for entry in names {
-            guard entry.kind == .regular else {
-                if entry.kind != .directory { add(entry.name, 0, nil, "not a regular file: it is not read") }
-                continue
-            }
-            report.files += 1
-            switch entry.name {
-            case "STORE", "STATE", "TAIL", "LOCK": small(entry.name)
-            case let name where name.hasSuffix(".seg"):
-                segment(name, open[name], isBeingWritten: isBeingWritten)
-            default: break
+            switch entry.kind {
+            case .regular:
+                report.files += 1
+                file(entry.name)
+            case .directory: addStray(entry.name, "a directory")
+            case .symbolicLink: notRegular(entry.name, "a symbolic link: it is not followed")
+            case .other: notRegular(entry.name, "a special file: it is not read")
             }
             progress?(VerifyProgress(events: report.events, bytesDone: report.bytes, bytesTotal: total))
+        }
+    }
+
+    private mutating func addStray(_ name: String, _ reason: String) {
+        report.strays.append(StrayFile(file: path + "/" + name, reason: reason))
+    }
+
+    private mutating func file(_ name: String) {
+        switch name {
+        case "STORE", "STATE", "TAIL", "LOCK": small(name)
+        case let name where name.hasSuffix(".seg"): segment(name)
+        case let name where name.hasSuffix(".tmp"):
+            addStray(name, "an unfinished file: the next writer removes it")
+        default: addStray(name, "not a name that Varve uses")
+        }
+    }
+
+    /// In the place of one of the store's own files it is damage: what should be there is not.
+    private mutating func notRegular(_ name: String, _ reason: String) {
+        if ["STORE", "STATE", "TAIL", "LOCK"].contains(name) {
+            add(name, 0, nil, reason)
+        } else {
+            addStray(name, reason)
+        }
+    }
+
+    /// The segments that a reader of the store reads.
+    private struct Log {
+        var open: [String: SegmentIndex] = [:]
+        var generations: [UInt64: UInt32] = [:]
+        var names: Set<String> = []
+        var last: UInt64 = 0
+        var isBeingWritten = false
+
+        init() {}
+
+        init(_ entries: [Catalog.Entry], prefix: String, isBeingWritten: Bool) {
+            self.isBeingWritten = isBeingWritten
+            for entry in entries {
+                switch entry {
+                case .open(let segment):
+                    let name = String(segment.file.path.dropFirst(prefix.count + 1))
+                    names.insert(name)
+                    open[name] = segment.index
+                case .sealed(let handle): names.insert(handle.fileName)
+                }
+                generations[entry.ordinal] = entry.summary.generation
+                last = max(last, entry.ordinal)
+            }
+        }
+
+        /// Why a segment is not in the log; nil: it is, or a writer has begun or resealed it since.
+        func reasonOutside(_ name: String, ordinal: UInt64, generation: UInt32) -> String? {
+            if names.contains(name) { return nil }
+            if let current = generations[ordinal] {
+                if isBeingWritten, generation > current { return nil }
+                return generation < current
+                    ? "an older generation of segment \(ordinal)" : "another copy of segment \(ordinal)"
+            }
+            if ordinal > last {
+                return isBeingWritten ? nil : "segment \(ordinal): it lies beyond the end of the log"
+            }
+            return "segment \(ordinal): it is not in the chain of the log"
         }
     }
 
@@ -164,19 +230,21 @@ struct Verifier {
         }
     }
 
-    /// Verifies a segment. `known`: it has no footer, and this is its index.
-    private mutating func segment(_ name: String, _ known: SegmentIndex?, isBeingWritten: Bool) {
+    /// Verifies a segment that is in the log, and names one that is not.
+    private mutating func segment(_ name: String) {
         do {
             let (found, store) = try StoreDirectory.segment(path, name, fileSystem)
             guard store == identifier else {
-                return add(name, 0, nil, "it belongs to another store (\(store))")
+                return addStray(name, "it belongs to another store (\(store))")
             }
+            let outside = log.reasonOutside(name, ordinal: found.ordinal, generation: found.generation)
+            if let outside { return addStray(name, outside) }
             report.segments += 1
             switch found {
             case .unsealed(let scan):
-                let end = known?.dataEnd ?? .max
+                let end = log.open[name]?.dataEnd ?? .max
                 report.bytes += (try? scan.file.size()) ?? 0
-                scanned(name, scan, end: end, isBeingWritten: isBeingWritten && scan.failure == nil)
+                scanned(name, scan, end: end, isBeingWritten: log.isBeingWritten && scan.failure == nil)
             case .sealed(let handle): try sealed(name, handle)
             }
         } catch let error as StoreError {

@@ -9,8 +9,9 @@ struct VerifyCommand: ParsableCommand {
         abstract: "Checks every checksum of a store, and every index against the data.",
         discussion: """
             Prints one line for each damage: file, offset, sequence numbers, what is wrong; one for each \
-            gap in the sequence numbers; then a summary. The \
-            exit code is 3 when there is any. Nothing is written.
+            gap in the sequence numbers; one for each name that is no part of the log, such as leftovers and \
+            segments of other stores; then a summary. The exit code is 3 when there is damage or a gap. Nothing \
+            is written.
 
             Example: check a store in a script.
 
@@ -39,13 +40,17 @@ struct VerifyCommand: ParsableCommand {
         } else {
             for damage in report.damage { try output.text(Formatting.oneLine(Self.text(damage)) + "\n") }
             for gap in report.gaps { try output.text(Formatting.oneLine(Formatting.gap(gap)) + "\n") }
+            for stray in report.strays {
+                try output.text(
+                    Formatting.oneLine("\(stray.file): no part of the log: \(stray.reason)") + "\n")
+            }
             try output.text(Self.summary(report) + "\n")
         }
         try output.flush()
         if !report.isIntact { throw ExitCode(ExitStatus.loss) }
     }
 
-    private static func text(_ damage: Damage) -> String {
+    static func text(_ damage: Damage) -> String {
         let sequences = damage.sequences.map { Formatting.sequences($0) } ?? "no known sequence numbers"
         return "\(damage.file): offset \(damage.offset): \(sequences): \(damage.reason)"
     }

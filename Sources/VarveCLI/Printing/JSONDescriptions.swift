@@ -170,15 +170,59 @@ extension ByteBuffer {
             list.number("events", report.events, &out)
             list.number("checkpoints", report.checkpoints, &out)
             list.number("bytes", report.bytes, &out)
-            list.list("damage", report.damage, &out) { damage, out in
+            list.list("damage", report.damage, &out) { $1.damage($0) }
+            list.list("gaps", report.gaps, &out) { $1.gap($0) }
+            list.list("strays", report.strays, &out) { stray, out in
                 out.object { list, out in
-                    list.text("file", damage.file, &out)
-                    list.number("offset", damage.offset, &out)
-                    list.sequences("sequences", damage.sequences, &out)
-                    list.text("reason", damage.reason, &out)
+                    list.text("file", stray.file, &out)
+                    list.text("reason", stray.reason, &out)
                 }
             }
+        }
+    }
+
+    private mutating func damage(_ damage: Damage) {
+        object { list, out in
+            list.text("file", damage.file, &out)
+            list.number("offset", damage.offset, &out)
+            list.sequences("sequences", damage.sequences, &out)
+            list.text("reason", damage.reason, &out)
+        }
+    }
+
+    mutating func repair(_ report: RepairReport) {
+        object { list, out in
+            list.flag("intact", report.isIntact, &out)
+            list.text("source", report.source.description, &out)
+            list.text("store", report.store.description, &out)
+            list.number("events", report.events, &out)
+            list.number("salvaged_events", report.salvagedEvents, &out)
+            list.number("unfinished_events", report.unfinishedEvents, &out)
+            list.number("sessions", report.sessions, &out)
+            list.number("checkpoints", report.checkpoints, &out)
+            list.number("lost_checkpoints", report.lostCheckpoints, &out)
+            list.number("segments", report.segments, &out)
+            list.number("bytes", report.bytes, &out)
+            list.number("unconfirmed_bytes", report.unconfirmedBytes, &out)
+            list.list("damage", report.damage, &out) { $1.damage($0) }
             list.list("gaps", report.gaps, &out) { $1.gap($0) }
+            list.list("files", report.files, &out) { file, out in
+                out.object { list, out in
+                    list.text("file", file.name, &out)
+                    list.text("use", file.use.rawValue, &out)
+                    list.number("events", file.events, &out)
+                    list.number("checkpoints", file.checkpoints, &out)
+                    list.number("duplicates", file.duplicates, &out)
+                    list.list("conflicts", file.conflicts, &out) { range, out in
+                        out.append("[")
+                        out.append(integer: range.lowerBound)
+                        out.append(",")
+                        out.append(integer: range.upperBound)
+                        out.append("]")
+                    }
+                    list.text("note", file.note, &out)
+                }
+            }
         }
     }
 

@@ -1,0 +1,573 @@
+internal import VarveFormat
+
+/// What repair writes, in order, and what it leaves out: pure, from what the files hold to what is to be done.
+///
+/// The log's blocks go over in their order. In salvage, what lies beyond the log fills the holes in its numbers and goes on
+/// after its end; it never takes the place of what the log has.
+struct RepairPlan {
+    enum Step {
+        /// The kinds of a source keep their order.
+        case kinds(source: Int)
+        case events(source: Int, block: Int, rows: Range<Int>)
+        case checkpoint(source: Int, block: Int)
+        /// A record of a session or the ledger. The header says its place, epoch, times and counters.
+        case record(ControlBlock.Record, BlockHeader)
+    }
+
+    /// Numbers that were taken, and by which opening's events.
+    private struct Taken {
+        let sequences: Range<UInt64>
+        let epoch: UInt64
+        let source: Int
+        let block: Int
+    }
+
+    /// What is left out of a file, although it can be read.
+    struct LeftOut {
+        /// Events that are in the new store already.
+        var duplicates: UInt64 = 0
+        /// Numbers that other events have in the new store.
+        var conflicts: [ClosedRange<UInt64>] = []
+        /// Checkpoints whose ordinals others have.
+        var checkpoints = 0
+    }
+
+    private(set) var steps: [Step] = []
+    /// Numbers that no step holds.
+    private(set) var gaps: [Gap] = []
+    private(set) var sessions = 0
+    private(set) var checkpoints = 0
+    private(set) var checkpointsMade: UInt64 = 0
+    /// Events and checkpoints of imports that were never completed: no reader sees them, here as in the source.
+    private(set) var hiddenEvents: UInt64 = 0
+    private(set) var hiddenCheckpoints = 0
+    /// By source: events and checkpoints kept.
+    private(set) var keptEvents: [UInt64]
+    private(set) var keptCheckpoints: [Int]
+    private(set) var leftOut: [LeftOut]
+
+    // What was given.
+    private let sources: [RepairSource]
+    private let logCount: Int
+    private let isSalvaging: Bool
+    private let time: Int64
+
+    // What is known of sessions: by the log, and beyond it.
+    private var logSessions = SessionFold([])
+    private var otherSessions = SessionFold([])
+
+    // The end of what is planned so far.
+    private var next: UInt64 = 0
+    /// Above every number that is known to have been given.
+    private var knownEnd: UInt64 = 0
+    private var last = BlockHeader(type: .ledger)
+    private var active: SessionBegin?
+    /// By session: what is kept of it.
+    private var sessionEvents: [UInt64: UInt64] = [:]
+    private var sessionCheckpoints: [UInt64: Int] = [:]
+    private var nextIndex: UInt64 = 0
+    private var lastTimestamp: Int64?
+    private var begun: Set<UInt64> = []
+    private var unfinishedImports: Set<UInt64> = []
+    private var sessionsBegun: UInt64 = 0
+    private var takenCheckpoints: [UInt64: UInt64] = [:]
+    private var taken: [Taken] = []
+    private var ledger: [LedgerRecord] = []
+
+    // What lies beyond the log, in the order of its numbers.
+    private struct Piece {
+        let source: Int
+        let block: Int
+        let rows: Range<Int>
+        let sequences: Range<UInt64>
+        let rank: (epoch: UInt64, generation: UInt32)
+    }
+    private var pieces: [Piece] = []
+    private var nextPiece = 0
+    private var openPieces: [Piece] = []
+    private var controls: [(source: Int, block: Int)] = []
+    private var nextControl = 0
+
+    /// A plan for the log's sources, in order, and for what lies beyond: blocks of theirs that are not in the log, and the sources
+    /// after the first `logCount`; they count only when `isSalvaging`.
+    init(
+        sources: [RepairSource], logCount: Int, isSalvaging: Bool, recovery: RecoveryPlan,
+        damage: [Damage], state: StateSlot?, time: Int64
+    ) {
+        self.sources = sources
+        self.logCount = logCount
+        self.isSalvaging = isSalvaging
+        self.time = time
+        keptEvents = Array(repeating: 0, count: sources.count)
+        keptCheckpoints = Array(repeating: 0, count: sources.count)
+        leftOut = Array(repeating: LeftOut(), count: sources.count)
+        for source in sources[..<logCount] {
+            for summary in source.sessions(inLog: true) { logSessions.add(summary) }
+            ledger += RepairPlan.ledger(of: source).records
+            for block in source.blocks where block.isInLog {
+                if case .checkpoint(let record, _) = block.record {
+                    takenCheckpoints[record.ordinal] = block.header.epoch
+                }
+            }
+            if let footer = source.footer {
+                checkpointsMade = max(checkpointsMade, footer.summary.checkpointsMade)
+                knownEnd = max(knownEnd, footer.summary.nextSequence)
+            }
+            checkpointsMade = max(checkpointsMade, source.header?.checkpointsMade ?? 0)
+        }
+        if isSalvaging { collectBeyond(state) }
+        for number in 0..<logCount { addLog(number) }
+        fill(before: .max, place: (.max, .max))
+        endActive()
+        for (ordinal, count) in sessionEvents where unfinishedImports.contains(ordinal) {
+            hiddenEvents += count
+        }
+        for (ordinal, count) in sessionCheckpoints where unfinishedImports.contains(ordinal) {
+            hiddenCheckpoints += count
+        }
+        sessions = begun.subtracting(unfinishedImports).count
+        for gap in recovery.gaps where gap.sequences.upperBound < .max >> 1 {
+            knownEnd = max(knownEnd, gap.sequences.upperBound + 1)
+        }
+        knownEnd = max(knownEnd, next)
+        if isSalvaging { countLeftOut() }
+        addLedger(recovery, damage + sources.flatMap(\.damage))
+    }
+
+    /// Checkpoints that were made, as the counters say, and are not kept; without those that retention dropped.
+    var lostCheckpoints: UInt64 {
+        let first = max(last.headCheckpoint, 1)
+        guard checkpointsMade >= first else { return 0 }
+        let kept = UInt64(takenCheckpoints.keys.count { $0 >= first })
+        return (checkpointsMade - first + 1) - min(kept, checkpointsMade - first + 1)
+    }
+
+    /// Events that no reader of the source sees.
+    var salvagedEvents: UInt64 {
+        taken.reduce(0) { total, range in
+            let isInLog = range.source < logCount && sources[range.source].blocks[range.block].isInLog
+            return isInLog ? total : total + UInt64(range.sequences.count)
+        }
+    }
+
+    // MARK: The log
+
+    private mutating func addLog(_ number: Int) {
+        let source = sources[number]
+        steps.append(.kinds(source: number))
+        // Sessions of which no block can be read: the footer alone knows them.
+        let seen = Set(source.blocks.filter(\.isInLog).map(\.header.sessionOrdinal))
+        var unseen = (source.footer?.sessions ?? []).filter {
+            !$0.begin.flags.contains(.continued) && !seen.contains($0.begin.ordinal)
+        }[...]
+        var (lostLedger, isWhole) = RepairPlan.ledger(of: source)
+        for (position, block) in source.blocks.enumerated() where block.isInLog {
+            while let session = unseen.first, session.begin.ordinal < block.header.sessionOrdinal {
+                unseen.removeFirst()
+                activate(session.begin.ordinal, index: session.begin.firstIndex)
+            }
+            checkpointsMade = max(checkpointsMade, block.header.checkpointsMade)
+            knownEnd = max(knownEnd, block.header.nextSequence)
+            switch block.record {
+            case nil:
+                for rows in block.runs { add(number, position, rows) }
+            case .ledger(let records):
+                fill(before: block.header.firstSequence, place: (source.ordinal, block.offset))
+                if isWhole {
+                    put(.ledger(records), block.header)
+                } else if !lostLedger.isEmpty {
+                    put(.ledger(lostLedger), block.header)
+                    lostLedger = []
+                }
+            default: addControl(number, position, isInLog: true)
+            }
+        }
+        for session in unseen { activate(session.begin.ordinal, index: session.begin.firstIndex) }
+        if !isWhole, !lostLedger.isEmpty { put(.ledger(lostLedger), header(.ledger)) }
+    }
+
+    /// A source's ledger records, and whether its blocks hold all of them.
+    private static func ledger(of source: RepairSource) -> (records: [LedgerRecord], isWhole: Bool) {
+        var records: [LedgerRecord] = []
+        for block in source.blocks where block.isInLog {
+            if case .ledger(let found) = block.record { records += found }
+        }
+        guard let footer = source.footer, footer.ledger.count > records.count else { return (records, true) }
+        return (footer.ledger, false)
+    }
+
+    /// Rows of a block that is in the log.
+    private mutating func add(_ number: Int, _ position: Int, _ rows: Range<Int>) {
+        let block = sources[number].blocks[position]
+        let first = block.header.firstSequence + UInt64(rows.lowerBound)
+        fill(before: first, place: (sources[number].ordinal, block.offset))
+        let skipped = next > first ? Int(min(next - first, UInt64(rows.count))) : 0
+        put(number, position, rows.lowerBound + skipped..<rows.upperBound)
+    }
+
+    // MARK: What lies beyond
+
+    private mutating func collectBeyond(_ state: StateSlot?) {
+        var head = state?.headSequence ?? 0
+        var headCheckpoint = state?.headCheckpoint ?? 0
+        for source in sources[..<logCount] {
+            for block in source.blocks where block.isInLog {
+                head = max(head, block.header.headSequence)
+                headCheckpoint = max(headCheckpoint, block.header.headCheckpoint)
+            }
+        }
+        for (number, source) in sources.enumerated() {
+            for summary in source.sessions(inLog: false) {
+                // A segment may be there in several generations.
+                if logSessions.session(summary.begin.ordinal) == nil { otherSessions.add(summary) }
+            }
+            for (position, block) in source.blocks.enumerated() where !block.isInLog {
+                switch block.record {
+                case nil:
+                    for rows in block.runs {
+                        let first = block.header.firstSequence
+                        // What retention dropped stays dropped.
+                        let range =
+                            max(
+                                head, first + UInt64(rows.lowerBound))..<max(
+                                head, first + UInt64(rows.upperBound))
+                        guard !range.isEmpty else { continue }
+                        pieces.append(
+                            Piece(
+                                source: number, block: position, rows: rows, sequences: range,
+                                rank: (block.header.epoch, source.generation)))
+                    }
+                case .checkpoint(let record, _):
+                    if record.ordinal >= headCheckpoint { controls.append((number, position)) }
+                case .sessionBegin, .sessionEnd, .ledger: controls.append((number, position))
+                case .dictionary, .kinds, .padding: break
+                }
+            }
+        }
+        pieces.sort {
+            ($0.sequences.lowerBound, $0.source, $0.block) < ($1.sequences.lowerBound, $1.source, $1.block)
+        }
+        controls = controls.sorted { place(of: $0) < place(of: $1) }
+    }
+
+    private func place(of control: (source: Int, block: Int)) -> (UInt64, UInt64, UInt64) {
+        let source = sources[control.source]
+        let block = source.blocks[control.block]
+        return (block.header.firstSequence, source.ordinal, block.offset)
+    }
+
+    /// Takes what there is beyond the log below a number, and what stands at it in an earlier place than `place`.
+    private mutating func fill(before limit: UInt64, place: (UInt64, UInt64)) {
+        while true {
+            var stop = limit
+            var control: (source: Int, block: Int)?
+            if nextControl < controls.count {
+                let (position, ordinal, offset) = self.place(of: controls[nextControl])
+                if position < limit || position == limit && (ordinal, offset) < place {
+                    control = controls[nextControl]
+                    stop = position
+                }
+            }
+            if let (piece, range) = nextEvents(before: stop) {
+                let first = sources[piece.source].blocks[piece.block].header.firstSequence
+                put(
+                    piece.source, piece.block,
+                    Int(range.lowerBound - first)..<Int(range.upperBound - first))
+            } else if let control {
+                nextControl += 1
+                addControl(control.source, control.block, isInLog: false)
+            } else {
+                return
+            }
+        }
+    }
+
+    /// The next events beyond the log with numbers below `stop`: of several with the same number those of the latest opening.
+    private mutating func nextEvents(before stop: UInt64) -> (piece: Piece, range: Range<UInt64>)? {
+        while nextPiece < pieces.count, pieces[nextPiece].sequences.lowerBound <= next {
+            openPieces.append(pieces[nextPiece])
+            nextPiece += 1
+        }
+        let next = next
+        openPieces.removeAll { $0.sequences.upperBound <= next }
+        var from = openPieces.map { max(next, $0.sequences.lowerBound) }.min()
+        if from == nil, nextPiece < pieces.count {
+            let first = pieces[nextPiece].sequences.lowerBound
+            from = first
+            while nextPiece < pieces.count, pieces[nextPiece].sequences.lowerBound == first {
+                openPieces.append(pieces[nextPiece])
+                nextPiece += 1
+            }
+        }
+        guard let from, from < stop else { return nil }
+        let best = openPieces.filter { $0.sequences.lowerBound <= from }.max { $0.rank < $1.rank }
+        return best.map { ($0, from..<min(stop, $0.sequences.upperBound)) }
+    }
+
+    // MARK: Steps
+
+    private mutating func put(_ number: Int, _ position: Int, _ rows: Range<Int>) {
+        guard !rows.isEmpty else { return }
+        let block = sources[number].blocks[position]
+        last = block.header
+        let index = block.header.firstIndex &+ UInt64(rows.lowerBound)
+        if block.header.sessionOrdinal > 0 { activate(block.header.sessionOrdinal, index: index) }
+        steps.append(.events(source: number, block: position, rows: rows))
+        let first = block.header.firstSequence
+        let range = first + UInt64(rows.lowerBound)..<first + UInt64(rows.upperBound)
+        sessionEvents[block.header.sessionOrdinal, default: 0] += UInt64(rows.count)
+        taken.append(Taken(sequences: range, epoch: block.header.epoch, source: number, block: position))
+        keptEvents[number] += UInt64(rows.count)
+        next = range.upperBound
+        nextIndex =
+            rows.upperBound == Int(block.header.eventCount) ? block.nextIndex : index &+ UInt64(rows.count)
+        lastTimestamp = max(lastTimestamp ?? .min, block.header.maxTimestamp)
+    }
+
+    private mutating func addControl(_ number: Int, _ position: Int, isInLog: Bool) {
+        let source = sources[number]
+        let block = source.blocks[position]
+        if isInLog { fill(before: block.header.firstSequence, place: (source.ordinal, block.offset)) }
+        last = block.header
+        switch block.record {
+        case .sessionBegin(let begin):
+            let isKnown = !isInLog && logSessions.session(begin.ordinal) != nil
+            guard !isKnown, active?.ordinal != begin.ordinal else { return }
+            if begun.contains(begin.ordinal), !begin.flags.contains(.resumed) { return }
+            endActive()
+            self.begin(begin, block.header)
+        case .sessionEnd(let end):
+            let isEnded = !isInLog && logSessions.session(end.ordinal).map { $0.state != .active } ?? false
+            if !isEnded, !begun.contains(end.ordinal), info(end.ordinal) != nil {
+                activate(end.ordinal, index: end.nextIndex)
+            }
+            guard !isEnded, active?.ordinal == end.ordinal else { return }
+            put(.sessionEnd(end), block.header)
+            active = nil
+        case .checkpoint(let record, _):
+            if !isInLog, let epoch = takenCheckpoints[record.ordinal] {
+                if epoch != block.header.epoch { leftOut[number].checkpoints += 1 }
+                return
+            }
+            takenCheckpoints[record.ordinal] = block.header.epoch
+            next = max(next, block.header.firstSequence)
+            activate(record.session, index: record.eventIndex)
+            steps.append(.checkpoint(source: number, block: position))
+            sessionCheckpoints[record.session, default: 0] += 1
+            checkpoints += 1
+            keptCheckpoints[number] += 1
+            checkpointsMade = max(checkpointsMade, record.ordinal)
+        case .ledger(let records):
+            let fresh = records.filter { !ledger.contains($0) }
+            ledger += fresh
+            if !fresh.isEmpty { put(.ledger(fresh), block.header) }
+        case .kinds, .dictionary, .padding, nil: break
+        }
+    }
+
+    // MARK: Sessions
+
+    private func info(_ ordinal: UInt64) -> SessionInfo? {
+        logSessions.session(ordinal) ?? otherSessions.session(ordinal)
+    }
+
+    /// Makes the session the active one: what comes next belongs to it.
+    private mutating func activate(_ ordinal: UInt64, index: UInt64) {
+        guard active?.ordinal != ordinal else { return }
+        endActive()
+        var begin: SessionBegin
+        if let info = info(ordinal) {
+            begin = SessionBegin(
+                ordinal: ordinal, flags: info.isImported ? [.imported] : [], id: info.id,
+                start: info.startedAt,
+                metadata: info.metadata)
+        } else {
+            // Its begin record is lost.
+            begin = SessionBegin(
+                ordinal: ordinal, id: "unknown-session-\(ordinal)", start: last.minTimestamp)
+        }
+        begin.firstIndex = index
+        if begun.contains(ordinal) { begin.flags.insert(.resumed) }
+        var header = header(.sessionBegin)
+        header.minTimestamp = begin.start
+        header.maxTimestamp = begin.start
+        self.begin(begin, header)
+    }
+
+    private mutating func begin(_ begin: SessionBegin, _ header: BlockHeader) {
+        begun.insert(begin.ordinal)
+        if begin.flags.contains(.imported) { unfinishedImports.insert(begin.ordinal) }
+        sessionsBegun = max(sessionsBegun, begin.ordinal)
+        active = begin
+        nextIndex = begin.firstIndex
+        lastTimestamp = nil
+        var header = header
+        header.sessionOrdinal = begin.ordinal
+        header.firstIndex = begin.firstIndex
+        put(.sessionBegin(begin), header)
+    }
+
+    /// Ends the active session, whose end record is lost or was never written: as far as the store knows how it ended, so.
+    private mutating func endActive() {
+        guard let session = active else { return }
+        active = nil
+        let known = info(session.ordinal)
+        let isClosed = known?.state == .closed
+        // An import without its end does not exist. Salvage shows what there is of it.
+        if session.flags.contains(.imported), !isClosed, !isSalvaging { return }
+        let lastKnown = max(lastTimestamp ?? .min, known?.timeRange?.upperBound ?? .min)
+        let interruptedAt = lastKnown == .min ? session.start : lastKnown
+        let end = SessionEnd(
+            ordinal: session.ordinal, reason: isClosed ? .closed : .interrupted,
+            end: known?.endedAt ?? interruptedAt, events: known?.eventCount ?? 0,
+            checkpoints: known?.checkpointCount ?? 0, nextIndex: max(nextIndex, known?.nextIndex ?? 0))
+        var header = header(.sessionEnd)
+        header.sessionOrdinal = session.ordinal
+        header.firstIndex = end.nextIndex
+        header.minTimestamp = end.end
+        header.maxTimestamp = end.end
+        put(.sessionEnd(end), header)
+    }
+
+    /// The header of a record that stands here and was in no block.
+    private func header(_ type: BlockType) -> BlockHeader {
+        var header = BlockHeader(type: type)
+        header.epoch = max(last.epoch, 1)
+        header.writtenAt = time
+        header.minTimestamp = time
+        header.maxTimestamp = time
+        header.headSequence = last.headSequence
+        header.headCheckpoint = last.headCheckpoint
+        return header
+    }
+
+    private mutating func put(_ record: ControlBlock.Record, _ source: BlockHeader) {
+        var header = source
+        // Places ascend, also where it stands later than it did.
+        next = max(next, header.firstSequence)
+        header.firstSequence = next
+        header.sessionsBegun = max(sessionsBegun, header.sessionsBegun)
+        header.checkpointsMade = max(checkpointsMade, header.checkpointsMade)
+        if case .sessionEnd(let end) = record { unfinishedImports.remove(end.ordinal) }
+        steps.append(.record(record, header))
+    }
+
+    // MARK: What is missing
+
+    /// Writes down which numbers no step holds, but for those that the ledger names already.
+    private mutating func addLedger(_ recovery: RecoveryPlan, _ damage: [Damage]) {
+        var records: [LedgerRecord] = []
+        for hole in RepairPlan.holes(in: taken.map(\.sequences), end: knownEnd) {
+            for (range, known) in split(hole) {
+                if let known {
+                    gaps.append(Gap(sequences: range, reason: known.reason, note: known.note))
+                    continue
+                }
+                let found = damage.filter { $0.sequences?.overlaps(range) ?? false }
+                var gap = Gap(
+                    sequences: range, reason: .lostSegment, note: "no segment holds these numbers")
+                if let first = found.first {
+                    let more = found.count > 1 ? ", and \(found.count - 1) more" : ""
+                    let name = first.file.split(separator: "/").last.map(String.init) ?? first.file
+                    gap = Gap(
+                        sequences: range, reason: .damage,
+                        note: "\(name) at \(first.offset): \(first.reason)\(more)")
+                } else if let known = recovery.gaps.first(where: { $0.sequences.overlaps(range) }) {
+                    gap = Gap(sequences: range, reason: .damage, note: known.note)
+                }
+                gaps.append(gap)
+                records.append(
+                    .gap(
+                        first: range.lowerBound, last: range.upperBound,
+                        reason: gap.reason == .damage ? .damage : .lostSegment, time: time, note: gap.note))
+            }
+        }
+        if recovery.unreadableBytes > 0 {
+            records.append(
+                .interruption(
+                    epoch: max(last.epoch, 1), session: 0, next: next, segment: recovery.cut?.segment ?? 0,
+                    unreadable: recovery.unreadableBytes, time: time))
+        }
+        next = knownEnd
+        for start in stride(from: 0, to: records.count, by: 1000) {
+            put(.ledger(Array(records[start..<min(start + 1000, records.count)])), header(.ledger))
+        }
+    }
+
+    /// What lies between ranges that ascend, up to `end`.
+    static func holes(in ranges: [Range<UInt64>], end: UInt64) -> [ClosedRange<UInt64>] {
+        var holes: [ClosedRange<UInt64>] = []
+        var next: UInt64 = 0
+        for range in ranges {
+            if range.lowerBound > next { holes.append(next...range.lowerBound - 1) }
+            next = max(next, range.upperBound)
+        }
+        if end > next { holes.append(next...end - 1) }
+        return holes
+    }
+
+    /// The parts of a hole that one record of the ledger names, and the rest.
+    private func split(_ hole: ClosedRange<UInt64>) -> [(
+        ClosedRange<UInt64>, (reason: GapReason, note: String)?
+    )] {
+        var known: [(range: ClosedRange<UInt64>, reason: GapReason, note: String)] = []
+        for record in ledger {
+            switch record {
+            case .gap(let first, let last, let reason, _, let note):
+                known.append((first...last, GapReason(reason), note))
+            case .retention(let first, let last, _): known.append((first...last, .retention, ""))
+            default: break
+            }
+        }
+        known = known.filter { $0.range.overlaps(hole) }.sorted { $0.range.lowerBound < $1.range.lowerBound }
+        var parts: [(ClosedRange<UInt64>, (reason: GapReason, note: String)?)] = []
+        var next = hole.lowerBound
+        for (range, reason, note) in known {
+            let part = range.clamped(to: hole)
+            guard part.upperBound >= next else { continue }
+            if part.lowerBound > next { parts.append((next...part.lowerBound - 1, nil)) }
+            parts.append((max(next, part.lowerBound)...part.upperBound, (reason, note)))
+            next = part.upperBound + 1
+        }
+        if next <= hole.upperBound { parts.append((next...hole.upperBound, nil)) }
+        return parts
+    }
+
+    /// What of the events beyond the log was not taken, because its numbers were.
+    private mutating func countLeftOut() {
+        for piece in pieces {
+            var low = 0
+            var high = taken.count
+            while low < high {
+                let middle = (low + high) / 2
+                if taken[middle].sequences.upperBound <= piece.sequences.lowerBound {
+                    low = middle + 1
+                } else {
+                    high = middle
+                }
+            }
+            while low < taken.count, taken[low].sequences.lowerBound < piece.sequences.upperBound {
+                let other = taken[low]
+                low += 1
+                if other.source == piece.source, other.block == piece.block { continue }
+                let common = other.sequences.clamped(to: piece.sequences)
+                if other.epoch == piece.rank.epoch {
+                    leftOut[piece.source].duplicates += UInt64(common.count)
+                } else {
+                    leftOut[piece.source].add(conflict: common.lowerBound...common.upperBound - 1)
+                }
+            }
+        }
+    }
+}
+
+extension RepairPlan.LeftOut {
+    /// Adds numbers that others have; neighbours become one range.
+    mutating func add(conflict range: ClosedRange<UInt64>) {
+        if let last = conflicts.last, range.lowerBound > 0, last.upperBound == range.lowerBound - 1 {
+            conflicts[conflicts.count - 1] = last.lowerBound...range.upperBound
+        } else {
+            conflicts.append(range)
+        }
+    }
+}

@@ -1,0 +1,175 @@
+internal import VarveFormat
+internal import VarveIO
+
+/// What a killed writer left in `TAIL`: the batches of its last slots, written to a segment or not.
+struct TailContents: Sendable {
+    let epoch: UInt64
+    /// The kinds that its opening added, with their ids.
+    let kinds: [(id: UInt32, definition: KindDefinition)]
+    /// In the order of recording.
+    let slots: [TailSlot]
+
+    /// Reads a store's `TAIL`; nil when there is none that means anything on this boot. Allocates the committed rows at most, one
+    /// slot at a time, and all of them together no more than the file's 1 GiB. Throws when the system refuses to read it.
+    static func read(
+        _ directory: String, store: UniqueID, fileSystem: any FileSystem
+    ) throws(StoreError) -> TailContents? {
+        let path = directory + "/TAIL"
+        do throws(IOFailure) {
+            guard try fileSystem.kind(of: path) == .regular else { return nil }
+            let file = try fileSystem.open(path, .read)
+            defer { file.close() }
+            let fixed = try file.read(at: 0, count: TailHeader.byteCount)
+            guard let header = fixed.withUnsafeBytes({ try? TailHeader(decoding: $0) }),
+                header.store == store, header.boot == fileSystem.bootIdentity(),
+                try file.size() == UInt64(header.fileBytes)
+            else { return nil }
+            let beginning = try file.read(at: 0, count: header.slotOffset(0))
+            let kinds = beginning.withUnsafeBytes { header.kinds(in: $0) }
+            var slots: [TailSlot] = []
+            for number in 0..<Int(header.slotCount) {
+                let start = UInt64(header.slotOffset(number))
+                let committed = try file.read(at: start, count: TailSlot.rowsOffset).withUnsafeBytes {
+                    TailSlot.committedRows(in: $0)
+                }
+                guard committed > 0 else { continue }
+                let bytes = try file.read(at: start, count: Int(header.slotBytes))
+                if let slot = bytes.withUnsafeBytes({ try? TailSlot.decode($0, header: header) }) ?? nil {
+                    slots.append(slot)
+                }
+            }
+            return TailContents(
+                epoch: header.epoch, kinds: kinds, slots: slots.sorted { $0.number < $1.number })
+        } catch {
+            throw .reading(error)
+        }
+    }
+}
+
+/// Where a log ends, as far as what comes next must fit it.
+struct LogEnd: Sendable {
+    /// The number that the next event gets.
+    var nextSequence: UInt64 = 0
+    /// The active session's ordinal; 0: none.
+    var session: UInt64 = 0
+    /// The highest epoch in the log.
+    var epoch: UInt64 = 0
+    var kinds: [KindDefinition] = []
+    /// Why session and kinds are not known.
+    var failure: StoreError?
+
+    init(nextSequence: UInt64, session: UInt64, epoch: UInt64, kinds: [KindDefinition]) {
+        self.nextSequence = nextSequence
+        self.session = session
+        self.epoch = epoch
+        self.kinds = kinds
+    }
+
+    /// The end of the log that these segments make.
+    init(_ entries: [Catalog.Entry]) {
+        for entry in entries {
+            nextSequence = max(nextSequence, entry.summary.nextSequence)
+            epoch = max(epoch, entry.summary.lastEpoch)
+        }
+        do throws(StoreError) {
+            guard let index = try entries.last?.load().index else { return }
+            session = index.activeSession?.begin.ordinal ?? 0
+            kinds = index.kinds.map(\.definition)
+        } catch {
+            failure = error
+        }
+    }
+}
+
+/// The events of `TAIL` that the log does not hold. Pure.
+struct TailPlan: Sendable {
+    /// In order; their rows follow the log's end.
+    var slots: [TailSlot] = []
+    /// The log's kinds, and those that `TAIL` adds.
+    var kinds: [KindDefinition]
+    /// Numbers between the log's end and what `TAIL` holds: lost, and it is known that they are.
+    var gaps: [Gap] = []
+    /// Whether `TAIL` says how far the recording went: then an end that can't be read holds nothing more.
+    var isComplete = false
+    /// Whether it holds events that do not fit the log.
+    var hasRest = false
+    let epoch: UInt64
+
+    /// Events in it.
+    var eventCount: UInt64 { slots.reduce(0) { $0 + UInt64($1.rows.count) } }
+    /// The number after its last event, kept or lost; nil: none.
+    private(set) var nextSequence: UInt64?
+
+    init(_ contents: TailContents?, after end: LogEnd) {
+        kinds = end.kinds
+        epoch = contents?.epoch ?? 0
+        // One of an earlier opening: what it held was recovered.
+        guard let contents, contents.epoch >= end.epoch, contents.epoch < .max >> 1 else { return }
+        isComplete = true
+        for (id, definition) in contents.kinds where id == kinds.count && id < Limits.segmentKindsMax {
+            kinds.append(definition)
+        }
+        var next = end.nextSequence
+        for var slot in contents.slots {
+            let reached = slot.firstSequence + UInt64(slot.rows.count + slot.lostRows)
+            guard reached > next else { continue }
+            // An import that was cut off does not exist, nor does what follows in it.
+            if slot.hasExplicitIndices { return }
+            // Bytes that no writer leaves: nothing after them can be trusted either.
+            guard slot.session == end.session, end.session > 0, reached < .max >> 1,
+                slot.firstIndex < .max >> 1, slot.rows.allSatisfy({ $0.kind < kinds.count })
+            else {
+                isComplete = false
+                hasRest = true
+                return
+            }
+            if slot.firstSequence < next {
+                let known = min(Int(next - slot.firstSequence), slot.rows.count)
+                slot.rows.removeFirst(known)
+                slot.firstSequence += UInt64(known)
+                slot.firstIndex += UInt64(known)
+            }
+            addGap(from: next, to: slot.firstSequence)
+            next = max(next, slot.firstSequence + UInt64(slot.rows.count))
+            addGap(from: next, to: reached)
+            next = reached
+            nextSequence = reached
+            if !slot.rows.isEmpty { slots.append(slot) }
+        }
+    }
+
+    private mutating func addGap(from first: UInt64, to end: UInt64) {
+        guard end > first else { return }
+        gaps.append(
+            Gap(
+                sequences: first...end - 1, reason: .unconfirmedTail,
+                note: "what was written of them can't be read"))
+    }
+
+    /// The slots as batches that a snapshot can read.
+    func batches(after position: LogPosition) -> [Batch] {
+        var position = position
+        return slots.map { slot in
+            position.epoch = epoch
+            position.nextSequence = slot.firstSequence
+            position.sessionOrdinal = slot.session
+            position.nextIndex = slot.firstIndex
+            return Batch(slot, at: position)
+        }
+    }
+}
+
+extension Batch {
+    /// A batch that was found in `TAIL`.
+    convenience init(_ slot: TailSlot, at start: LogPosition) {
+        self.init(
+            rowCapacity: slot.rows.count, payloadCapacity: slot.rows.reduce(0) { $0 + $1.payload.count },
+            isOversized: false)
+        reset(start: start, explicitIndices: slot.hasExplicitIndices, number: slot.number)
+        for row in slot.rows {
+            row.payload.withUnsafeBytes {
+                add($0, timestamp: row.timestamp, index: row.index, kind: row.kind)
+            }
+        }
+    }
+}
