@@ -36,7 +36,7 @@ final class RepairWriter {
 
     /// Gives a kind its number; the first definition of a name and encoding stands.
     func intern(_ kind: KindDefinition) throws(StoreError) -> UInt32 {
-        try registry.intern(kind.name, kind.encoding, kind.metadata).number
+        try registry.intern(kind.name, kind.encoding, kind.metadata).kind.number
     }
 
     // MARK: Blocks
