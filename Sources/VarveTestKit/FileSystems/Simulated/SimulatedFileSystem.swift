@@ -241,8 +241,10 @@ extension SimulatedFileSystem.State {
                 let end = min(start + SimulatedDisk.pageBytes, now.count)
                 let page = UnsafeRawBufferPointer(rebasing: now[start..<end])
                 if !SimulatedDisk.equal(page, old, at: start) {
-                    pages.append((start / SimulatedDisk.pageBytes, Array(page)))
-                    fresh.write(page, at: start)
+                    // One copy for both: the page may be stored to meanwhile.
+                    let copy = Array(page)
+                    pages.append((start / SimulatedDisk.pageBytes, copy))
+                    copy.withUnsafeBytes { fresh.write($0, at: start) }
                 }
                 start = end
             }
