@@ -28,20 +28,19 @@ struct CrashExaminer {
         let system: SimulatedFileSystem
         let history: CrashHistory
         /// How many items must be there, and how many may.
-        var required: Int
-        let possible: Int
+        let required, possible: Int
+        /// How many of them a power cut must leave.
+        let durable: Int
         /// Whether an opening of the store has ever succeeded.
         let wasOpened: Bool
-        /// Whether all that is there is durable.
+        /// Whether it was a power cut: all that is there is durable.
         let isPowerLoss: Bool
     }
 
     /// Opens the store for reading, for writing, goes on recording, and opens it again; and crashes once more on the way.
     ///
     /// - Parameter nested: seed of one more crash; nil: none.
-    /// - Returns: how many items were recovered.
-    @discardableResult
-    mutating func examine(_ found: Case, nested: UInt64?) throws -> Int {
+    mutating func examine(_ found: Case, nested: UInt64?) throws {
         states += 1
         let system = found.system
         var options = options(on: system)
@@ -96,7 +95,6 @@ struct CrashExaminer {
         guard damage.isEmpty else { throw CrashHistory.Mismatch("damage after recovery: \(damage)") }
         try again.close()
         if let nested { try crashAgain(found, recorder.history, kept: kept, nested) }
-        return kept
     }
 
     private mutating func crashAgain(_ found: Case, _ history: CrashHistory, kept: Int, _ seed: UInt64) throws
@@ -112,10 +110,12 @@ struct CrashExaminer {
         let opened = CrashRecorder.count(.opened, in: cursor.marks)
         let acknowledged = CrashRecorder.count(.acknowledged, in: cursor.marks) ?? 0
         // What a power cut has left is on the disk; what opening has recovered is durable.
-        let before = found.isPowerLoss ? kept : found.required
+        let before = found.isPowerLoss ? kept : found.durable
+        let durable = max(before, opened ?? 0, acknowledged)
+        let returned = max(found.required, opened ?? 0, CrashRecorder.count(.returned, in: cursor.marks) ?? 0)
         let next = Case(
-            system: system, history: history, required: max(before, opened ?? 0, acknowledged),
-            possible: max(kept, CrashRecorder.count(.begun, in: cursor.marks) ?? 0),
+            system: system, history: history, required: isPowerLoss ? durable : returned,
+            possible: max(kept, CrashRecorder.count(.begun, in: cursor.marks) ?? 0), durable: durable,
             wasOpened: found.wasOpened || opened != nil, isPowerLoss: found.isPowerLoss || isPowerLoss)
         do {
             try examine(next, nested: nil)

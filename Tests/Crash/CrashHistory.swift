@@ -156,10 +156,10 @@ struct CrashRecorder {
     /// Notes that one more item is about to be recorded.
     private func willRecord() { mark(.begun, history.items.count + 1) }
 
-    private mutating func didRecord(_ item: Recorded, isDurable: Bool = false) {
+    private mutating func didRecord(_ item: Recorded, isDurable: Bool) {
         history.add(item)
         mark(.returned)
-        if isSynced || isDurable { mark(.acknowledged) }
+        if isDurable { mark(.acknowledged) }
     }
 
     mutating func begin(_ id: String, at timestamp: Int64) throws {
@@ -167,7 +167,7 @@ struct CrashRecorder {
         let session = try store.startSession(id, at: timestamp)
         self.session = session
         nextIndex = 0
-        didRecord(.begin(ordinal: session.ordinal, id: id))
+        didRecord(.begin(ordinal: session.ordinal, id: id), isDurable: false)
     }
 
     mutating func append(_ payload: [UInt8], _ kind: EventKind, at timestamp: Int64) throws {
@@ -178,7 +178,7 @@ struct CrashRecorder {
             .event(
                 RecordedEvent(
                     sequence: sequence, session: session.ordinal, index: nextIndex, sessionID: session.id,
-                    timestamp: timestamp, kind: kind, payload: payload)))
+                    timestamp: timestamp, kind: kind, payload: payload)), isDurable: isSynced)
         nextIndex += 1
         if let durable = store.durableThrough { mark(.acknowledged, history.count(through: durable)) }
     }
@@ -187,7 +187,8 @@ struct CrashRecorder {
         guard let session else { return }
         willRecord()
         didRecord(
-            .checkpoint(try session.checkpoint(id, label: "l", state: state, at: timestamp), state: state))
+            .checkpoint(try session.checkpoint(id, label: "l", state: state, at: timestamp), state: state),
+            isDurable: isSynced)
     }
 
     mutating func flush() throws {

@@ -96,10 +96,10 @@ struct PowerLossTests {
         let rounds = max(1, Self.statesWanted / Self.scenarios.count / (journal.changeCount + 1) / 3)
         var failures = 0
         var cursor = journal.cursor()
-        var keptAfterKill = 0
         repeat {
             let marks = cursor.marks
             let required = CrashRecorder.count(.acknowledged, in: marks) ?? 0
+            let returned = CrashRecorder.count(.returned, in: marks) ?? 0
             let possible = CrashRecorder.count(.begun, in: marks) ?? 0
             let wasOpened = CrashRecorder.count(.opened, in: marks) != nil
             for round in 0..<rounds {
@@ -110,12 +110,11 @@ struct PowerLossTests {
                             ? cursor.afterPowerLoss(seed: state)
                             : cursor.afterKill(cuttingWrite: round == 0 ? nil : state),
                         history: history,
-                        // What a killed process had written is there, as it was an instant before.
-                        required: isPowerLoss ? required : max(required, keptAfterKill),
-                        possible: possible, wasOpened: wasOpened, isPowerLoss: isPowerLoss)
+                        // A killed process loses nothing that a call returned.
+                        required: isPowerLoss ? required : returned,
+                        possible: possible, durable: required, wasOpened: wasOpened, isPowerLoss: isPowerLoss)
                     do {
-                        let kept = try examiner.examine(found, nested: nested)
-                        if !isPowerLoss { keptAfterKill = max(keptAfterKill, kept) }
+                        try examiner.examine(found, nested: nested)
                     } catch {
                         failures += 1
                         Issue.record(

@@ -72,7 +72,6 @@ public final class EventStore: @unchecked Sendable {
                     throw StoreError.notAStore(path: path, reason: "it does not exist")
                 }
                 try fileSystem.makeDirectory(path)
-                try fileSystem.syncDirectory(parent(of: path))
             } else if !exists(at: path, fileSystem: fileSystem) {
                 let others = try fileSystem.list(path).filter {
                     $0.name != "LOCK" && !$0.name.hasSuffix(".tmp")
@@ -93,7 +92,14 @@ public final class EventStore: @unchecked Sendable {
                 throw error
             }
             do {
-                if !exists(at: path, fileSystem: fileSystem) { try create(path, options) }
+                // A writer that was killed may have left names that only the page cache knows: a power cut would take
+                // them, and what is built on them.
+                if exists(at: path, fileSystem: fileSystem) {
+                    try fileSystem.syncDirectory(path)
+                } else {
+                    try fileSystem.syncDirectory(parent(of: path))
+                    try create(path, options)
+                }
                 return try EventStore(writing: path, options, lock)
             } catch {
                 lock.release()
