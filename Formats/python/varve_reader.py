@@ -561,15 +561,15 @@ def tail_slot(data, rows, payload_bytes, epoch):
     number, first, session, first_index, flags, reserved, committed, checksum = struct.unpack_from(
         "<QQQQIIII", data
     )
-    if number == 0:
+    if zeros(data[:64]):
         return None
     check(crc32c(struct.pack("<Q", epoch), data[:40]) == checksum, "checksum of a TAIL slot")
     check(flags & ~1 == 0 and reserved == 0 and zeros(data[48:64]), "reserved bytes are not zero")
-    check(committed <= rows, "more rows than a slot holds")
-    check(first + committed <= U64_MAX, "a sequence number beyond 64 bits")
-    check(flags & 1 or first_index + committed <= U64_MAX, "an index beyond 64 bits")
+    check(number > 0 and committed <= rows, "the number of a slot, or more rows than it holds")
+    check(first + rows <= U64_MAX, "a sequence number beyond 64 bits")
+    check(flags & 1 or first_index + rows <= U64_MAX, "an index beyond 64 bits")
     at, end, found = 64 + 24 * rows, 64 + 24 * rows + payload_bytes, []
-    for row in range(committed):
+    for row in range(committed if flags & 1 else rows):
         timestamp, index, length, kind = struct.unpack_from("<qQII", data, 64 + 24 * row)
         if length > MAX_PAYLOAD or at + length > end:
             break

@@ -191,9 +191,9 @@ public struct TailSlot: Hashable, Sendable {
     public var firstIndex: UInt64
     /// Whether each row's index is stored; otherwise they go up by one from the first.
     public var hasExplicitIndices: Bool
-    /// The committed ones, in the order of recording, up to the first that has not its checksum.
+    /// Those that have their checksums, up to the first that has not, in the order of recording.
     public var rows: [Row]
-    /// How many are committed and not in `rows`.
+    /// How many more were committed.
     public var lostRows = 0
 
     /// Takes the fields as given: whether they fit a file's slots depends on its header.
@@ -209,24 +209,25 @@ public struct TailSlot: Hashable, Sendable {
         self.rows = rows
     }
 
-    /// How many rows the first bytes of a slot say are committed; not checked for anything.
-    public static func committedRows(in bytes: UnsafeRawBufferPointer) -> UInt32 {
-        guard bytes.count >= rowsOffset else { return 0 }
-        return UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: committedOffset, as: UInt32.self))
-    }
-
-    /// Reads a slot; nil for an unused one. Throws when anything in it is invalid: then it counts as unused.
+    /// Reads a slot; nil for an unused one, and for one that was about to be used again. Throws when it is neither: then what it
+    /// held is lost. Allocates no more than the rows that have their checksums.
     public static func decode(_ bytes: UnsafeRawBufferPointer, header: TailHeader) throws(FormatError)
         -> TailSlot?
     {
         let what = "a slot of TAIL"
         guard bytes.count >= Int(header.slotBytes) else { throw .truncated(what) }
+        if allZero(UnsafeRawBufferPointer(rebasing: bytes[..<rowsOffset])) { return nil }
         var reader = ByteReader(bytes, what)
         let number = try reader.u64()
-        if number == 0 { return nil }
-        try Checksum.verify(
-            bytes, upTo: committedOffset, storedAt: checksumOffset, after: TailHeader.seed(header.epoch), what
-        )
+        do throws(FormatError) {
+            try Checksum.verify(
+                bytes, upTo: committedOffset, storedAt: checksumOffset, after: TailHeader.seed(header.epoch),
+                what)
+        } catch {
+            let committed = bytes.loadUnaligned(fromByteOffset: committedOffset, as: UInt32.self)
+            if committed == 0 { return nil }
+            throw error
+        }
         let firstSequence = try reader.u64()
         let session = try reader.u64()
         let firstIndex = try reader.u64()
@@ -235,31 +236,28 @@ public struct TailSlot: Hashable, Sendable {
         let committed = try reader.u32()
         let seed = try reader.u32()
         try reader.takeZeros(16)
-        guard flags <= 1, committed <= header.slotRows else {
+        guard number > 0, flags <= 1, committed <= header.slotRows else {
             throw .invalid(what, reason: "reserved flags are set, or it has too many rows")
         }
-        guard !firstSequence.addingReportingOverflow(UInt64(committed)).overflow,
-            flags == 1 || !firstIndex.addingReportingOverflow(UInt64(committed)).overflow
+        guard !firstSequence.addingReportingOverflow(UInt64(header.slotRows)).overflow,
+            flags == 1 || !firstIndex.addingReportingOverflow(UInt64(header.slotRows)).overflow
         else { throw .invalid(what, reason: "its numbers overflow") }
         var slot = TailSlot(
             number: number, firstSequence: firstSequence, session: session, firstIndex: firstIndex,
             hasExplicitIndices: flags == 1, rows: [])
         var offset = rowsOffset + Int(header.slotRows) * rowBytes
         let end = offset + Int(header.slotPayloadBytes)
-        for position in 0..<Int(committed) {
+        // A row proves itself; the count says only how many there must be.
+        for position in 0..<Int(slot.hasExplicitIndices ? committed : header.slotRows) {
             let timestamp = try reader.i64()
             let index = try reader.u64()
             let length = Int(try reader.u32())
             let kind = try reader.u32()
-            guard length <= min(end - offset, Limits.payloadBytesMax) else {
-                slot.lostRows = Int(committed) - position
-                break
-            }
+            guard length <= min(end - offset, Limits.payloadBytesMax) else { break }
             let stored = UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + length])
             if flags == 0,
                 index != UInt64(checksum(stored, timestamp: timestamp, kind: kind, after: seed))
             {
-                slot.lostRows = Int(committed) - position
                 break
             }
             slot.rows.append(
@@ -269,6 +267,7 @@ public struct TailSlot: Hashable, Sendable {
                     payload: Array(stored)))
             offset += length
         }
+        slot.lostRows = max(0, Int(committed) - slot.rows.count)
         return slot
     }
 

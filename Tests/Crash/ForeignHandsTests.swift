@@ -137,7 +137,7 @@ struct ForeignHandsTests {
         let secret = try Data(contentsOf: URL(fileURLWithPath: target))
         let verify = try ChildProcess.varve("verify", path)
         #expect(verify.outcome == .exited(3))
-        for name in names { #expect(verify.text.contains("\(name): offset 0"), "\(name): \(verify.text)") }
+        for name in names { #expect(verify.text.contains("/\(name): "), "\(name): \(verify.text)") }
         let query = try ChildProcess.varve("query", path, "--count")
         #expect(query.text == "\(events)\n", "\(query.errors)")
         let record = try ChildProcess.varve("record", path, "--text", "--input", "/etc/hostname")

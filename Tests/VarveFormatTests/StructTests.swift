@@ -514,6 +514,16 @@ struct StructTests {
         guard let slot = Sample.tailSlots[0] else { return }
         #expect(try read(slot) == slot)
         #expect(throws: FormatError.self) { try read(slot) { $0[40] = 5 } }
+        // Rows prove themselves: a count that is too low hides none, and one that is too high makes none.
+        #expect(try read(slot) { $0[40] = 0 } == slot)
+        let short = try read(slot) { $0[40] = 4 }
+        #expect(short?.rows == slot.rows && short?.lostRows == 2)
+        // About to be used again.
+        #expect(
+            try read(slot) {
+                $0[40] = 0
+                $0[8] ^= 1
+            } == nil)
         #expect(throws: FormatError.self) { try read(slot) { $0[48] = 1 } }
         // The first row's payload: one more byte than a slot has.
         for (offset, value) in [(16, UInt8(65)), (19, 0xFF), (8, 1), (0, 1)] {
@@ -528,7 +538,8 @@ struct StructTests {
         #expect(throws: FormatError.self) { try read(overflowing) }
         var unused = slot
         unused.number = 0
-        #expect(try read(unused) == nil)
+        #expect(throws: FormatError.self) { try read(unused) }
+        #expect(try read(slot) { $0.replaceSubrange(..<64, with: repeatElement(0, count: 64)) } == nil)
         var otherEpoch = header
         otherEpoch.epoch += 1
         #expect(throws: FormatError.self) {

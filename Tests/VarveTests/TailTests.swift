@@ -119,17 +119,18 @@ struct TailTests {
         let tail = try Data(contentsOf: URL(filePath: killed + "/TAIL"))
         let seed = SplitMix64.freshSeed()
         var random = SplitMix64(seed: seed)
-        let slotBytes = TailHeader.slotBytes(rows: Batch.rowsMax, payloadBytes: 4 << 10)
+        let rows = Batch.rowCapacity(payloadCapacity: 4 << 10)
+        let slotBytes = TailHeader.slotBytes(rows: rows, payloadBytes: 4 << 10)
         var losses = 0
         for round in 0..<150 {
             var bytes = tail
             // Of the two slots, where rows and payloads are; or of the header and the kinds.
-            let slot = 4096 + (256 << 10) + Int(random.below(2)) * slotBytes
+            let slot = 4096 + Int(TailMapping.kindsBytes) + Int(random.below(2)) * slotBytes
             let place =
                 switch round % 4 {
                 case 0: slot + Int(random.below(64))
                 case 1: slot + 64 + Int(random.below(24 * 20))
-                case 2: slot + 64 + 24 * Batch.rowsMax + Int(random.below(4096))
+                case 2: slot + 64 + 24 * rows + Int(random.below(4096))
                 default: Int(random.below(4096 + 200))
                 }
             bytes[place] ^= UInt8(1 << random.below(8))

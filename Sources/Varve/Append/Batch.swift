@@ -5,8 +5,8 @@ internal import VarveFormat
 /// It is laid out as a slot of `TAIL`, and stands in one unless it is a snapshot's copy, or made for a large payload.
 /// While it is open its tail's lock guards it; once it is handed over it never changes until it is recycled.
 final class Batch: @unchecked Sendable {
-    /// Rows that every batch has room for.
-    static let rowsMax = 16_384
+    /// Rows that a batch with room for so many bytes has room for.
+    static func rowCapacity(payloadCapacity: Int) -> Int { min(max(payloadCapacity / 16, 256), 16_384) }
 
     let rowCapacity: Int
     let payloadCapacity: Int
@@ -41,7 +41,7 @@ final class Batch: @unchecked Sendable {
     init(payloadCapacity: Int, in mapping: TailMapping?, slot number: Int) {
         isOversized = false
         self.payloadCapacity = payloadCapacity
-        rowCapacity = Batch.rowsMax
+        rowCapacity = Batch.rowCapacity(payloadCapacity: payloadCapacity)
         if let memory = mapping?.slot(number) {
             self.mapping = mapping
             slot = memory

@@ -202,7 +202,7 @@ final class Tail: @unchecked Sendable {
             return .failed(.beyondLimit(what: "the sequence number", value: .max, limit: .max))
         }
         let nextIndex = state.pointee.position.nextIndex
-        guard isExplicit || nextIndex <= .max - UInt64(Batch.rowsMax) else {
+        guard isExplicit || nextIndex <= .max - UInt64(Limits.blockEventsMax) else {
             return .failed(.beyondLimit(what: "the index", value: nextIndex, limit: .max))
         }
         pipeline.monitor.lock()

@@ -5,7 +5,7 @@ internal import VarveIO
 /// `TAIL` as its writer has it: the memory of all batches, mapped shared, so that the system keeps it when the process is killed.
 final class TailMapping: @unchecked Sendable {
     /// Bytes of definitions that it has room for; kinds beyond go to the log before they are given out.
-    static let kindsBytes: UInt32 = 256 << 10
+    static let kindsBytes: UInt32 = 64 << 10
 
     let epoch: UInt64
     private let region: any WritableRegion
@@ -16,10 +16,11 @@ final class TailMapping: @unchecked Sendable {
     /// Makes the file anew, in place of an earlier one: what that one held must be durable elsewhere by now.
     init(directory: String, store: UniqueID, epoch: UInt64, options: StoreOptions) throws(IOFailure) {
         let fileSystem = options.fileSystem
-        let slotBytes = TailHeader.slotBytes(rows: Batch.rowsMax, payloadBytes: options.blockBytes)
+        let rows = Batch.rowCapacity(payloadCapacity: options.blockBytes)
+        let slotBytes = TailHeader.slotBytes(rows: rows, payloadBytes: options.blockBytes)
         let header = TailHeader(
             slotCount: UInt32(options.queueBatches), store: store, boot: fileSystem.bootIdentity(),
-            epoch: epoch, slotBytes: UInt64(slotBytes), slotRows: UInt32(Batch.rowsMax),
+            epoch: epoch, slotBytes: UInt64(slotBytes), slotRows: UInt32(rows),
             slotPayloadBytes: UInt32(options.blockBytes), kindsBytes: TailMapping.kindsBytes,
             createdAt: fileSystem.now())
         let temporary = directory + "/TAIL.tmp"

@@ -27,7 +27,9 @@ struct RecoveryWorker {
 
     private var gaps: [Gap] { plan.gaps + tail.gaps }
     /// What lies beyond the readable end may have held events, unless `TAIL` had all of them.
-    private var unreadableBytes: UInt64 { tail.isComplete ? 0 : plan.unreadableBytes }
+    private var unreadableBytes: UInt64 {
+        (tail.isComplete ? 0 : plan.unreadableBytes) + tail.unreadableBytes
+    }
 
     /// Carries the plan out. `readable` are the segments as they are for a reader now.
     func carryOut(readable: [Catalog.Entry]) throws(StoreError) -> (
@@ -51,7 +53,8 @@ struct RecoveryWorker {
         }
         // An import that was cut off gets no end: without one it does not exist.
         if let begin = active, begin.flags.contains(.imported) { active = nil }
-        let hasFindings = !gaps.isEmpty || plan.unreadableBytes > 0 || !tail.slots.isEmpty
+        let hasFindings =
+            !gaps.isEmpty || plan.unreadableBytes + tail.unreadableBytes > 0 || !tail.slots.isEmpty
         guard unsealed > 0 || active != nil || hasFindings else { return (entries, nil) }
         let report = RecoveryReport(
             unsealedSegments: unsealed,

@@ -8,9 +8,11 @@ struct TailContents: Sendable {
     let kinds: [(id: UInt32, definition: KindDefinition)]
     /// In the order of recording.
     let slots: [TailSlot]
+    /// Bytes of it that are damaged: what they held is not known.
+    var damagedBytes: UInt64 = 0
 
-    /// Reads a store's `TAIL`; nil when there is none that means anything on this boot. Allocates the committed rows at most, one
-    /// slot at a time, and all of them together no more than the file's 1 GiB. Throws when the system refuses to read it.
+    /// Reads a store's `TAIL`; nil when there is none that means anything on this boot. Allocates one slot at a time, and no more
+    /// than the file's 1 GiB in all. Throws when the system refuses to read it.
     static func read(
         _ directory: String, store: UniqueID, fileSystem: any FileSystem
     ) throws(StoreError) -> TailContents? {
@@ -20,26 +22,31 @@ struct TailContents: Sendable {
             let file = try fileSystem.open(path, .read)
             defer { file.close() }
             let fixed = try file.read(at: 0, count: TailHeader.byteCount)
-            guard let header = fixed.withUnsafeBytes({ try? TailHeader(decoding: $0) }),
-                header.store == store, header.boot == fileSystem.bootIdentity(),
-                try file.size() == UInt64(header.fileBytes)
-            else { return nil }
+            // After a power cut it may be anything; most often zeros.
+            if fixed.allSatisfy({ $0 == 0 }) { return nil }
+            let size = try file.size()
+            guard let header = fixed.withUnsafeBytes({ try? TailHeader(decoding: $0) }) else {
+                return TailContents(epoch: .max >> 2, kinds: [], slots: [], damagedBytes: size)
+            }
+            guard header.store == store, header.boot == fileSystem.bootIdentity() else { return nil }
             let beginning = try file.read(at: 0, count: header.slotOffset(0))
             let kinds = beginning.withUnsafeBytes { header.kinds(in: $0) }
             var slots: [TailSlot] = []
+            var damagedBytes: UInt64 = 0
             for number in 0..<Int(header.slotCount) {
-                let start = UInt64(header.slotOffset(number))
-                let committed = try file.read(at: start, count: TailSlot.rowsOffset).withUnsafeBytes {
-                    TailSlot.committedRows(in: $0)
-                }
-                guard committed > 0 else { continue }
-                let bytes = try file.read(at: start, count: Int(header.slotBytes))
-                if let slot = bytes.withUnsafeBytes({ try? TailSlot.decode($0, header: header) }) ?? nil {
-                    slots.append(slot)
+                let bytes = try file.read(at: UInt64(header.slotOffset(number)), count: Int(header.slotBytes))
+                do throws(FormatError) {
+                    let slot = try bytes.withBytes { bytes throws(FormatError) in
+                        try TailSlot.decode(bytes, header: header)
+                    }
+                    if let slot { slots.append(slot) }
+                } catch {
+                    damagedBytes += header.slotBytes
                 }
             }
             return TailContents(
-                epoch: header.epoch, kinds: kinds, slots: slots.sorted { $0.number < $1.number })
+                epoch: header.epoch, kinds: kinds, slots: slots.sorted { $0.number < $1.number },
+                damagedBytes: damagedBytes)
         } catch {
             throw .reading(error)
         }
@@ -93,6 +100,8 @@ struct TailPlan: Sendable {
     var isComplete = false
     /// Whether it holds events that do not fit the log.
     var hasRest = false
+    /// Bytes of it that may have held events, and are of no use.
+    var unreadableBytes: UInt64 = 0
     let epoch: UInt64
 
     /// Events in it.
@@ -105,7 +114,8 @@ struct TailPlan: Sendable {
         epoch = contents?.epoch ?? 0
         // One of an earlier opening: what it held was recovered.
         guard let contents, contents.epoch >= end.epoch, contents.epoch < .max >> 1 else { return }
-        isComplete = true
+        unreadableBytes = contents.damagedBytes
+        isComplete = unreadableBytes == 0
         for (id, definition) in contents.kinds where id == kinds.count && id < Limits.segmentKindsMax {
             kinds.append(definition)
         }
@@ -121,6 +131,7 @@ struct TailPlan: Sendable {
             else {
                 isComplete = false
                 hasRest = true
+                unreadableBytes += slot.rows.reduce(0) { $0 + UInt64(TailSlot.rowBytes + $1.payload.count) }
                 return
             }
             if slot.firstSequence < next {

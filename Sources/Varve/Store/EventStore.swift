@@ -208,13 +208,16 @@ public final class EventStore: @unchecked Sendable {
         var gaps = plan.gaps + (tail?.gaps ?? [])
         // At the end of a segment that is being written, bad bytes are in progress; a refused read is not.
         let mayHoldMore = !isBeingWritten && tail?.isComplete != true || directory.refusal != nil
+        func addUnconfirmed(_ note: String) {
+            let next = position.nextSequence
+            gaps.append(Gap(sequences: next...next, reason: .unconfirmedTail, note: note))
+        }
         if plan.unreadableBytes > 0, mayHoldMore, let cut = plan.cut {
-            gaps.append(
-                Gap(
-                    sequences: position.nextSequence...position.nextSequence, reason: .unconfirmedTail,
-                    note:
-                        "\(plan.unreadableBytes) bytes of segment \(cut.segment) from offset \(cut.offset) can't be read"
-                ))
+            addUnconfirmed(
+                "\(plan.unreadableBytes) bytes of segment \(cut.segment) from offset \(cut.offset) can't be read")
+        }
+        if let tail, tail.unreadableBytes > 0 {
+            addUnconfirmed("\(tail.unreadableBytes) bytes of TAIL can't be read")
         }
         return ReaderView(
             directory: directory, entries: entries, gaps: gaps, position: position,

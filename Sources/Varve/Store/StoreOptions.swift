@@ -101,7 +101,8 @@ public struct StoreOptions: Sendable {
         options.segmentBytes = max(segmentBytes, 16 << 10)
         options.segmentBlocksMax = min(max(segmentBlocksMax, 8), 8_000)
         options.encoderThreads = min(max(encoderThreads, 1), 16)
-        let slotBytes = TailHeader.slotBytes(rows: Batch.rowsMax, payloadBytes: options.blockBytes)
+        let slotBytes = TailHeader.slotBytes(
+            rows: Batch.rowCapacity(payloadCapacity: options.blockBytes), payloadBytes: options.blockBytes)
         options.queueBatches = min(max(queueBatches, 2), 64, (1 << 30) / slotBytes)
         options.compressionLevel = min(max(compressionLevel, 0), 12)
         return options

@@ -126,7 +126,8 @@ struct Verifier {
 
     private mutating func file(_ name: String) {
         switch name {
-        case "STORE", "STATE", "TAIL", "LOCK": small(name)
+        case "STORE", "STATE", "LOCK": small(name)
+        case "TAIL": break  // What can't be read of it is a gap, unless a writer is using it or it is of another boot.
         case let name where name.hasSuffix(".seg"): segment(name)
         case let name where name.hasSuffix(".tmp"):
             addStray(name, "an unfinished file: the next writer removes it")
@@ -149,12 +150,15 @@ struct Verifier {
         var generations: [UInt64: UInt32] = [:]
         var names: Set<String> = []
         var last: UInt64 = 0
+        /// Ordinals between two segments that follow each other: what has one of them is not in the log.
+        var skipped: [Range<UInt64>] = []
         var isBeingWritten = false
 
         init() {}
 
         init(_ entries: [Catalog.Entry], prefix: String, isBeingWritten: Bool) {
             self.isBeingWritten = isBeingWritten
+            var before: (segment: UniqueID, ordinal: UInt64) = (.zero, 0)
             for entry in entries {
                 switch entry {
                 case .open(let segment):
@@ -165,7 +169,20 @@ struct Verifier {
                 }
                 generations[entry.ordinal] = entry.summary.generation
                 last = max(last, entry.ordinal)
+                if entry.summary.predecessor == before.segment, before.ordinal < entry.ordinal {
+                    skipped.append(before.ordinal + 1..<entry.ordinal)
+                }
+                before = (entry.summary.segment, entry.ordinal)
             }
+        }
+
+        /// Why a segment whose header can't be read is no loss; nil: it is one.
+        func reasonOutside(unreadable name: String, isZero: Bool) -> String? {
+            guard let ordinal = SegmentName(fileName: name)?.ordinal else { return nil }
+            if skipped.contains(where: { $0.contains(ordinal) }) {
+                return "its header can't be read, and it is not in the chain of the log"
+            }
+            return isZero && ordinal > last ? "a segment that was never begun: the next writer removes it" : nil
         }
 
         /// Why a segment is not in the log; nil: it is, or a writer has begun or resealed it since.
@@ -190,7 +207,7 @@ struct Verifier {
     private mutating func small(_ name: String) {
         let bytes: [UInt8]
         do throws(IOFailure) {
-            guard let found = try fileSystem.readWhole(path + "/" + name, byteCountMax: 512 << 20) else {
+            guard let found = try fileSystem.readWhole(path + "/" + name, byteCountMax: Limits.headerBytesMax) else {
                 return add(name, 0, nil, "it is too large")
             }
             bytes = found
@@ -210,17 +227,6 @@ struct Verifier {
                 }
                 try bytes.withReader(name) { reader throws(FormatError) in
                     for _ in 0..<2 { _ = try StateSlot.decode(try reader.take(StateSlot.stride)) }
-                }
-            case "TAIL":
-                try bytes.withBytes { whole throws(FormatError) in
-                    let header = try TailHeader(decoding: whole)
-                    for slot in 0..<Int(header.slotCount) {
-                        let start = header.slotOffset(slot)
-                        guard start + Int(header.slotBytes) <= whole.count else { throw .truncated(name) }
-                        _ = try TailSlot.decode(
-                            UnsafeRawBufferPointer(rebasing: whole[start..<start + Int(header.slotBytes)]),
-                            header: header)
-                    }
                 }
             default:
                 guard bytes.isEmpty else { throw .invalid(name, reason: "it is not empty") }
@@ -249,7 +255,13 @@ struct Verifier {
             }
         } catch let error as StoreError {
             if case .damaged(_, let offset, let reason) = error {
-                add(name, offset, nil, reason)
+                let file = try? fileSystem.open(path + "/" + name, .read)
+                let isZero = file.flatMap { try? SegmentRemains(of: $0, name).isZero } ?? false
+                if let outside = log.reasonOutside(unreadable: name, isZero: isZero) {
+                    addStray(name, outside)
+                } else {
+                    add(name, offset, nil, reason)
+                }
             } else {
                 add(name, 0, nil, error.description)
             }
