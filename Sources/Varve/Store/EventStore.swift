@@ -229,11 +229,12 @@ public final class EventStore: @unchecked Sendable {
         self.options = options
         isReadOnly = false
         let fileSystem = options.fileSystem
-        let directory = try StoreDirectory(path: path, fileSystem: fileSystem)
+        var directory = try StoreDirectory(path: path, fileSystem: fileSystem)
         identity = directory.identity
         uuid = directory.identifier
         // What the system does not let it read may have been acknowledged: no place to go on from.
         if let refusal = directory.refusal { throw .reading(refusal) }
+        try directory.mendFooters(fileSystem)
         let plan = RecoveryPlan(directory)
         let readable = directory.readableEntries(plan)
         let summaries = readable.map(\.summary)
