@@ -68,7 +68,8 @@ let package = Package(
             name: "VarveFormatTests", dependencies: ["VarveFormat", "CCRC32C"], swiftSettings: upcoming),
         .testTarget(name: "VarveIOTests", dependencies: ["VarveIO"], swiftSettings: upcoming),
         .testTarget(
-            name: "VarveTests", dependencies: ["Varve", "VarveFormat", "VarveTestKit"], swiftSettings: upcoming),
+            name: "VarveTests", dependencies: ["Varve", "VarveFormat", "VarveTestKit"],
+            swiftSettings: upcoming),
         .testTarget(name: "VarveJSONTests", dependencies: ["VarveJSON"], swiftSettings: upcoming),
         .testTarget(
             name: "VarveRecorderTests", dependencies: ["VarveRecorder"], swiftSettings: upcoming),

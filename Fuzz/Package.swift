@@ -2,7 +2,8 @@
 import PackageDescription
 
 // Built with `make fuzz`, which passes the flags of libFuzzer and AddressSanitizer to all modules.
-let format: [Target.Dependency] = ["FuzzSupport", .product(name: "Varve", package: "varve")]
+func varve(_ product: String) -> Target.Dependency { .product(name: product, package: "varve") }
+let support: Target.Dependency = "FuzzSupport"
 
 let package = Package(
     name: "varve-fuzz",
@@ -10,12 +11,22 @@ let package = Package(
     dependencies: [.package(name: "varve", path: "..")],
     targets: [
         .target(name: "CFuzzer"),
-        .target(
-            name: "FuzzSupport", dependencies: ["CFuzzer", .product(name: "Varve", package: "varve")]),
-        .executableTarget(name: "FuzzBlock", dependencies: format),
-        .executableTarget(name: "FuzzSegmentHeader", dependencies: format),
-        .executableTarget(name: "FuzzFooter", dependencies: format),
-        .executableTarget(name: "FuzzStoreFiles", dependencies: format),
+        .target(name: "FuzzSupport", dependencies: ["CFuzzer", varve("Varve"), varve("VarveTestKit")]),
+        // Structures, each alone.
+        .executableTarget(name: "FuzzSegmentHeader", dependencies: [support, varve("Varve")]),
+        .executableTarget(name: "FuzzBlockHeader", dependencies: [support, varve("Varve")]),
+        .executableTarget(name: "FuzzSmallColumn", dependencies: [support, varve("Varve")]),
+        .executableTarget(name: "FuzzSubBlocks", dependencies: [support, varve("Varve")]),
+        .executableTarget(name: "FuzzBlock", dependencies: [support, varve("Varve")]),
+        .executableTarget(name: "FuzzFooter", dependencies: [support, varve("Varve")]),
+        .executableTarget(name: "FuzzStoreFiles", dependencies: [support, varve("Varve")]),
+        // Text.
+        .executableTarget(name: "FuzzLines", dependencies: [support, varve("VarveJSON")]),
+        .executableTarget(
+            name: "FuzzImport",
+            dependencies: [support, varve("Varve"), varve("VarveJSON"), varve("VarveRecorder")]),
+        // Whole stores.
+        .executableTarget(name: "FuzzOpen", dependencies: [support, varve("Varve"), varve("VarveTestKit")]),
     ],
     swiftLanguageModes: [.v6]
 )

@@ -1,7 +1,9 @@
 #!/usr/bin/env bash
-# Builds the fuzz targets with libFuzzer and AddressSanitizer and runs each for a time.
+# Builds the fuzz targets with libFuzzer and AddressSanitizer, and runs each for a time or a number of executions.
 #
 #   scripts/fuzz.sh SECONDS [TARGET…]
+#   RUNS=20000000 scripts/fuzz.sh 0 [TARGET…]     as many executions, however long they take
+#   JOBS=2 …                                      two targets at a time
 #
 # Seeds are the golden vectors, and inputs that once were findings (Fuzz/regressions/TARGET). What is learnt stays in
 # .build/fuzz/corpus; findings go to .build/fuzz/findings.
@@ -11,60 +13,117 @@ root="$PWD"
 
 seconds="${1:?seconds for each target}"
 shift
+runs="${RUNS:-}"
+jobs="${JOBS:-1}"
 targets=("$@")
 if [ ${#targets[@]} -eq 0 ]; then
-    targets=()
     for source in Fuzz/Sources/Fuzz*/; do
         name="$(basename "$source")"
         [ "$name" = FuzzSupport ] || targets+=("$name")
     done
 fi
 
-# AddressSanitizer's archives do not go with the gold linker.
-linker=()
-[ "$(uname -s)" = Linux ] && linker=(-Xswiftc -use-ld=lld)
-for target in "${targets[@]}"; do
-    swift build -c release --package-path Fuzz --scratch-path .build/fuzz/build --product "$target" \
-        --sanitize=address -Xswiftc -sanitize=fuzzer "${linker[@]}"
-done
+# AddressSanitizer's archives do not go with the gold linker. Testing is enabled because the lines of an export are read by
+# what only this project's package sees.
+flags=(--sanitize=address -Xswiftc -sanitize=fuzzer -Xswiftc -enable-testing)
+[ "$(uname -s)" = Linux ] && flags+=(-Xswiftc -use-ld=lld)
+[ -n "${VARVE_FUZZ_BUILT:-}" ] || swift build -c release --package-path Fuzz --scratch-path .build/fuzz/build "${flags[@]}"
 
 seeds() {
     local vectors=Formats/vectors
     case "$1" in
-    FuzzBlock) find "$vectors/block" -name '*.bin' 2>/dev/null ;;
-    FuzzSegmentHeader) find "$vectors/segment-header" "$vectors/stores" \( -name '*.bin' -o -name '*.seg' \) 2>/dev/null ;;
-    FuzzFooter) find "$vectors/stores" -name '*.seg' 2>/dev/null ;;
+    FuzzBlock | FuzzSmallColumn | FuzzSubBlocks) find "$vectors/block" -name '*.bin' ;;
+    FuzzBlockHeader) find "$vectors/block" "$vectors/block-header" -name '*.bin' ;;
+    FuzzSegmentHeader) find "$vectors/segment-header" "$vectors/stores" \( -name '*.bin' -o -name '*.seg' \) ;;
+    FuzzFooter) find "$vectors/stores" -name '*.seg' ;;
     FuzzStoreFiles)
-        find "$vectors/store-identity" "$vectors/state" "$vectors/tail" -name '*.bin' 2>/dev/null
-        find "$vectors/stores" \( -name STORE -o -name STATE -o -name TAIL \) 2>/dev/null
+        find "$vectors/store-identity" "$vectors/state" "$vectors/tail" -name '*.bin'
+        find "$vectors/stores" \( -name STORE -o -name STATE -o -name TAIL \)
         ;;
+    FuzzLines) find "$vectors/stores" Fuzz/seeds/FuzzLines -name '*.jsonl' -size -32k ;;
+    FuzzImport) find Fuzz/seeds/FuzzImport -name '*.jsonl' ;;
     esac
     return 0
 }
 
+# The longest inputs. Decoders of one structure get what holds several of its limits; a whole store is small, because its
+# executions are.
+longest() {
+    case "$1" in
+    FuzzOpen) echo 12288 ;;
+    FuzzImport | FuzzLines) echo 16384 ;;
+    FuzzBlockHeader) echo 512 ;;
+    FuzzSmallColumn | FuzzSubBlocks) echo 16384 ;;
+    *) echo 65536 ;;
+    esac
+}
+
 # The runtime's own backtraces take seconds, and would come before the sanitizer's report.
 export SWIFT_BACKTRACE=enable=no
-failed=0
-for target in "${targets[@]}"; do
-    corpus="$root/.build/fuzz/corpus/$target"
-    findings="$root/.build/fuzz/findings"
-    mkdir -p "$corpus" "$findings"
+# Most of an execution's time goes into allocations: short stacks of them, and less of what was freed kept aside.
+export ASAN_OPTIONS="malloc_context_size=2:quarantine_size_mb=16${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
+findings="$root/.build/fuzz/findings"
+mkdir -p "$findings"
+
+run() {
+    local target="$1"
+    local program="$root/.build/fuzz/build/release/$target"
+    local corpus="$root/.build/fuzz/corpus/$target"
+    local log="$findings/$target.log"
+    mkdir -p "$corpus"
     while read -r seed; do
         cp "$seed" "$corpus/seed-$(echo "$seed" | tr / -)"
-    done < <(seeds "$target" | head -500)
-    known=()
+    done < <(seeds "$target" | sort | head -500)
+    [ "$target" = FuzzOpen ] &&
+        VARVE_FUZZ_SEEDS="$corpus" VARVE_FUZZ_STORES=Formats/vectors/stores "$program" </dev/null
+    local known=()
     [ -d "Fuzz/regressions/$target" ] && known=("$root/Fuzz/regressions/$target")
-    echo "== $target, $seconds s, $(find "$corpus" -type f | wc -l) inputs to start from"
-    log="$findings/$target.log"
-    # What a decoder may allocate for one input is bounded: 64 MiB for a sub-block, and its columns.
-    if ! "$root/.build/fuzz/build/release/$target" -max_total_time="$seconds" -max_len=262144 -timeout=10 \
-        -rss_limit_mb=3072 -malloc_limit_mb=256 -print_final_stats=1 -artifact_prefix="$findings/$target-" \
-        "$corpus" "${known[@]}" </dev/null >"$log" 2>&1; then
-        failed=1
-        grep -vE '^#[0-9]+\s+(NEW|REDUCE|pulse)' "$log" | tail -60
+    local words=()
+    case "$target" in FuzzLines | FuzzImport) words=(-dict="$root/Fuzz/dictionaries/json.dict") ;; esac
+    local limit=(-max_total_time="$seconds")
+    [ -n "$runs" ] && limit=(-runs="$runs")
+    local start
+    start="$(date +%s)"
+    local status=0
+    # Targets assert what they may allocate; the limits here catch what those don't see.
+    "$program" "${limit[@]}" -max_len="$(longest "$target")" -timeout=20 -rss_limit_mb=3072 \
+        -malloc_limit_mb=256 -print_final_stats=1 -artifact_prefix="$findings/$target-" "${words[@]}" \
+        "$corpus" "${known[@]}" </dev/null >"$log" 2>&1 || status=$?
+    local took=$(($(date +%s) - start))
+    local executions
+    executions="$(sed -n 's/^stat::number_of_executed_units: *//p' "$log" | tail -1)"
+    # After a finding there are no final figures: the last line of progress has the count.
+    [ -n "$executions" ] || executions="$(sed -n 's/^#\([0-9]*\)[[:space:]].*/\1/p' "$log" | tail -1)"
+    local progress
+    progress="$(grep -oE 'cov: [0-9]+ ft: [0-9]+' "$log" | tail -1 || true)"
+    local found=0
+    [ "$status" = 0 ] || found=1
+    printf '%s %s %s %s %s %s\n' "$target" "${executions:-0}" "$took" "$found" \
+        "$(echo "$progress" | cut -d' ' -f2)" "$(echo "$progress" | cut -d' ' -f4)" >"$findings/$target.figures"
+    if [ "$status" != 0 ]; then
+        grep -vE '^#[0-9]+\s+(NEW|REDUCE|pulse|RELOAD)' "$log" | tail -60
         echo "== $target: a FINDING; the input is in $findings" >&2
-    else
-        grep -E '^Done|stat::(number_of_executed_units|peak_rss_mb)|DONE' "$log"
     fi
+}
+
+for target in "${targets[@]}"; do
+    rm -f "$findings/$target.figures"
+    while [ "$(jobs -rp | wc -l)" -ge "$jobs" ]; do wait -n || true; done
+    echo "== $target"
+    run "$target" &
+done
+wait
+
+failed=0
+printf '%-20s %14s %8s %10s %8s %8s %8s\n' target executions seconds a-second edges features findings
+for target in "${targets[@]}"; do
+    if ! read -r name executions took found edges features <"$findings/$target.figures"; then
+        echo "$target did not run" >&2
+        failed=1
+        continue
+    fi
+    printf '%-20s %14s %8s %10s %8s %8s %8s\n' "$name" "$executions" "$took" \
+        "$((executions / (took > 0 ? took : 1)))" "${edges:-?}" "${features:-?}" "$found"
+    [ "$found" = 0 ] || failed=1
 done
 exit $failed

@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import Varve
+import VarveFormat
 import VarveTestKit
 
 @Suite("Damaged files take away what they held, and say so")
@@ -281,5 +282,49 @@ struct DamageTests {
         let again = try EventStore.openReadOnly(path)
         #expect(try again.verify().isIntact)
         #expect(try again.count() == next + 1)
+    }
+
+    @Test("Numbers ascend even where a block with good checksums says otherwise, and verifying says so")
+    func outOfOrder() throws {
+        // A block whose number went back made an iteration go on from there, again and again.
+        var (file, bytes) = try segment()
+        bytes = bytes.prefix(footerOffset(bytes))
+        let place = try #require(bytes.range(of: Data(noise(20, 256))))
+        let block = try #require(
+            bytes.prefix(place.lowerBound).range(of: Data("VARVEBLK".utf8), options: .backwards)
+        ).lowerBound
+        var header = [UInt8](bytes[block..<block + BlockHeader.byteCount])
+        let number = header[24..<28].reversed().reduce(UInt32(0)) { $0 << 8 | UInt32($1) }
+        func word(_ offset: Int) -> UInt64 {
+            header[offset..<offset + 8].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+        }
+        let segment = UniqueID(low: word(8), high: word(16))
+        var decoded = try header.withUnsafeBytes { bytes in
+            try BlockHeader(decoding: bytes, segment: segment, number: number)
+        }
+        #expect(decoded.firstSequence == 16)
+        decoded.firstSequence = 3
+        header.withUnsafeMutableBytes { decoded.encode(into: $0) }
+        bytes.replaceSubrange(block..<block + header.count, with: header)
+        try bytes.write(to: URL(filePath: file))
+
+        let store = try EventStore.openReadOnly(path)
+        var cursor = try store.cursor()
+        var last: UInt64?
+        var count = 0
+        while let event = try cursor.nextEvent() {
+            #expect(last.map { event.sequence > $0 } ?? true)
+            last = event.sequence
+            count += 1
+        }
+        #expect(count == 48 && !cursor.coverage.isComplete)
+        var reversed = try store.cursor(Query().reversed())
+        last = nil
+        while let event = try reversed.nextEvent() {
+            #expect(last.map { event.sequence < $0 } ?? true)
+            last = event.sequence
+        }
+        #expect(!reversed.coverage.isComplete)
+        #expect(try store.verify().damage.contains { $0.sequences == 3...18 })
     }
 }

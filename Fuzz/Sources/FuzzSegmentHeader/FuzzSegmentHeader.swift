@@ -5,7 +5,9 @@ import VarveFormat
 @main
 struct FuzzSegmentHeader {
     static func main() {
-        fuzz(mending: mend) { bytes in
+        fuzz(
+            allocating: allocationOfADecoder, mutation: structured(SegmentHeaderBytes.layout, mending: mend)
+        ) { bytes in
             guard let header = try? SegmentHeader(decoding: bytes) else { return }
             let encoded = header.encode()
             let again = encoded.withUnsafeBytes { try? SegmentHeader(decoding: $0) }
@@ -13,11 +15,9 @@ struct FuzzSegmentHeader {
         }
     }
 
+    /// The input is a header and nothing else.
     static func mend(_ bytes: inout [UInt8]) {
-        guard bytes.count >= 152, let segment = bytes.uniqueID(at: 48) else { return }
-        bytes.put("VARVESEG", at: 0)
         bytes.put(UInt32(bytes.count & ~7), at: 12)
-        bytes.mendSections(from: 152, owner: segment)
-        bytes.mendChecksum(of: 0..<148, at: 148)
+        SegmentHeaderBytes.mend(&bytes)
     }
 }

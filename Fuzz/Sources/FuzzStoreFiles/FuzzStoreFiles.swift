@@ -5,41 +5,21 @@ import VarveFormat
 @main
 struct FuzzStoreFiles {
     static func main() {
-        fuzz(mending: mend) { bytes in
+        let mutation = structured(StoreFileBytes.layout, mending: { StoreFileBytes.mend(&$0) })
+        fuzz(allocating: allocationOfADecoder, mutation: mutation) { bytes in
             decodeStore(bytes)
-            _ = StateFile.latest(of: bytes)
-            _ = try? StateSlot.decode(bytes)
+            decodeState(bytes)
             decodeTail(bytes)
         }
     }
 
-    static func mend(_ bytes: inout [UInt8]) {
-        switch bytes.prefix(8) {
-        case [UInt8]("VARVESTR".utf8)[...]:
-            guard let store = bytes.uniqueID(at: 32) else { return }
-            bytes.put(UInt32(bytes.count), at: 12)
-            bytes.mendSections(from: 64, owner: store)
-            bytes.mendChecksum(of: 0..<60, at: 60)
-        case [UInt8]("VARVESTA".utf8)[...]:
-            for slot in [0, 4_096] { bytes.mendChecksum(of: slot..<slot + 124, at: slot + 124) }
-        case [UInt8]("VARVETAI".utf8)[...]:
-            mendTail(&bytes)
-        default:
-            break
-        }
-    }
-
-    private static func mendTail(_ bytes: inout [UInt8]) {
-        guard let slots = bytes.u32(at: 12), bytes.count >= 4_096,
-            let slotBytes = bytes.u64(at: 56).flatMap({ Int(exactly: $0) }), slotBytes < 1 << 32,
-            let kindsBytes = bytes.u32(at: 72)
-        else { return }
-        for slot in 0..<Int(min(slots, 64)) {
-            let start = 4_096 + Int(kindsBytes) + slot * slotBytes
-            let seed = bytes[48..<56].withUnsafeBytes { Checksum.crc($0) }
-            bytes.mendChecksum(of: start..<start + 40, at: start + 44, after: seed)
-        }
-        bytes.mendChecksum(of: 0..<92, at: 92)
+    static func decodeState(_ bytes: UnsafeRawBufferPointer) {
+        let latest = StateFile.latest(of: bytes)
+        guard let slot = try? StateSlot.decode(bytes) else { return }
+        let again = slot.encode().withUnsafeBytes { try? StateSlot.decode($0) }
+        require(again == slot, "what was read can be written and read again")
+        guard bytes.count == StateFile.byteCount, let latest else { return }
+        require(latest.counter >= slot.counter, "the slot with the higher counter counts")
     }
 
     static func decodeStore(_ bytes: UnsafeRawBufferPointer) {
@@ -55,7 +35,11 @@ struct FuzzStoreFiles {
             let start = header.slotOffset(number)
             guard start <= bytes.count - Int(header.slotBytes) else { return }
             let slot = UnsafeRawBufferPointer(rebasing: bytes[start..<start + Int(header.slotBytes)])
-            _ = try? TailSlot.decode(slot, header: header)
+            guard let decoded = try? TailSlot.decode(slot, header: header) else { continue }
+            let again = decoded.encode(header: header).withUnsafeBytes {
+                try? TailSlot.decode($0, header: header)
+            }
+            require(again == decoded, "what was read can be written and read again")
         }
     }
 }

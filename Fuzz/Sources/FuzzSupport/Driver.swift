@@ -1,4 +1,5 @@
 internal import CFuzzer
+internal import VarveTestKit
 
 #if canImport(Darwin)
 import Darwin
@@ -12,28 +13,44 @@ public typealias FuzzTarget = @Sendable (UnsafeRawBufferPointer) -> Void
 
 // Set once, before the driver runs.
 nonisolated(unsafe) private var target: FuzzTarget = { _ in }
+nonisolated(unsafe) private var mutation: Mutation = { _, _ in }
+nonisolated(unsafe) private var allocationMax: @Sendable (Int) -> Int = { _ in .max }
 
 /// Hands the process to libFuzzer.
 ///
-/// Every input is given as it is, and then with its checksums mended by `mend`: without that, hardly any
-/// mutation would get past the first check.
-public func fuzz(mending mend: @escaping @Sendable (inout [UInt8]) -> Void, _ body: @escaping FuzzTarget)
-    -> Never
-{
-    target = { bytes in
-        body(bytes)
-        var mended = Array(bytes)
-        mend(&mended)
-        // A buffer of exactly this size, so that AddressSanitizer sees the first byte beyond it.
-        let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: mended.count, alignment: 1)
-        defer { copy.deallocate() }
-        copy.copyBytes(from: mended)
-        body(UnsafeRawBufferPointer(copy))
+/// - Parameters:
+///   - allocating: the bytes that one allocation may take at most, for an input of so many bytes.
+///   - mutation: changes an input. Where it keeps the form and mends the checksums, what libFuzzer learns lies
+///     beyond the first check, and an execution is not spent on being refused there.
+///   - body: what is done with an input.
+public func fuzz(
+    allocating: @escaping @Sendable (Int) -> Int, mutation change: @escaping Mutation,
+    _ body: @escaping FuzzTarget
+) -> Never {
+    target = body
+    mutation = change
+    allocationMax = allocating
+    varve_fuzz_set_mutator { bytes, count, countMax, seed in
+        guard let bytes else { return 0 }
+        let room = UnsafeMutableBufferPointer(start: bytes, count: countMax)
+        var input = FuzzInput(Array(room[..<count]), countMax: countMax)
+        var random = SplitMix64(seed: UInt64(seed))
+        mutation(&input, &random)
+        let mutated = input.bytes.prefix(countMax)
+        // An empty input is none to libFuzzer.
+        guard !mutated.isEmpty else { return LLVMFuzzerMutate(bytes, count, countMax) }
+        _ = room.update(fromContentsOf: mutated)
+        return mutated.count
     }
+    varve_fuzz_watch_allocations()
     var count = CommandLine.argc
     var arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? = CommandLine.unsafeArgv
     let status = LLVMFuzzerRunDriver(&count, &arguments) { bytes, byteCount in
+        _ = varve_fuzz_take_largest_allocation()
         target(UnsafeRawBufferPointer(start: bytes, count: byteCount))
+        require(
+            varve_fuzz_take_largest_allocation() <= allocationMax(byteCount),
+            "an allocation is in proportion to the input")
         return 0
     }
     exit(status)
@@ -41,5 +58,9 @@ public func fuzz(mending mend: @escaping @Sendable (inout [UInt8]) -> Void, _ bo
 
 /// Ends the process as a finding unless the condition holds.
 public func require(_ condition: Bool, _ what: StaticString) {
-    precondition(condition, "\(what)")
+    if condition { return }
+    what.withUTF8Buffer { varve_fuzz_finding($0.baseAddress, $0.count) }
 }
+
+/// What a decoder of one structure may allocate at once: LZ4's greatest ratio, and columns of a whole block.
+@Sendable public func allocationOfADecoder(inputBytes: Int) -> Int { 256 * inputBytes + (1 << 20) }

@@ -27,6 +27,26 @@ extension [UInt8] {
         for byte in 0..<4 { self[offset + byte] = UInt8(truncatingIfNeeded: value >> UInt32(8 * byte)) }
     }
 
+    /// Stores a little-endian number where there is room for it.
+    public mutating func put(_ value: UInt64, at offset: Int) {
+        guard offset >= 0, offset <= count - 8 else { return }
+        put(UInt32(truncatingIfNeeded: value), at: offset)
+        put(UInt32(truncatingIfNeeded: value >> 32), at: offset + 4)
+    }
+
+    /// Stores a UUID where there is room for it.
+    public mutating func put(_ id: UniqueID, at offset: Int) {
+        guard offset >= 0, offset <= count - 16 else { return }
+        put(id.low, at: offset)
+        put(id.high, at: offset + 8)
+    }
+
+    /// Whether a magic stands at an offset.
+    public func hasMagic(_ magic: StaticString, at offset: Int) -> Bool {
+        guard offset >= 0, offset <= count - magic.utf8CodeUnitCount else { return false }
+        return magic.withUTF8Buffer { self[offset..<offset + $0.count].elementsEqual($0) }
+    }
+
     /// Stores a magic where there is room for it.
     public mutating func put(_ magic: StaticString, at offset: Int) {
         guard offset >= 0, offset <= count - magic.utf8CodeUnitCount else { return }
@@ -44,13 +64,12 @@ extension [UInt8] {
     /// Mends the checksums of the sections from `start` on, as far as their lengths make sense.
     public mutating func mendSections(from start: Int, owner: UniqueID) {
         var offset = start
-        while let length = u32(at: offset + 8).map(Int.init), length <= count - offset - 16 {
+        while offset < count, let length = u32(at: offset + 8).map(Int.init), length <= count - offset - 16 {
             let seed = self[offset..<offset + 12].withUnsafeBytes {
                 Checksum.crc($0, after: Checksum.seed(owner))
             }
             mendChecksum(of: offset + 16..<offset + 16 + length, at: offset + 12, after: seed)
             offset += 16 + (length + 7) / 8 * 8
-            if offset >= count { return }
         }
     }
 }

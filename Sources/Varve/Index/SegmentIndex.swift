@@ -83,7 +83,8 @@ struct SegmentIndex: Sendable {
         nextSequence = max(nextSequence, header.nextSequence)
         firstEpoch = min(firstEpoch, header.epoch)
         lastEpoch = max(lastEpoch, header.epoch)
-        sessionsBegun = max(sessionsBegun, header.sessionsBegun)
+        // An ordinal that occurs is not given again, also where nothing else tells of its session.
+        sessionsBegun = max(sessionsBegun, header.sessionsBegun, header.sessionOrdinal)
         checkpointsMade = max(checkpointsMade, header.checkpointsMade)
     }
 

@@ -30,6 +30,8 @@ final class CursorCore {
     private var nextSource: Int
     private var source: Source?
     private var nextBlock = 0
+    /// Where the numbers go on: at this one or after it, in reverse below it. Nil before the first block.
+    private var reached: UInt64?
 
     // The block that is loaded.
     private let columns = EventColumns()
@@ -63,6 +65,8 @@ final class CursorCore {
     private var allowedMask = UInt64.max
 
     init(_ snapshot: Snapshot, _ query: Query) throws(StoreError) {
+        // First: deinit does not run after a throw, and what is allocated below would stay.
+        sessions = try snapshot.resolve(query)
         self.snapshot = snapshot
         self.query = query
         remaining = query.limit ?? .max
@@ -79,7 +83,6 @@ final class CursorCore {
                 columns: UnsafePointer(columns.timestamps), UnsafePointer(columns.lengths),
                 UnsafePointer(columns.kinds)))
         excluded = snapshot.excluded
-        sessions = try snapshot.resolve(query)
         run.pointee.core = Unmanaged.passUnretained(self)
     }
 
@@ -268,7 +271,12 @@ final class CursorCore {
                             break
                         }
                     }
-                    if mayMatch(entry) { return number }
+                    if mayMatch(entry) {
+                        if isInOrder(entry) { return number }
+                        addGap(
+                            of: entry, "\(segment.fileName) at \(entry.offset): its numbers are out of order")
+                        continue
+                    }
                     statistics.blocksPruned += 1
                 }
                 source = nil
@@ -302,6 +310,16 @@ final class CursorCore {
             allows(session: entry.sessionOrdinal)
         else { return false }
         return query.kindNames == nil || entry.flags.contains(.manyKinds) || entry.kindSet & allowedMask != 0
+    }
+
+    /// Whether the block comes after those before it, which good checksums don't say. What is given out has
+    /// ascending numbers, so that going on after the last one never goes back.
+    private func isInOrder(_ entry: BlockIndexEntry) -> Bool {
+        if let reached, query.isReversed ? entry.nextSequence > reached : entry.firstSequence < reached {
+            return false
+        }
+        reached = query.isReversed ? entry.firstSequence : entry.nextSequence
+        return true
     }
 
     /// Whether every row of the block matches.

@@ -147,7 +147,8 @@ public struct Snapshot: Sendable {
     }
 
     func sessionID(_ ordinal: UInt64) -> String {
-        ((try? sessions()) ?? []).first { $0.ordinal == ordinal }?.id ?? ""
+        // Also where a segment's index is damaged: that says nothing against the names in the others.
+        foldedSessions().infos.first { $0.ordinal == ordinal }?.id ?? ""
     }
 
     /// The ordinals of the sessions that a query allows; nil: all.

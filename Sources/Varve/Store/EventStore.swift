@@ -214,7 +214,8 @@ public final class EventStore: @unchecked Sendable {
         }
         if plan.unreadableBytes > 0, mayHoldMore, let cut = plan.cut {
             addUnconfirmed(
-                "\(plan.unreadableBytes) bytes of segment \(cut.segment) from offset \(cut.offset) can't be read")
+                "\(plan.unreadableBytes) bytes of segment \(cut.segment) from offset \(cut.offset) can't be read"
+            )
         }
         if let tail, tail.unreadableBytes > 0 {
             addUnconfirmed("\(tail.unreadableBytes) bytes of TAIL can't be read")

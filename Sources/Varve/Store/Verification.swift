@@ -118,6 +118,25 @@ struct Verifier {
             }
             progress?(VerifyProgress(events: report.events, bytesDone: report.bytes, bytesTotal: total))
         }
+        order(of: entries)
+    }
+
+    /// That the blocks' numbers ascend through the log: good checksums don't say so.
+    private mutating func order(of entries: [Catalog.Entry]) {
+        var next: UInt64 = 0
+        for entry in entries {
+            // What can't be read was reported with its file.
+            guard let segment = try? entry.load() else { continue }
+            for block in segment.index.entries where block.type == .events {
+                if block.firstSequence < next {
+                    add(
+                        String(segment.fileName.dropFirst(path.count + 1)), block.offset,
+                        block.firstSequence...block.nextSequence - 1,
+                        "its numbers are out of order")
+                }
+                next = max(next, block.nextSequence)
+            }
+        }
     }
 
     private mutating func addStray(_ name: String, _ reason: String) {
@@ -127,7 +146,9 @@ struct Verifier {
     private mutating func file(_ name: String) {
         switch name {
         case "STORE", "STATE", "LOCK": small(name)
-        case "TAIL": break  // What can't be read of it is a gap, unless a writer is using it or it is of another boot.
+        case "TAIL":
+            // What can't be read of it is a gap, unless a writer is using it or it is of another boot.
+            break
         case let name where name.hasSuffix(".seg"): segment(name)
         case let name where name.hasSuffix(".tmp"):
             addStray(name, "an unfinished file: the next writer removes it")
@@ -182,7 +203,8 @@ struct Verifier {
             if skipped.contains(where: { $0.contains(ordinal) }) {
                 return "its header can't be read, and it is not in the chain of the log"
             }
-            return isZero && ordinal > last ? "a segment that was never begun: the next writer removes it" : nil
+            return isZero && ordinal > last
+                ? "a segment that was never begun: the next writer removes it" : nil
         }
 
         /// Why a segment is not in the log; nil: it is, or a writer has begun or resealed it since.
@@ -207,7 +229,8 @@ struct Verifier {
     private mutating func small(_ name: String) {
         let bytes: [UInt8]
         do throws(IOFailure) {
-            guard let found = try fileSystem.readWhole(path + "/" + name, byteCountMax: Limits.headerBytesMax) else {
+            guard let found = try fileSystem.readWhole(path + "/" + name, byteCountMax: Limits.headerBytesMax)
+            else {
                 return add(name, 0, nil, "it is too large")
             }
             bytes = found
@@ -272,7 +295,19 @@ struct Verifier {
 
     /// Counts the blocks that a scan has found, and lists what lies between them.
     private mutating func scanned(_ name: String, _ scan: SegmentScan, end: UInt64, isBeingWritten: Bool) {
-        for block in scan.blocks { count(block) }
+        // The scan has verified the checksums, and decompressed nothing.
+        let reader = BlockReader(
+            file: scan.file, segment: scan.header.segment, kindCount: scan.header.kinds?.count ?? 0)
+        reader.decompresses = true
+        for block in scan.blocks {
+            do throws(FormatError) {
+                count(try reader.read(at: block.offset, end: block.end, number: block.header.number))
+            } catch {
+                let header = block.header
+                let range = header.eventCount > 0 ? header.firstSequence...header.nextSequence - 1 : nil
+                add(name, block.offset, range, error.description)
+            }
+        }
         for hole in scan.unreadable {
             // What lies beyond the valid length is not in the log; the end of an active segment is in progress.
             if hole.range.lowerBound >= end || (isBeingWritten && hole == scan.unreadable.last) { continue }

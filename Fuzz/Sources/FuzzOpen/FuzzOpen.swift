@@ -1,0 +1,181 @@
+import FuzzSupport
+import Varve
+
+/// A whole directory: read, recovered, appended to, and read again.
+///
+/// An input is an archive of the directory's files. With `VARVE_FUZZ_SEEDS` naming a directory, seeds are written
+/// there, and with `VARVE_FUZZ_STORES` from the stores in that one too.
+@main
+struct FuzzOpen {
+    /// Events that are looked at: a block of a few hundred bytes can hold 65,536 empty ones.
+    static let eventsMax = 2_000
+
+    static func main() {
+        if writeSeeds() { return }
+        fuzz(allocating: { 512 * $0 + (8 << 20) }, mutation: mutateStore) { bytes in
+            let files = Archive.unpack(Array(bytes))
+            if !files.isEmpty { exercise(files) }
+        }
+    }
+
+    static func options(_ fileSystem: MemoryFileSystem) -> StoreOptions {
+        var options = StoreOptions()
+        options.fileSystem = fileSystem
+        options.create = false
+        options.encoderThreads = 1
+        options.queueBatches = 2
+        options.blockBytes = 4 << 10
+        options.subBlockBytes = 1 << 10
+        // So that the background thread does its work in the short life of this store.
+        options.durability = .interval(nanoseconds: 1_000)
+        return options
+    }
+
+    static func exercise(_ files: [String: [UInt8]]) {
+        let fileSystem = MemoryFileSystem(files)
+        let options = options(fileSystem)
+        let path = MemoryFileSystem.directory
+        let before = look(at: path, options)
+        require(fileSystem.files == files, "a reader changes nothing")
+
+        do throws(StoreError) {
+            let store = try EventStore.open(path, options: options)
+            let recovered = Answers(events: try events(of: store.snapshot()), isComplete: true)
+            if let before { check(before, then: recovered) }
+            let appended = try append(to: store)
+            try store.close()
+            try checkAppended(appended, after: recovered, path, options)
+        } catch {
+            // A store that can't be written stays as readable as it was.
+            guard let before else { return }
+            guard let after = look(at: path, options) else {
+                return require(false, "a store that could be read still can")
+            }
+            check(before, then: after)
+        }
+    }
+
+    // MARK: Reading
+
+    struct Answers {
+        var events: [Event] = []
+        var isComplete = false
+    }
+
+    /// All that a reader can ask. Nil: it can't be opened.
+    static func look(at path: String, _ options: StoreOptions) -> Answers? {
+        guard let store = try? EventStore.openReadOnly(path, options: options) else { return nil }
+        let answers = try? answers(of: store)
+        let report = try? store.verify()
+        if let answers, let report, report.isIntact {
+            require(answers.isComplete, "what is intact is complete")
+        }
+        try? store.close()
+        return answers
+    }
+
+    static func events(of snapshot: Snapshot) throws(StoreError) -> [Event] {
+        var cursor = try snapshot.cursor(Query().limit(UInt64(eventsMax)))
+        return try events(of: &cursor)
+    }
+
+    private static func events(of cursor: inout EventCursor) throws(StoreError) -> [Event] {
+        var events: [Event] = []
+        while let event = try cursor.nextEvent() {
+            if let last = events.last { require(event.sequence > last.sequence, "sequence numbers ascend") }
+            events.append(event)
+        }
+        return events
+    }
+
+    static func answers(of store: EventStore) throws(StoreError) -> Answers {
+        let snapshot = try store.snapshot()
+        var answers = Answers()
+        var cursor = try snapshot.cursor(Query().limit(UInt64(eventsMax)))
+        answers.events = try events(of: &cursor)
+        answers.isComplete = cursor.coverage.isComplete
+
+        var reversed = try snapshot.cursor(Query().reversed().limit(UInt64(eventsMax)))
+        var last: UInt64?
+        var position = answers.events.count
+        let hasAll = position < eventsMax && answers.isComplete
+        while let event = try reversed.next() {
+            if let last { require(event.sequence < last, "sequence numbers descend in reverse") }
+            last = event.sequence
+            guard hasAll else { continue }
+            position -= 1
+            require(
+                position >= 0 && answers.events[position].sequence == event.sequence,
+                "the reverse order has the same events")
+        }
+        require(!hasAll || position == 0, "the reverse order has the same events")
+        // These may be refused where a segment's index is damaged.
+        _ = try? snapshot.countWithCoverage(Query())
+        if let first = answers.events.first {
+            _ = try? snapshot.count(Query().kinds(first.kind.name))
+            _ = try? snapshot.count(Query().session(first.sessionID).time(first.timestamp...first.timestamp))
+            let found = try snapshot.event(sequence: first.sequence)
+            require(!answers.isComplete || found == first, "an event is found by its number")
+        }
+        if let sessions = try? snapshot.sessions() {
+            if let session = sessions.last { _ = try? snapshot.rebuild(session: session.ordinal) }
+        }
+        if let checkpoints = try? snapshot.checkpoints() {
+            for checkpoint in checkpoints.prefix(8) {
+                let state = try? snapshot.state(of: checkpoint)
+                require(state == nil || state?.count == checkpoint.stateBytes, "a state is as long as it says")
+            }
+        }
+        _ = try? snapshot.info()
+        _ = try? snapshot.gaps()
+        return answers
+    }
+
+    static func check(_ before: Answers, then after: Answers) {
+        guard before.isComplete else { return }
+        require(after.events.starts(with: before.events), "what was answered is answered again")
+    }
+
+    // MARK: Writing
+
+    struct Appended {
+        var sequence: UInt64
+        var session: UInt64
+        var text: String
+    }
+
+    static func append(to store: EventStore) throws(StoreError) -> [Appended] {
+        let session = try store.startSession("appended", at: 1)
+        let kind = try store.kind("appended", .utf8)
+        var events: [Appended] = []
+        for text in ["first", "second"] {
+            let sequence = try session.append(text, kind: kind, at: 2)
+            events.append(Appended(sequence: sequence, session: session.ordinal, text: text))
+        }
+        try session.checkpoint("appended", state: Array("state".utf8), at: 3)
+        // It has ended, also where its figures can't be told because an older segment is damaged.
+        _ = try? session.end(at: 4)
+        require(!session.isActive, "a session that was ended is not active")
+        return events
+    }
+
+    static func checkAppended(
+        _ events: [Appended], after recovered: Answers, _ path: String, _ options: StoreOptions
+    ) throws(StoreError) {
+        let snapshot = try EventStore.openReadOnly(path, options: options).snapshot()
+        check(recovered, then: Answers(events: try Self.events(of: snapshot)))
+        for event in events {
+            let found = try snapshot.event(sequence: event.sequence)
+            require(
+                found?.payload == Array(event.text.utf8) && found?.sessionOrdinal == event.session
+                    && found?.sessionID == "appended" && found?.timestamp == 2
+                    && found?.kind.name == "appended",
+                "what was appended is there")
+        }
+        // All of them are refused where one segment's index is damaged.
+        if let checkpoint = try? snapshot.checkpoints().last {
+            require(checkpoint.id == "appended", "the checkpoint that was made is there")
+            require(try snapshot.state(of: checkpoint) == Array("state".utf8), "its state is there")
+        }
+    }
+}
