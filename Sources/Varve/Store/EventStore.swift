@@ -72,7 +72,6 @@ public final class EventStore: @unchecked Sendable {
                     throw StoreError.notAStore(path: path, reason: "it does not exist")
                 }
                 try fileSystem.makeDirectory(path)
-                try fileSystem.syncDirectory(parent(of: path))
             } else if !exists(at: path, fileSystem: fileSystem) {
                 let others = try fileSystem.list(path).filter {
                     $0.name != "LOCK" && !$0.name.hasSuffix(".tmp")
@@ -93,7 +92,14 @@ public final class EventStore: @unchecked Sendable {
                 throw error
             }
             do {
-                if !exists(at: path, fileSystem: fileSystem) { try create(path, options) }
+                // A writer that was killed may have left names that only the page cache knows: a power cut would take
+                // them, and what is built on them.
+                if exists(at: path, fileSystem: fileSystem) {
+                    try fileSystem.syncDirectory(path)
+                } else {
+                    try fileSystem.syncDirectory(parent(of: path))
+                    try create(path, options)
+                }
                 return try EventStore(writing: path, options, lock)
             } catch {
                 lock.release()
@@ -224,11 +230,12 @@ public final class EventStore: @unchecked Sendable {
         self.options = options
         isReadOnly = false
         let fileSystem = options.fileSystem
-        let directory = try StoreDirectory(path: path, fileSystem: fileSystem)
+        var directory = try StoreDirectory(path: path, fileSystem: fileSystem)
         identity = directory.identity
         uuid = directory.identifier
         // What the system does not let it read may have been acknowledged: no place to go on from.
         if let refusal = directory.refusal { throw .reading(refusal) }
+        try directory.mendFooters(fileSystem)
         let plan = RecoveryPlan(directory)
         let readable = directory.readableEntries(plan)
         let summaries = readable.map(\.summary)

@@ -15,8 +15,8 @@ public struct SimulatedDisk: Sendable {
         case unlink(node: Int, in: Int, name: String)
         case write(file: Int, offset: Int, bytes: [UInt8])
         case setLength(file: Int, Int)
-        /// A page that was stored to in a mapping.
-        case store(file: Int, page: Int, bytes: [UInt8])
+        /// Pages that were stored to in a mapping since the last change.
+        case store(file: Int, pages: [(page: Int, bytes: [UInt8])])
         case syncFile(Int)
         case syncDirectory(Int)
     }
@@ -90,11 +90,13 @@ public struct SimulatedDisk: Sendable {
         case .setLength(let file, let length):
             nodes[file].contents.setCount(length)
             nodes[file].pending.append(.setLength(length))
-        case .store(let file, let page, let bytes):
-            if !nodes[file].contents.isPinned {
-                bytes.withUnsafeBytes { nodes[file].contents.write($0, at: page * Self.pageBytes) }
+        case .store(let file, let pages):
+            for (page, bytes) in pages {
+                if !nodes[file].contents.isPinned {
+                    bytes.withUnsafeBytes { nodes[file].contents.write($0, at: page * Self.pageBytes) }
+                }
+                nodes[file].pendingPages[page] = bytes
             }
-            nodes[file].pendingPages[page] = bytes
         case .syncFile(let file):
             nodes[file].durable =
                 nodes[file].contents.isPinned ? nodes[file].contents.copy() : nodes[file].contents

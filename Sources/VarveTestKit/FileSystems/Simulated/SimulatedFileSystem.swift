@@ -236,21 +236,23 @@ extension SimulatedFileSystem.State {
             let old = seen.bytes
             var start = 0
             var fresh = seen
-            var changed = false
+            var pages: [(page: Int, bytes: [UInt8])] = []
             while start < now.count {
                 let end = min(start + SimulatedDisk.pageBytes, now.count)
                 let page = UnsafeRawBufferPointer(rebasing: now[start..<end])
                 if !SimulatedDisk.equal(page, old, at: start) {
-                    let change = SimulatedDisk.Change.store(
-                        file: file, page: start / SimulatedDisk.pageBytes, bytes: Array(page))
-                    if journal != nil { keep(change) }
-                    disk.apply(change)
-                    fresh.write(page, at: start)
-                    changed = true
+                    // One copy for both: the page may be stored to meanwhile.
+                    let copy = Array(page)
+                    pages.append((start / SimulatedDisk.pageBytes, copy))
+                    copy.withUnsafeBytes { fresh.write($0, at: start) }
                 }
                 start = end
             }
-            if changed { mapped[file] = fresh }
+            guard !pages.isEmpty else { continue }
+            let change = SimulatedDisk.Change.store(file: file, pages: pages)
+            if journal != nil { keep(change) }
+            disk.apply(change)
+            mapped[file] = fresh
         }
     }
 

@@ -1,0 +1,47 @@
+internal import VarveFormat
+internal import VarveIO
+
+extension StoreDirectory {
+    /// Makes the footers durable that the last writer may not have synced, and writes anew those that a power cut has torn: their
+    /// data were synced before, so that nothing is lost. O(bytes) of a segment with a torn footer.
+    ///
+    /// A writer seals one segment after the other: only the last two can have such a footer. What can't be mended stays as it is;
+    /// it is read by its blocks.
+    mutating func mendFooters(_ fileSystem: any FileSystem) throws(StoreError) {
+        if let state, state.isClosed, state.watermarkUUID == segments.last?.uuid { return }
+        for position in segments.indices.suffix(2) {
+            guard case .sealed(let handle) = segments[position] else { continue }
+            let path = handle.path
+            let mended = try StoreError.catching(at: path, StoreError.reading) {
+                () throws -> SegmentHandle? in
+                let file = try fileSystem.open(path, .read)
+                try file.sync()
+                do throws(StoreError) {
+                    _ = try handle.readFooter(of: file)
+                    return nil
+                } catch {
+                    guard case .damaged = error else { throw error }
+                }
+                let length = try file.size()
+                let header: SegmentHeader
+                let headerBytes: UInt64
+                do throws(StoreError) {
+                    (header, headerBytes) = try readSegmentHeader(of: file, length: length)
+                } catch {
+                    guard case .damaged = error else { throw error }
+                    return nil
+                }
+                let scan = try SegmentScan(
+                    fileName: handle.fileName, file: file, header: header, headerBytes: headerBytes,
+                    limit: handle.summary.dataBytes)
+                guard scan.failure == nil, scan.unreadable.isEmpty,
+                    scan.blocks.count == Int(handle.summary.blockCount)
+                else { return nil }
+                return try? RecoveryWorker.reseal(
+                    OpenSegment(file: file, index: scan.index()), directory: self.path, fileSystem: fileSystem
+                )
+            }
+            if let mended { segments[position] = .sealed(mended) }
+        }
+    }
+}
