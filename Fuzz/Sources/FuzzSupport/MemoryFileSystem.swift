@@ -184,7 +184,8 @@ private final class MemoryStorage: Sendable {
         state.withLock { state in
             guard let offset = Int(exactly: offset), offset < state.count else { return 0 }
             let count = min(buffer.count, state.count - offset)
-            buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: state.block.bytes[offset..<offset + count]))
+            buffer.copyMemory(
+                from: UnsafeRawBufferPointer(rebasing: state.block.bytes[offset..<offset + count]))
             return count
         }
     }
@@ -314,7 +315,9 @@ private final class MemoryRegion: WritableRegion {
         self.count = count
     }
 
-    var bytes: UnsafeMutableRawBufferPointer { UnsafeMutableRawBufferPointer(rebasing: block.bytes[..<count]) }
+    var bytes: UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(rebasing: block.bytes[..<count])
+    }
 }
 
 private final class MemoryLock: FileLock {

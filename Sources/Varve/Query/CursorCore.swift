@@ -273,7 +273,8 @@ final class CursorCore {
                     }
                     if mayMatch(entry) {
                         if isInOrder(entry) { return number }
-                        addGap(of: entry, "\(segment.fileName) at \(entry.offset): its numbers are out of order")
+                        addGap(
+                            of: entry, "\(segment.fileName) at \(entry.offset): its numbers are out of order")
                         continue
                     }
                     statistics.blocksPruned += 1
