@@ -47,15 +47,15 @@ struct SessionFold {
         let ordinal = summary.begin.ordinal
         begin(summary.begin)
         if summary.events > 0 {
-            sessions[ordinal]?.eventCount += summary.events
-            sessions[ordinal]?.payloadBytes += summary.payloadBytes
+            sessions[ordinal]?.eventCount &+= summary.events
+            sessions[ordinal]?.payloadBytes &+= summary.payloadBytes
             if sessions[ordinal]?.firstSequence == nil {
                 sessions[ordinal]?.firstSequence = summary.firstSequence
             }
-            sessions[ordinal]?.lastSequence = summary.nextSequence - 1
+            sessions[ordinal]?.lastSequence = summary.nextSequence.checkedPredecessor
             widen(ordinal, summary.minTimestamp, summary.maxTimestamp)
         }
-        sessions[ordinal]?.checkpointCount += summary.checkpoints
+        sessions[ordinal]?.checkpointCount &+= summary.checkpoints
         sessions[ordinal]?.nextIndex = summary.nextIndex
         switch summary.state {
         case .active: break
@@ -73,7 +73,7 @@ struct SessionFold {
             sessions[end.ordinal]?.state = end.reason == .closed ? .closed : .interrupted
             sessions[end.ordinal]?.endedAt = end.end
             sessions[end.ordinal]?.nextIndex = end.nextIndex
-        case .checkpoint(let checkpoint, _): sessions[checkpoint.session]?.checkpointCount += 1
+        case .checkpoint(let checkpoint, _): sessions[checkpoint.session]?.checkpointCount &+= 1
         case .ledger: break
         }
     }
@@ -90,8 +90,8 @@ struct SessionFold {
             smallest = min(smallest, batch.rows[row].timestamp)
             largest = max(largest, batch.rows[row].timestamp)
         }
-        sessions[ordinal]?.eventCount += UInt64(count)
-        sessions[ordinal]?.payloadBytes += bytes
+        sessions[ordinal]?.eventCount &+= UInt64(count)
+        sessions[ordinal]?.payloadBytes &+= bytes
         if sessions[ordinal]?.firstSequence == nil {
             sessions[ordinal]?.firstSequence = batch.start.nextSequence
         }
