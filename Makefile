@@ -4,6 +4,9 @@ SWIFT ?= swift
 PREFIX ?= /usr/local
 # Seconds for each fuzz target.
 TIME ?= 60
+# Executions of each fuzz target, instead of a time; fuzz targets that run at the same time.
+RUNS ?=
+JOBS ?= 1
 # Arguments of the benchmarks: BENCH="--events 500000 --only scan".
 BENCH ?=
 # How often a writer is killed: the command, or a process that uses the library.
@@ -22,7 +25,7 @@ help:
 	@echo "make install        install it (PREFIX=$(PREFIX))"
 	@echo "make lint           check the formatting; make format corrects it"
 	@echo "make bench          measure on workload A (BENCH=\"--events 500000 --only scan\")"
-	@echo "make fuzz           fuzz the decoders, TIME=60 seconds each"
+	@echo "make fuzz           fuzz decoders, import and whole stores, TIME=60 seconds or RUNS=20000000 executions each (JOBS=2 at a time)"
 	@echo "make check-formats  read all golden vectors with the independent reader in Python"
 	@echo "make vectors        write the golden vectors again, after a change of the format"
 	@echo "make asan, tsan     run the engine's tests under AddressSanitizer, ThreadSanitizer"
@@ -53,7 +56,7 @@ bench: setup
 	$(SWIFT) run -c release --package-path Benchmarks varve-bench $(BENCH)
 
 fuzz: setup
-	scripts/fuzz.sh $(TIME)
+	RUNS=$(RUNS) JOBS=$(JOBS) scripts/fuzz.sh $(TIME)
 
 vectors: setup
 	VARVE_REGENERATE_VECTORS=1 $(SWIFT) test -c release -Xswiftc -enable-testing --filter Golden

@@ -27,7 +27,7 @@ fi
 # what only this project's package sees.
 flags=(--sanitize=address -Xswiftc -sanitize=fuzzer -Xswiftc -enable-testing)
 [ "$(uname -s)" = Linux ] && flags+=(-Xswiftc -use-ld=lld)
-[ -n "${VARVE_FUZZ_BUILT:-}" ] || swift build -c release --package-path Fuzz --scratch-path .build/fuzz/build "${flags[@]}"
+swift build -c release --package-path Fuzz --scratch-path .build/fuzz/build "${flags[@]}"
 
 seeds() {
     local vectors=Formats/vectors

@@ -2,6 +2,11 @@
 public struct Footer: Hashable, Sendable {
     static let magic: StaticString = "VARVEFTR"
 
+    /// Whether a footer's magic stands at the start of `bytes`.
+    public static func begins(at bytes: UnsafeRawBufferPointer) -> Bool {
+        bytes.count >= 8 && magicMatches(UnsafeRawBufferPointer(rebasing: bytes[..<8]), magic)
+    }
+
     /// The block index: an entry a block, in the order of the file.
     public var entries: [BlockIndexEntry] = []
     /// Timestamps over groups of 64 blocks, and over groups of groups.

@@ -5,8 +5,10 @@ import VarveFormat
 @main
 struct FuzzBlock {
     static func main() {
-        let mutation = structured({ BlockBytes.layout(of: $0) }, mending: { BlockBytes.mend(&$0) })
-        fuzz(allocating: allocationOfADecoder, mutation: mutation) { bytes in
+        let mutation = structured { BlockBytes.layout(of: $0) }
+        fuzz(
+            allocating: allocationOfADecoder, mutation: mutation, mending: { BlockBytes.mend(&$0) }
+        ) { bytes in
             _ = try? decode(bytes)
         }
     }
@@ -15,7 +17,8 @@ struct FuzzBlock {
         guard let segment = Array(bytes.prefix(24)).uniqueID(at: 8) else { return }
         let header = try BlockHeader(decoding: bytes, segment: segment, number: nil)
         guard header.blockLength <= bytes.count else { return }
-        let body = UnsafeRawBufferPointer(rebasing: bytes[BlockBytes.headerBytes..<BlockBytes.headerBytes + Int(header.bodyLength)])
+        let body = UnsafeRawBufferPointer(
+            rebasing: bytes[BlockBytes.headerBytes..<BlockBytes.headerBytes + Int(header.bodyLength)])
         let small = UnsafeRawBufferPointer(rebasing: body[..<Int(header.smallLength)])
         try ControlBlock.verifySmallPart(small, of: header)
         guard header.type == .events else {

@@ -5,10 +5,10 @@ import VarveFormat
 @main
 struct FuzzBlockHeader {
     static func main() {
-        let mutation = structured(
-            { BlockBytes.layout(of: Array($0.prefix(BlockBytes.headerBytes))) },
-            mending: { BlockBytes.mendHeader(&$0) })
-        fuzz(allocating: { _ in 64 << 10 }, mutation: mutation) { bytes in
+        let mutation = structured { BlockBytes.layout(of: Array($0.prefix(BlockBytes.headerBytes))) }
+        fuzz(
+            allocating: { _ in 64 << 10 }, mutation: mutation, mending: { BlockBytes.mendHeader(&$0) }
+        ) { bytes in
             guard let segment = Array(bytes.prefix(24)).uniqueID(at: 8),
                 let header = try? BlockHeader(decoding: bytes, segment: segment, number: nil)
             else { return }

@@ -5,8 +5,10 @@ import VarveFormat
 @main
 struct FuzzFooter {
     static func main() {
-        let mutation = structured(FooterBytes.layout, mending: { FooterBytes.mend(&$0) })
-        fuzz(allocating: allocationOfADecoder, mutation: mutation) { bytes in decode(bytes) }
+        fuzz(
+            allocating: allocationOfADecoder, mutation: structured(FooterBytes.layout),
+            mending: { FooterBytes.mend(&$0) }
+        ) { bytes in decode(bytes) }
     }
 
     static func decode(_ bytes: UnsafeRawBufferPointer) {

@@ -1,13 +1,14 @@
 import FuzzSupport
 import Varve
 import VarveJSON
+
 @testable import VarveRecorder
 
 /// An export in JSON Lines: each line written again, and all of them imported into a store.
 @main
 struct FuzzImport {
     static func main() {
-        let mutation = structured({ Layout(linesOf: $0) }, mending: { _ in })
+        let mutation = structured { Layout(linesOf: $0) }
         fuzz(allocating: { 64 * $0 + (2 << 20) }, mutation: mutation) { bytes in
             guard let lines = read(bytes) else { return }
             importing(lines)

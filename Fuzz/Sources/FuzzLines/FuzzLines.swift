@@ -18,7 +18,7 @@ struct FuzzLines {
     nonisolated(unsafe) static let validator = JSONValidator()
 
     static func main() {
-        let mutation = structured({ Layout(linesOf: $0, from: 2) }, mending: { _ in })
+        let mutation = structured { Layout(linesOf: $0, from: 2) }
         fuzz(allocating: { 64 * $0 + (2 << 20) }, mutation: mutation) { input in
             guard input.count >= 2 else { return }
             let pieceBytes = 1 + Int(input[0]) * 16

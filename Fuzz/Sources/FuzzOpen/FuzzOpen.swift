@@ -123,7 +123,8 @@ struct FuzzOpen {
         if let checkpoints = try? snapshot.checkpoints() {
             for checkpoint in checkpoints.prefix(8) {
                 let state = try? snapshot.state(of: checkpoint)
-                require(state == nil || state?.count == checkpoint.stateBytes, "a state is as long as it says")
+                require(
+                    state == nil || state?.count == checkpoint.stateBytes, "a state is as long as it says")
             }
         }
         _ = try? snapshot.info()

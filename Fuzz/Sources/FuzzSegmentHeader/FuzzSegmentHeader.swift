@@ -6,7 +6,7 @@ import VarveFormat
 struct FuzzSegmentHeader {
     static func main() {
         fuzz(
-            allocating: allocationOfADecoder, mutation: structured(SegmentHeaderBytes.layout, mending: mend)
+            allocating: allocationOfADecoder, mutation: structured(SegmentHeaderBytes.layout), mending: mend
         ) { bytes in
             guard let header = try? SegmentHeader(decoding: bytes) else { return }
             let encoded = header.encode()

@@ -32,9 +32,9 @@ struct FuzzSmallColumn {
     }
 
     static func main() {
-        let mutation = structured({ BlockBytes.layout(of: $0) }, mending: mend)
+        let mutation = structured { BlockBytes.layout(of: $0) }
         // The encoder counts events by kind, of which there may be 65,535.
-        fuzz(allocating: { 256 * $0 + (4 << 20) }, mutation: mutation) { bytes in
+        fuzz(allocating: { 256 * $0 + (4 << 20) }, mutation: mutation, mending: mend) { bytes in
             let bytes = Array(bytes)
             guard let fields = Fields(bytes) else { return }
             let columns = EventColumns()
@@ -83,11 +83,13 @@ struct FuzzSmallColumn {
         var expected = Expected()
         var (rawBytes, stored) = (0, bytes.count)
         var subBlocks: [Int] = []
-        for entry in stride(from: 0, to: fields.subBlocks * BlockBytes.entryBytes, by: BlockBytes.entryBytes) {
+        for entry in stride(from: 0, to: fields.subBlocks * BlockBytes.entryBytes, by: BlockBytes.entryBytes)
+        {
             guard let events = bytes.u32(at: entry).map(Int.init), events <= 65_536,
                 let raw = bytes.u32(at: entry + 4).map(Int.init), raw <= 128 << 20,
                 let length = bytes.u32(at: entry + 8).map(Int.init), bytes[entry + 12] <= 2,
-                bytes[entry + 13..<entry + 16].allSatisfy({ $0 == 0 }), bytes[entry + 12] != 0 || raw == length
+                bytes[entry + 13..<entry + 16].allSatisfy({ $0 == 0 }),
+                bytes[entry + 12] != 0 || raw == length
             else { return nil }
             expected.subBlockEvents.append(events)
             subBlocks.append(raw)
@@ -122,7 +124,8 @@ struct FuzzSmallColumn {
     static func compare(_ columns: EventColumns, _ expected: Expected, _ fields: Fields) {
         require(columns.count == fields.events, "all events are there")
         require(columns.subBlockCount == fields.subBlocks, "all sub-blocks are there")
-        require((columns.indices != nil) == fields.explicitIndices, "indices are there when they are explicit")
+        require(
+            (columns.indices != nil) == fields.explicitIndices, "indices are there when they are explicit")
         for row in 0..<columns.count {
             require(columns.timestamps[row] == expected.timestamps[row], "a timestamp is as specified")
             require(Int64(columns.lengths[row]) == expected.lengths[row], "a length is as specified")

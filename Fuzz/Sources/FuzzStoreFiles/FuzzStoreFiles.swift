@@ -5,8 +5,10 @@ import VarveFormat
 @main
 struct FuzzStoreFiles {
     static func main() {
-        let mutation = structured(StoreFileBytes.layout, mending: { StoreFileBytes.mend(&$0) })
-        fuzz(allocating: allocationOfADecoder, mutation: mutation) { bytes in
+        fuzz(
+            allocating: allocationOfADecoder, mutation: structured(StoreFileBytes.layout),
+            mending: { StoreFileBytes.mend(&$0) }
+        ) { bytes in
             decodeStore(bytes)
             decodeState(bytes)
             decodeTail(bytes)

@@ -7,7 +7,7 @@ import VarveFormat
 @main
 struct FuzzSubBlocks {
     static func main() {
-        let mutation = structured({ BlockBytes.layout(of: $0) }, mending: { _ in })
+        let mutation = structured { BlockBytes.layout(of: $0) }
         fuzz(allocating: allocationOfADecoder, mutation: mutation) { bytes in
             let block = Array(bytes)
             let dictionary = Array(block.suffix(min(block.count, 64 << 10)))

@@ -14,21 +14,24 @@ public typealias FuzzTarget = @Sendable (UnsafeRawBufferPointer) -> Void
 // Set once, before the driver runs.
 nonisolated(unsafe) private var target: FuzzTarget = { _ in }
 nonisolated(unsafe) private var mutation: Mutation = { _, _ in }
+nonisolated(unsafe) private var mending: (@Sendable (inout [UInt8]) -> Void)?
 nonisolated(unsafe) private var allocationMax: @Sendable (Int) -> Int = { _ in .max }
 
 /// Hands the process to libFuzzer.
 ///
 /// - Parameters:
 ///   - allocating: the bytes that one allocation may take at most, for an input of so many bytes.
-///   - mutation: changes an input. Where it keeps the form and mends the checksums, what libFuzzer learns lies
-///     beyond the first check, and an execution is not spent on being refused there.
+///   - mutation: changes an input.
+///   - mend: every input is given as it is, and then with its checksums mended by this: without that, hardly any
+///     mutation would get past the first check. Nil: only as it is.
 ///   - body: what is done with an input.
 public func fuzz(
     allocating: @escaping @Sendable (Int) -> Int, mutation change: @escaping Mutation,
-    _ body: @escaping FuzzTarget
+    mending mend: (@Sendable (inout [UInt8]) -> Void)? = nil, _ body: @escaping FuzzTarget
 ) -> Never {
     target = body
     mutation = change
+    mending = mend
     allocationMax = allocating
     varve_fuzz_set_mutator { bytes, count, countMax, seed in
         guard let bytes else { return 0 }
@@ -47,7 +50,17 @@ public func fuzz(
     var arguments: UnsafeMutablePointer<UnsafeMutablePointer<CChar>?>? = CommandLine.unsafeArgv
     let status = LLVMFuzzerRunDriver(&count, &arguments) { bytes, byteCount in
         _ = varve_fuzz_take_largest_allocation()
-        target(UnsafeRawBufferPointer(start: bytes, count: byteCount))
+        let input = UnsafeRawBufferPointer(start: bytes, count: byteCount)
+        target(input)
+        if let mending {
+            var mended = Array(input)
+            mending(&mended)
+            // A buffer of exactly this size, so that AddressSanitizer sees the first byte beyond it.
+            let copy = UnsafeMutableRawBufferPointer.allocate(byteCount: mended.count, alignment: 1)
+            defer { copy.deallocate() }
+            copy.copyBytes(from: mended)
+            target(UnsafeRawBufferPointer(copy))
+        }
         require(
             varve_fuzz_take_largest_allocation() <= allocationMax(byteCount),
             "an allocation is in proportion to the input")

@@ -1,3 +1,4 @@
+internal import VarveFormat
 public import VarveIO
 internal import VarveTestKit
 
@@ -29,7 +30,14 @@ public final class MemoryFileSystem: Sendable {
         state = Locked(
             State(
                 hasDirectory: files != nil, files: (files ?? [:]).mapValues { MemoryStorage($0) },
-                random: SplitMix64(seed: 1)))
+                random: SplitMix64(seed: MemoryFileSystem.seed(of: files ?? [:]))))
+    }
+
+    /// Differs with the files, so that no identity in them is given again; the same input gets the same one.
+    private static func seed(of files: [String: [UInt8]]) -> UInt64 {
+        files.reduce(1) { sum, file in
+            sum &+ file.value.withUnsafeBytes { UInt64(Checksum.crc($0)) << 32 | UInt64($0.count) }
+        }
     }
 
     /// The files as they are now.
@@ -184,7 +192,8 @@ private final class MemoryStorage: Sendable {
         state.withLock { state in
             guard let offset = Int(exactly: offset), offset < state.count else { return 0 }
             let count = min(buffer.count, state.count - offset)
-            buffer.copyMemory(from: UnsafeRawBufferPointer(rebasing: state.block.bytes[offset..<offset + count]))
+            buffer.copyMemory(
+                from: UnsafeRawBufferPointer(rebasing: state.block.bytes[offset..<offset + count]))
             return count
         }
     }
@@ -314,7 +323,9 @@ private final class MemoryRegion: WritableRegion {
         self.count = count
     }
 
-    var bytes: UnsafeMutableRawBufferPointer { UnsafeMutableRawBufferPointer(rebasing: block.bytes[..<count]) }
+    var bytes: UnsafeMutableRawBufferPointer {
+        UnsafeMutableRawBufferPointer(rebasing: block.bytes[..<count])
+    }
 }
 
 private final class MemoryLock: FileLock {

@@ -147,7 +147,8 @@ public enum FooterBytes {
             let body = section.lowerBound + 16
             switch bytes.u32(at: section.lowerBound) {
             case 16:
-                for entry in stride(from: body + 8, to: min(section.upperBound, body + 8 + 80 * 200), by: 80) {
+                for entry in stride(from: body + 8, to: min(section.upperBound, body + 8 + 80 * 200), by: 80)
+                {
                     layout.add([12, 13], bytes: 1, from: entry)
                     layout.add([8, 16, 20, 72, 76], bytes: 4, from: entry)
                     layout.add([0, 24, 32, 40, 48, 56, 64], bytes: 8, from: entry)

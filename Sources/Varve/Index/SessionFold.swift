@@ -47,15 +47,15 @@ struct SessionFold {
         let ordinal = summary.begin.ordinal
         begin(summary.begin)
         if summary.events > 0 {
-            sessions[ordinal]?.eventCount += summary.events
-            sessions[ordinal]?.payloadBytes += summary.payloadBytes
+            sessions[ordinal]?.eventCount &+= summary.events
+            sessions[ordinal]?.payloadBytes &+= summary.payloadBytes
             if sessions[ordinal]?.firstSequence == nil {
                 sessions[ordinal]?.firstSequence = summary.firstSequence
             }
-            sessions[ordinal]?.lastSequence = summary.nextSequence - 1
+            sessions[ordinal]?.lastSequence = summary.nextSequence.checkedPredecessor
             widen(ordinal, summary.minTimestamp, summary.maxTimestamp)
         }
-        sessions[ordinal]?.checkpointCount += summary.checkpoints
+        sessions[ordinal]?.checkpointCount &+= summary.checkpoints
         sessions[ordinal]?.nextIndex = summary.nextIndex
         switch summary.state {
         case .active: break
@@ -73,14 +73,13 @@ struct SessionFold {
             sessions[end.ordinal]?.state = end.reason == .closed ? .closed : .interrupted
             sessions[end.ordinal]?.endedAt = end.end
             sessions[end.ordinal]?.nextIndex = end.nextIndex
-        case .checkpoint(let checkpoint, _): sessions[checkpoint.session]?.checkpointCount += 1
+        case .checkpoint(let checkpoint, _): sessions[checkpoint.session]?.checkpointCount &+= 1
         case .ledger, .kinds: break
         }
     }
 
     /// Adds a batch that no segment shows yet.
-    mutating func add(_ batch: Batch) {
-        let count = batch.count
+    mutating func add(_ batch: Batch, _ count: Int) {
         guard count > 0 else { return }
         let ordinal = batch.start.sessionOrdinal
         var bytes: UInt64 = 0
@@ -91,8 +90,8 @@ struct SessionFold {
             smallest = min(smallest, batch.rows[row].timestamp)
             largest = max(largest, batch.rows[row].timestamp)
         }
-        sessions[ordinal]?.eventCount += UInt64(count)
-        sessions[ordinal]?.payloadBytes += bytes
+        sessions[ordinal]?.eventCount &+= UInt64(count)
+        sessions[ordinal]?.payloadBytes &+= bytes
         if sessions[ordinal]?.firstSequence == nil {
             sessions[ordinal]?.firstSequence = batch.start.nextSequence
         }

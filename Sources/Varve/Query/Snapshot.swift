@@ -72,7 +72,7 @@ public struct Snapshot: Sendable {
             var total: UInt64 = 0
             for entry in entries {
                 for kind in try entry.load().index.kinds where names.contains(kind.definition.name) {
-                    total += kind.events
+                    total &+= kind.events
                 }
             }
             return (total, Coverage(gaps: try gaps()))
@@ -281,6 +281,8 @@ public struct Snapshot: Sendable {
         return gaps
     }
 
+    // Figures come from footers: where sums of those wrap, they were never true.
+
     /// The store in figures. Reads footers, no data.
     public func info() throws(StoreError) -> StoreInfo {
         let sessions = try sessions()
@@ -289,8 +291,8 @@ public struct Snapshot: Sendable {
         func add(_ definition: KindDefinition, _ events: UInt64, _ bytes: UInt64) {
             let kind = EventKind(definition)
             if kinds[kind] == nil { order.append(kind) }
-            kinds[kind, default: (definition.metadata, 0, 0)].events += events
-            kinds[kind, default: (definition.metadata, 0, 0)].bytes += bytes
+            kinds[kind, default: (definition.metadata, 0, 0)].events &+= events
+            kinds[kind, default: (definition.metadata, 0, 0)].bytes &+= bytes
         }
         var stored: UInt64 = 0
         var events: UInt64 = 0
@@ -305,12 +307,12 @@ public struct Snapshot: Sendable {
             let summary = entry.summary
             let index = try entry.load().index
             if case .sealed(let handle) = entry {
-                stored += handle.trailer.fileLength
+                stored &+= handle.trailer.fileLength
             } else {
-                stored += index.dataEnd
+                stored &+= index.dataEnd
             }
-            events += summary.eventCount
-            raw += summary.rawBytes
+            events &+= summary.eventCount
+            raw &+= summary.rawBytes
             if summary.eventCount > 0 { widen(summary.minTimestamp, summary.maxTimestamp) }
             for kind in index.kinds { add(kind.definition, kind.events, kind.bytes) }
             for record in index.ledger {
@@ -329,8 +331,8 @@ public struct Snapshot: Sendable {
         for batch in batches {
             for row in 0..<batch.count {
                 let entry = batch.rows[row]
-                events += 1
-                raw += UInt64(entry.length)
+                events &+= 1
+                raw &+= UInt64(entry.length)
                 widen(entry.timestamp, entry.timestamp)
                 if Int(entry.kind) < pendingKinds.count {
                     add(pendingKinds[Int(entry.kind)], 1, UInt64(entry.length))

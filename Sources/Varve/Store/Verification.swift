@@ -307,15 +307,10 @@ struct Verifier {
         }
     }
 
-    /// Whether a section of a footer stands where a segment's blocks end.
+    /// Whether a footer begins where a segment's blocks end.
     private func hasFooter(_ scan: SegmentScan, at end: UInt64) -> Bool {
-        guard let length = try? scan.file.size(), end < length, length - end <= Limits.sectionBytesMax,
-            let bytes = try? scan.file.read(at: end, count: Int(length - end))
-        else { return false }
-        return bytes.withUnsafeBytes { bytes in
-            var reader = ByteReader(bytes, "a footer")
-            return (try? Section(from: &reader, owner: scan.header.segment)) != nil
-        }
+        guard let bytes = try? scan.file.read(at: end, count: 8) else { return false }
+        return bytes.withUnsafeBytes { Footer.begins(at: $0) }
     }
 
     /// Counts the blocks that a scan has found, and lists what lies between them.
