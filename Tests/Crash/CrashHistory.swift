@@ -73,7 +73,11 @@ struct CrashHistory: Sendable {
                 found(isFound, position)
             case .event(let expected):
                 let event = isOver ? nil : try cursor.nextEvent()
-                if let event, !expected.isEqual(to: event) { throw Mismatch("event \(expected) is \(event)") }
+                if let event, !expected.isEqual(to: event) {
+                    throw Mismatch(
+                        "event \(expected.sequence), \(expected.index) of session \(expected.session), is "
+                            + "\(event.sequence), \(event.index) of session \(event.sessionOrdinal)")
+                }
                 isOver = event == nil
                 found(!isOver, position)
             case .checkpoint(let expected, let state):
@@ -91,7 +95,9 @@ struct CrashHistory: Sendable {
                 found(closed.contains(ordinal), position)
             }
         }
-        if !isOver, let event = try cursor.nextEvent() { throw Mismatch("event \(event) was never recorded") }
+        if !isOver, let event = try cursor.nextEvent() {
+            throw Mismatch("event \(event.sequence) of session \(event.sessionOrdinal) was never recorded")
+        }
         guard sessionsSeen == sessions.count, checkpointsSeen == checkpoints.count, endsSeen == closed.count
         else {
             throw Mismatch(

@@ -113,6 +113,7 @@ struct PowerLossTests {
                         // A killed process loses nothing that a call returned.
                         required: isPowerLoss ? required : returned,
                         possible: possible, durable: required, wasOpened: wasOpened, isPowerLoss: isPowerLoss)
+                    let before = found.system.listing
                     do {
                         try examiner.examine(found, nested: nested)
                     } catch {
@@ -122,6 +123,7 @@ struct PowerLossTests {
                             \(scenario.name), VARVE_SEED=\(seed): \(isPowerLoss ? "power cut" : "kill") after change \
                             \(cursor.changesMade) of \(journal.changeCount), seed \(state), nested \(nested): \
                             required \(required), possible \(possible): \(error)
+                            \(before)
                             """)
                         if failures == 5 { return }
                     }

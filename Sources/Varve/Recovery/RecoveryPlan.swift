@@ -56,6 +56,10 @@ struct RecoveryPlan: Sendable {
         var hasEnded = false
         for (number, segment) in directory.segments.enumerated() {
             guard case .unsealed(let scan) = segment else { continue }
+            if !hasEnded, let end = Self.end(before: number, of: directory, watermark: w) {
+                hasEnded = true
+                cut = end
+            }
             if hasEnded {
                 remove.append(number)
                 unreadableBytes += scan.blocks.last.map { $0.end - scan.headerBytes } ?? 0
@@ -120,6 +124,29 @@ struct RecoveryPlan: Sendable {
         } else {
             for reject in directory.lostEnds { addLostEnd(directory, reject) }
         }
+    }
+
+    /// Where the log ends before an unsealed segment, because its predecessor is not there or not as long as it was. Files arrive
+    /// on a disk in any order; what was durable before the watermark is not meant here, its loss is damage.
+    private static func end(
+        before number: Int, of directory: StoreDirectory, watermark w: Watermark
+    ) -> Watermark? {
+        let segment = directory.segments[number]
+        let (predecessor, length) = segment.predecessor
+        guard predecessor != .zero, w.segment < segment.ordinal else { return nil }
+        guard number > 0 else {
+            return w.segment > 0 && w.offset >= length
+                ? nil : Watermark(segment: segment.ordinal - 1, offset: .max)
+        }
+        let before = directory.segments[number - 1]
+        guard before.uuid == predecessor else {
+            return w.segment > before.ordinal && w.offset >= length
+                ? nil : Watermark(segment: segment.ordinal - 1, offset: .max)
+        }
+        guard case .unsealed(let scan) = before else { return nil }
+        let reached = scan.blocks.last?.end ?? scan.headerBytes
+        let isDurable = w >= Watermark(segment: before.ordinal, offset: length)
+        return reached < length && !isDurable ? Watermark(segment: before.ordinal, offset: reached) : nil
     }
 
     /// A segment after the last one whose header can't be read. What was durable of it is damage, the rest an unconfirmed tail.

@@ -113,6 +113,17 @@ public final class SimulatedFileSystem: Sendable {
     /// The bytes of all files, removed ones too.
     public var byteCount: Int { state.withLock { $0.disk.byteCount } }
 
+    /// The names in all directories with the files' lengths, for people.
+    public var listing: String {
+        state.withLock { state in
+            state.disk.nodes.filter(\.isDirectory).flatMap { directory in
+                directory.names.sorted { $0.key < $1.key }.map { name, node in
+                    "\(name): \(state.disk.nodes[node].contents.count) bytes"
+                }
+            }.joined(separator: "\n")
+        }
+    }
+
     // MARK: Crashing
 
     /// Lets `count` operations in all go through: every later one fails, and nothing more reaches the disk.
