@@ -52,7 +52,7 @@ struct SessionFold {
             if sessions[ordinal]?.firstSequence == nil {
                 sessions[ordinal]?.firstSequence = summary.firstSequence
             }
-            sessions[ordinal]?.lastSequence = summary.nextSequence.checkedPredecessor
+            sessions[ordinal]?.lastSequence = summary.nextSequence - 1
             widen(ordinal, summary.minTimestamp, summary.maxTimestamp)
         }
         sessions[ordinal]?.checkpointCount &+= summary.checkpoints
@@ -79,7 +79,8 @@ struct SessionFold {
     }
 
     /// Adds a batch that no segment shows yet.
-    mutating func add(_ batch: Batch, _ count: Int) {
+    mutating func add(_ batch: Batch) {
+        let count = batch.count
         guard count > 0 else { return }
         let ordinal = batch.start.sessionOrdinal
         var bytes: UInt64 = 0
@@ -90,8 +91,8 @@ struct SessionFold {
             smallest = min(smallest, batch.rows[row].timestamp)
             largest = max(largest, batch.rows[row].timestamp)
         }
-        sessions[ordinal]?.eventCount &+= UInt64(count)
-        sessions[ordinal]?.payloadBytes &+= bytes
+        sessions[ordinal]?.eventCount += UInt64(count)
+        sessions[ordinal]?.payloadBytes += bytes
         if sessions[ordinal]?.firstSequence == nil {
             sessions[ordinal]?.firstSequence = batch.start.nextSequence
         }
