@@ -55,6 +55,7 @@ public final class SimulatedFileSystem: Sendable {
         var faults:
             [(number: Int, code: Int32, isForGood: Bool, fits: @Sendable (IOFailure.Operation) -> Bool)] = []
         var injected = 0
+        var firstInjection: Int?
         var writeFaults: [(fault: WriteFault, suffix: String, successes: Int)] = []
         var ignored: [IgnoredSyncs] = []
         var byteBudget: Int?
@@ -167,6 +168,9 @@ public final class SimulatedFileSystem: Sendable {
     /// How many operations were made to fail.
     public var injectedCount: Int { state.withLock { $0.injected } }
 
+    /// The number of the first operation that was made to fail.
+    public var firstInjection: Int? { state.withLock { $0.firstInjection } }
+
     /// Does something else than the write after `successes` others to paths that end like this.
     public func inject(_ fault: WriteFault, onPathsEndingIn suffix: String, after successes: Int = 0) {
         state.withLock { $0.writeFaults.append((fault, suffix, successes)) }
@@ -222,6 +226,7 @@ extension SimulatedFileSystem.State {
             let code = faults[position].code
             if !faults[position].isForGood { faults.remove(at: position) }
             injected += 1
+            firstInjection = firstInjection ?? number
             throw IOFailure(operation, path: path, code: code)
         }
         if path.utf8.contains(0) { throw IOFailure(operation, path: path, code: EINVAL) }
