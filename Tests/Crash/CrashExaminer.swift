@@ -43,7 +43,7 @@ struct CrashExaminer {
     mutating func examine(_ found: Case, nested: UInt64?) throws {
         states += 1
         let system = found.system
-        var options = options(on: system)
+        let options = options(on: system)
         var seen: ClosedRange<Int>?
         do {
             let reader = try EventStore.openReadOnly(Self.path, options: options)
@@ -58,10 +58,6 @@ struct CrashExaminer {
         }
 
         if nested != nil { system.record() }
-        let reports = Locked<[RecoveryReport]>([])
-        options.diagnostics = { diagnostic in
-            if case .recovered(let report) = diagnostic { reports.withLock { $0.append(report) } }
-        }
         let writer = try EventStore.open(Self.path, options: options)
         let recovered = try found.checked(try found.history.match(writer), "recovery")
         // What a reader saw of the end of a session may be told apart only by its end.

@@ -1,11 +1,5 @@
 public import VarveIO
 
-#if canImport(Darwin)
-import Darwin
-#else
-import Glibc
-#endif
-
 /// A file system in memory, as one process sees it, on a disk whose power can be cut.
 ///
 /// Every operation passes one gate, which numbers it, and fails it where a test wants that. Clock and randomness come
@@ -32,7 +26,7 @@ public final class SimulatedFileSystem: Sendable {
         public var pathSuffix: String
         /// Only the one of this number among them, from 0; nil: all.
         public var only: Int?
-        fileprivate var seen = 0
+        var seen = 0
 
         /// Ignores syncs of files or of directories.
         public init(ofDirectories: Bool, onPathsEndingIn pathSuffix: String = "", only: Int? = nil) {
@@ -55,6 +49,7 @@ public final class SimulatedFileSystem: Sendable {
         var faults:
             [(number: Int, code: Int32, isForGood: Bool, fits: @Sendable (IOFailure.Operation) -> Bool)] = []
         var injected = 0
+        var firstInjection: Int?
         var writeFaults: [(fault: WriteFault, suffix: String, successes: Int)] = []
         var ignored: [IgnoredSyncs] = []
         var byteBudget: Int?
@@ -65,7 +60,7 @@ public final class SimulatedFileSystem: Sendable {
     }
 
     let state: Locked<State>
-    private let boot: [UInt8]
+    let boot: [UInt8]
 
     /// An empty disk.
     public convenience init(seed: UInt64) {
@@ -167,6 +162,9 @@ public final class SimulatedFileSystem: Sendable {
     /// How many operations were made to fail.
     public var injectedCount: Int { state.withLock { $0.injected } }
 
+    /// The number of the first operation that was made to fail.
+    public var firstInjection: Int? { state.withLock { $0.firstInjection } }
+
     /// Does something else than the write after `successes` others to paths that end like this.
     public func inject(_ fault: WriteFault, onPathsEndingIn suffix: String, after successes: Int = 0) {
         state.withLock { $0.writeFaults.append((fault, suffix, successes)) }
@@ -202,269 +200,4 @@ public final class SimulatedFileSystem: Sendable {
             state.byteBudget = nil
         }
     }
-}
-
-// MARK: - The gate
-
-extension SimulatedFileSystem.State {
-    /// Numbers an operation; throws when it is to fail. `underWay` is the write that it would be.
-    mutating func pass(
-        _ operation: IOFailure.Operation, _ path: String, underWay change: SimulatedDisk.Change? = nil
-    ) throws(IOFailure) {
-        let number = operations
-        operations += 1
-        guard number < lastOperation else {
-            if underWay == nil { underWay = change }
-            throw IOFailure(operation, path: path, code: EIO)
-        }
-        for position in faults.indices
-        where faults[position].number <= number && faults[position].fits(operation) {
-            let code = faults[position].code
-            if !faults[position].isForGood { faults.remove(at: position) }
-            injected += 1
-            throw IOFailure(operation, path: path, code: code)
-        }
-        if path.utf8.contains(0) { throw IOFailure(operation, path: path, code: EINVAL) }
-    }
-
-    mutating func change(_ change: SimulatedDisk.Change) {
-        if journal != nil {
-            sampleMappings()
-            keep(change)
-        }
-        disk.apply(change)
-    }
-
-    private mutating func keep(_ change: SimulatedDisk.Change) {
-        journal?.entries.append(.change(change))
-        journal?.changeCount += 1
-    }
-
-    /// Notes which pages of mapped files were stored to since the last time.
-    mutating func sampleMappings() {
-        for (file, seen) in mapped {
-            let now = disk.nodes[file].contents.bytes
-            let old = seen.bytes
-            var start = 0
-            var fresh = seen
-            var pages: [(page: Int, bytes: [UInt8])] = []
-            while start < now.count {
-                let end = min(start + SimulatedDisk.pageBytes, now.count)
-                let page = UnsafeRawBufferPointer(rebasing: now[start..<end])
-                if !SimulatedDisk.equal(page, old, at: start) {
-                    // One copy for both: the page may be stored to meanwhile.
-                    let copy = Array(page)
-                    pages.append((start / SimulatedDisk.pageBytes, copy))
-                    copy.withUnsafeBytes { fresh.write($0, at: start) }
-                }
-                start = end
-            }
-            guard !pages.isEmpty else { continue }
-            let change = SimulatedDisk.Change.store(file: file, pages: pages)
-            if journal != nil { keep(change) }
-            disk.apply(change)
-            mapped[file] = fresh
-        }
-    }
-
-    func node(_ operation: IOFailure.Operation, _ path: String) throws(IOFailure) -> Int {
-        do {
-            return try disk.node(at: path)
-        } catch {
-            throw IOFailure(operation, path: path, code: error.code)
-        }
-    }
-
-    func place(_ operation: IOFailure.Operation, _ path: String) throws(IOFailure) -> (
-        directory: Int, name: String
-    ) {
-        do {
-            return try disk.place(of: path)
-        } catch {
-            throw IOFailure(operation, path: path, code: error.code)
-        }
-    }
-
-    /// Takes room for a file to grow to a length.
-    mutating func takeRoom(_ file: Int, upTo end: Int, _ operation: IOFailure.Operation, _ path: String)
-        throws(IOFailure)
-    {
-        guard end > disk.nodes[file].contents.count else { return }
-        guard disk.nodes[file].contents.canHold(end) else {
-            throw IOFailure(operation, path: path, code: EFBIG)
-        }
-        guard let budget = byteBudget else { return }
-        let growth = end - disk.nodes[file].contents.count
-        guard growth <= budget else { throw IOFailure(operation, path: path, code: ENOSPC) }
-        byteBudget = budget - growth
-    }
-
-    mutating func ignores(syncOf path: String, isDirectory: Bool) -> Bool {
-        var isIgnored = false
-        for position in ignored.indices
-        where ignored[position].ofDirectories == isDirectory && path.hasSuffix(ignored[position].pathSuffix) {
-            let number = ignored[position].seen
-            ignored[position].seen += 1
-            if ignored[position].only.map({ $0 == number }) ?? true { isIgnored = true }
-        }
-        return isIgnored
-    }
-}
-
-extension SimulatedDisk.LookupFailure {
-    fileprivate var code: Int32 { self == .notFound ? ENOENT : ENOTDIR }
-}
-
-// MARK: - The seam
-
-// The protocol documents the methods.
-// swift-format-ignore: AllPublicDeclarationsHaveDocumentation
-extension SimulatedFileSystem: FileSystem {
-    private func perform<R>(
-        _ operation: IOFailure.Operation, _ path: String, _ body: (inout State) throws(IOFailure) -> R
-    ) throws(IOFailure) -> R {
-        try state.withLock { state throws(IOFailure) in
-            try state.pass(operation, path)
-            return try body(&state)
-        }
-    }
-
-    public func makeDirectory(_ path: String) throws(IOFailure) {
-        try perform(.makeDirectory, path) { state throws(IOFailure) in
-            let (directory, name) = try state.place(.makeDirectory, path)
-            guard !name.isEmpty, state.disk.nodes[directory].names[name] == nil else {
-                throw IOFailure(.makeDirectory, path: path, code: EEXIST)
-            }
-            state.change(.create(isDirectory: true, in: directory, name: name))
-        }
-    }
-
-    public func list(_ directory: String) throws(IOFailure) -> [DirectoryEntry] {
-        try perform(.list, directory) { state throws(IOFailure) in
-            let node = state.disk.nodes[try state.node(.list, directory)]
-            guard node.isDirectory else { throw IOFailure(.list, path: directory, code: ENOTDIR) }
-            return node.names.map { name, number in
-                DirectoryEntry(name: name, kind: state.disk.nodes[number].isDirectory ? .directory : .regular)
-            }
-        }
-    }
-
-    public func kind(of path: String) throws(IOFailure) -> FileKind? {
-        try perform(.inspect, path) { state throws(IOFailure) in
-            do throws(IOFailure) {
-                return state.disk.nodes[try state.node(.inspect, path)].isDirectory ? .directory : .regular
-            } catch {
-                if error.isNotFound { return nil }
-                throw error
-            }
-        }
-    }
-
-    public func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File {
-        let operation: IOFailure.Operation = mode == .createExclusive ? .create : .open
-        return try perform(operation, path) { state throws(IOFailure) in
-            if mode == .createExclusive {
-                let (directory, name) = try state.place(operation, path)
-                guard !name.isEmpty, state.disk.nodes[directory].names[name] == nil else {
-                    throw IOFailure(operation, path: path, code: EEXIST)
-                }
-                state.change(.create(isDirectory: false, in: directory, name: name))
-                return SimulatedFile(path, node: state.disk.nodes.count - 1, isWritable: true, in: self)
-            }
-            let node = try state.node(operation, path)
-            guard !state.disk.nodes[node].isDirectory else {
-                throw IOFailure(operation, path: path, code: IOFailure.notRegularFileCode)
-            }
-            return SimulatedFile(path, node: node, isWritable: mode == .readWrite, in: self)
-        }
-    }
-
-    public func rename(_ from: String, to: String, replacing: Bool) throws(IOFailure) {
-        try perform(.rename, from) { state throws(IOFailure) in
-            guard !to.utf8.contains(0) else { throw IOFailure(.rename, path: to, code: EINVAL) }
-            let node = try state.node(.rename, from)
-            let (directory, name) = try state.place(.rename, from)
-            let (target, newName) = try state.place(.rename, to)
-            if let old = state.disk.nodes[target].names[newName] {
-                guard replacing else { throw IOFailure(.rename, path: from, code: EEXIST) }
-                guard state.disk.nodes[old].isDirectory == state.disk.nodes[node].isDirectory else {
-                    throw IOFailure(.rename, path: from, code: EISDIR)
-                }
-                if old == node { return }
-            }
-            state.change(.rename(node: node, from: directory, name: name, to: target, newName: newName))
-        }
-    }
-
-    public func unlink(_ path: String) throws(IOFailure) {
-        try perform(.unlink, path) { state throws(IOFailure) in
-            let node = try state.node(.unlink, path)
-            guard !state.disk.nodes[node].isDirectory else {
-                throw IOFailure(.unlink, path: path, code: EISDIR)
-            }
-            let (directory, name) = try state.place(.unlink, path)
-            state.change(.unlink(node: node, in: directory, name: name))
-        }
-    }
-
-    public func syncDirectory(_ path: String) throws(IOFailure) {
-        try perform(.sync, path) { state throws(IOFailure) in
-            let node = try state.node(.sync, path)
-            guard state.disk.nodes[node].isDirectory else {
-                throw IOFailure(.sync, path: path, code: ENOTDIR)
-            }
-            if !state.ignores(syncOf: path, isDirectory: true) { state.change(.syncDirectory(node)) }
-        }
-    }
-
-    public func lock(_ path: String) throws(IOFailure) -> any FileLock {
-        try perform(.lock, path) { state throws(IOFailure) in
-            let (directory, name) = try state.place(.lock, path)
-            if !name.isEmpty, state.disk.nodes[directory].names[name] == nil {
-                state.change(.create(isDirectory: false, in: directory, name: name))
-            }
-            let node = try state.node(.lock, path)
-            guard !state.disk.nodes[node].isDirectory else {
-                throw IOFailure(.lock, path: path, code: IOFailure.notRegularFileCode)
-            }
-            guard state.locks[node] == nil else { throw IOFailure(.lock, path: path, code: EWOULDBLOCK) }
-            let lock = SimulatedLock(path, node: node, in: self)
-            state.locks[node] = ObjectIdentifier(lock)
-            return lock
-        }
-    }
-
-    public func isLocked(_ path: String) -> Bool {
-        state.withLock { state in
-            guard let node = try? state.disk.node(at: path) else { return false }
-            return state.locks[node] != nil
-        }
-    }
-
-    public func isOnNetwork(_ path: String) -> Bool { false }
-
-    public func space(at path: String) throws(IOFailure) -> DiskSpace {
-        try perform(.measureSpace, path) { state throws(IOFailure) in
-            _ = try state.node(.measureSpace, path)
-            let total: UInt64 = 1 << 40
-            return DiskSpace(freeBytes: state.byteBudget.map { UInt64($0) } ?? total / 2, totalBytes: total)
-        }
-    }
-
-    public func now() -> Int64 { 1_700_000_000_000_000_000 + Int64(monotonic()) }
-
-    public func monotonic() -> UInt64 {
-        state.withLock { state in
-            state.clock += 1000
-            return state.clock
-        }
-    }
-
-    public func randomBytes(_ count: Int) -> [UInt8] {
-        state.withLock { state in
-            (0..<count).map { _ in UInt8(truncatingIfNeeded: state.random.next() >> 32) }
-        }
-    }
-
-    public func bootIdentity() -> [UInt8] { boot }
 }
