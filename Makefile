@@ -79,7 +79,7 @@ asan: setup
 
 tsan: setup
 	$(SWIFT) test --sanitize=thread --scratch-path .build/tsan --filter 'VarveTests|CrashTests' \
-		$(SANITIZED_SKIP)
+		$(SANITIZED_SKIP) --skip 'PowerLossTests|SimulatedFaultTests|DamageTableTests'
 
 # Kills writers KILLS times.
 crash: setup
