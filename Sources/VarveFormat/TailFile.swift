@@ -253,7 +253,10 @@ public struct TailSlot: Hashable, Sendable {
             let index = try reader.u64()
             let length = Int(try reader.u32())
             let kind = try reader.u32()
-            guard length <= min(end - offset, Limits.payloadBytesMax) else { break }
+            guard length <= min(end - offset, Limits.payloadBytesMax) else {
+                if slot.hasExplicitIndices { throw .invalid(what, reason: "a payload does not fit in it") }
+                break
+            }
             let stored = UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + length])
             if flags == 0,
                 index != UInt64(checksum(stored, timestamp: timestamp, kind: kind, after: seed))
@@ -310,7 +313,8 @@ public struct TailSlot: Hashable, Sendable {
                 at: base, number: number, firstSequence: firstSequence, session: session,
                 firstIndex: firstIndex, hasExplicitIndices: hasExplicitIndices, epoch: header.epoch)
             base.storeBytes(
-                of: UInt32(rows.count).littleEndian, toByteOffset: TailSlot.committedOffset, as: UInt32.self)
+                of: UInt32(rows.count + lostRows).littleEndian, toByteOffset: TailSlot.committedOffset,
+                as: UInt32.self)
         }
         var writer = ByteWriter()
         writer.putRaw(fixed)
