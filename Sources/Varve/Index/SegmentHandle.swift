@@ -192,8 +192,11 @@ final class SegmentHandle: @unchecked Sendable {
             fileName: fileName, file: file, header: header, headerBytes: headerBytes,
             limit: summary.dataBytes)
         if let failure = scan.failure { throw failure }
-        guard scan.unreadable.isEmpty, scan.blocks.count == Int(summary.blockCount) else { throw damage }
-        return scan.index()
+        let index = scan.index()
+        guard scan.unreadable.isEmpty, scan.blocks.count == Int(summary.blockCount),
+            index.eventCount == summary.eventCount, index.nextSequence == summary.nextSequence
+        else { throw damage }
+        return index
     }
 
     /// Reads the footer, whole.

@@ -272,7 +272,7 @@ final class CursorCore {
                         }
                     }
                     if mayMatch(entry) {
-                        if isInOrder(entry) { return number }
+                        if isInOrder(entry, in: segment.index) { return number }
                         addGap(
                             of: entry, "\(segment.fileName) at \(entry.offset): its numbers are out of order")
                         continue
@@ -314,7 +314,10 @@ final class CursorCore {
 
     /// Whether the block comes after those before it, which good checksums don't say. What is given out has
     /// ascending numbers, so that going on after the last one never goes back.
-    private func isInOrder(_ entry: BlockIndexEntry) -> Bool {
+    private func isInOrder(_ entry: BlockIndexEntry, in index: SegmentIndex) -> Bool {
+        // What the summary says is what segments are left out by.
+        guard entry.firstSequence >= index.header.baseSequence, entry.nextSequence <= index.nextSequence
+        else { return false }
         if let reached, query.isReversed ? entry.nextSequence > reached : entry.firstSequence < reached {
             return false
         }

@@ -127,8 +127,9 @@ struct Verifier {
         for entry in entries {
             // What can't be read was reported with its file.
             guard let segment = try? entry.load() else { continue }
+            next = max(next, segment.index.header.baseSequence)
             for block in segment.index.entries where block.type == .events {
-                if block.firstSequence < next {
+                if block.firstSequence < next || block.nextSequence > segment.index.nextSequence {
                     add(
                         String(segment.fileName.dropFirst(path.count + 1)), block.offset,
                         block.firstSequence...block.nextSequence - 1,
