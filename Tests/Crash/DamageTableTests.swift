@@ -76,7 +76,9 @@ struct DamageTableTests {
                 return nil
             }
         }
-        return (seen, try store.verify().isIntact)
+        // A footer whose end is damaged costs nothing, and is named.
+        let report = try store.verify()
+        return (seen, report.isIntact && report.strays.isEmpty)
     }
 
     @Test("Every flipped bit is found, and whatever is answered is right", .timeLimit(.minutes(60)))

@@ -287,7 +287,8 @@ struct Verifier {
                 report.bytes += (try? scan.file.size()) ?? 0
                 scanned(name, scan, end: end, isBeingWritten: log.isBeingWritten && scan.failure == nil)
                 if log.sealedAfter(scan.header), hasFooter(scan, at: end) {
-                    add(name, end, nil, "its footer is damaged: it is read by its blocks")
+                    // Nothing is lost; a crash may leave it so until the segment is sealed anew.
+                    addStray(name, "its footer is damaged or was cut off: it is read by its blocks")
                 }
             case .sealed(let handle): try sealed(name, handle)
             }
