@@ -31,8 +31,7 @@ struct ExportCommand: ParsableCommand {
     @Option(help: "The form: JSON Lines.")
     var format: Format = .jsonl
 
-    @Flag(help: "Show progress also when standard error is no terminal.")
-    var progress = false
+    @OptionGroup var progress: ProgressOptions
 
     func validate() throws {
         if filters.isReversed {
@@ -44,7 +43,7 @@ struct ExportCommand: ParsableCommand {
         let store = try EventStore.openReadOnly(store)
         let snapshot = try store.snapshot()
         let selection = try Selection(filters, in: snapshot, now: wallClock())
-        var exporter = try Exporter(store, snapshot, selection, progress: Progress(isWanted: progress))
+        var exporter = try Exporter(store, snapshot, selection, progress: Progress(isWanted: progress.isWanted))
         let gaps = try exporter.run()
         try QueryCommand.report(gaps)
     }

@@ -33,15 +33,14 @@ struct ImportCommand: ParsableCommand {
     @Flag(help: "One JSON object as the receipt, on standard output.")
     var json = false
 
-    @Flag(help: "Show progress also when standard error is no terminal.")
-    var progress = false
+    @OptionGroup var progress: ProgressOptions
 
     func run() throws {
         let name = file == "-" ? "standard input" : file
         let input = file == "-" ? OwnedDescriptor(dup(STDIN_FILENO)) : try OwnedDescriptor(reading: file)
         guard input.number >= 0 else { throw CommandFailure("cannot read \(name): \(errorText(errno))") }
         let status = try FileStatus(input.number, name: name)
-        var line = Progress(isWanted: progress)
+        var line = Progress(isWanted: progress.isWanted)
         defer { line.clear() }
 
         // A pipe can be read only once.

@@ -100,8 +100,7 @@ struct RecordCommand: ParsableCommand {
     @Flag(help: "One JSON object as the receipt, on standard output.")
     var json = false
 
-    @Flag(help: "Show progress also when standard error is no terminal.")
-    var progress = false
+    @OptionGroup var progress: ProgressOptions
 
     @Flag(
         help: "Run the command with a pseudo-terminal for its output, since many programs buffer on a pipe.")

@@ -34,11 +34,10 @@ struct RepairCommand: ParsableCommand {
     @Flag(help: "One JSON object.")
     var json = false
 
-    @Flag(help: "Show progress also when standard error is no terminal.")
-    var progress = false
+    @OptionGroup var progress: ProgressOptions
 
     func run() throws {
-        var line = Progress(isWanted: progress)
+        var line = Progress(isWanted: progress.isWanted)
         defer { line.clear() }
         let report = try EventStore.repair(store, into: into, salvage: salvage) {
             line.show(events: $0.events, bytes: $0.bytesDone, bytesTotal: $0.bytesTotal)

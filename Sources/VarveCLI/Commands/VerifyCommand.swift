@@ -24,12 +24,11 @@ struct VerifyCommand: ParsableCommand {
     @Flag(help: "One JSON object.")
     var json = false
 
-    @Flag(help: "Show progress also when standard error is no terminal.")
-    var progress = false
+    @OptionGroup var progress: ProgressOptions
 
     func run() throws {
         let store = try EventStore.openReadOnly(store)
-        var line = Progress(isWanted: progress)
+        var line = Progress(isWanted: progress.isWanted)
         let report = try store.verify {
             line.show(events: $0.events, bytes: $0.bytesDone, bytesTotal: $0.bytesTotal)
         }

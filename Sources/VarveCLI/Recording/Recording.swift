@@ -27,7 +27,7 @@ final class Recording {
         store = try EventStore.open(command.store, options: options)
         storedBytesBefore = try store.info().storedBytes
         acknowledgments = Acknowledgments(isWanted: command.acks)
-        progress = Progress(isWanted: command.progress)
+        progress = Progress(isWanted: command.progress.isWanted)
         isReceiptJSON = command.json
         if let recovery = store.recovery { Diagnostics.note(Self.text(recovery)) }
     }
