@@ -86,7 +86,7 @@ let package = Package(
         .testTarget(
             name: "CrashTests",
             dependencies: ["Varve", "VarveFormat", "VarveTestKit", "VarveCLI", "crash-writer"],
-            path: "Tests/Crash", swiftSettings: upcoming),
+            path: "Tests/Crash", exclude: ["README.md"], swiftSettings: upcoming),
     ],
     swiftLanguageModes: [.v6],
     cxxLanguageStandard: .cxx17

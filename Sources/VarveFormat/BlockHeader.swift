@@ -98,6 +98,14 @@ public struct BlockHeader: Hashable, Sendable {
         bytes.count >= 8 && UInt64(littleEndian: bytes.loadUnaligned(as: UInt64.self)) == magicNumber
     }
 
+    /// The segment that a header names, as it stands there: for a scan that does not know it.
+    public static func namedSegment(in bytes: UnsafeRawBufferPointer) -> UniqueID? {
+        guard bytes.count >= byteCount else { return nil }
+        return UniqueID(
+            low: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)),
+            high: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self)))
+    }
+
     /// Reads and verifies a header. `number` nil accepts any (for a scan that resynchronises).
     public init(decoding bytes: UnsafeRawBufferPointer, segment: UniqueID, number: UInt32?)
         throws(FormatError)

@@ -74,6 +74,12 @@ extension BlockHeader {
     /// The header of an encoded block, as far as its contents decide it: where it stands is left to be filled in.
     public init(events block: EncodedBlock) {
         self.init(type: .events)
+        setContents(block)
+    }
+
+    /// Says what an encoded block holds, and leaves everything else as it is.
+    public mutating func setContents(_ block: EncodedBlock) {
+        flags = []
         if block.hasManyKinds { flags.insert(.manyKinds) }
         if block.hasExplicitIndices { flags.insert(.explicitIndices) }
         if block.dictionary != nil { flags.insert(.usesDictionary) }

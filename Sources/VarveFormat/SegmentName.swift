@@ -38,3 +38,10 @@ public struct SegmentName: Hashable, Sendable {
         ].joined(separator: "-") + ".seg"
     }
 }
+
+extension SegmentHeader {
+    /// The name that the segment's file gets.
+    public var fileName: String {
+        SegmentName(baseSequence: baseSequence, ordinal: ordinal, generation: generation).fileName
+    }
+}

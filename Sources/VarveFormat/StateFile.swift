@@ -38,6 +38,24 @@ public struct StateSlot: Hashable, Sendable {
         self.counter = counter
     }
 
+    /// A slot for a store that is closed in order, after its last segment.
+    public init(
+        store: UniqueID, counter: UInt64, nextSequence: UInt64, epoch: UInt64, sessionsBegun: UInt64,
+        closedAt: Int64, last: SegmentSummary?
+    ) {
+        self.init(store: store, counter: counter)
+        self.nextSequence = nextSequence
+        self.epoch = epoch
+        self.sessionsBegun = sessionsBegun
+        writtenAt = closedAt
+        isClosed = true
+        if let last {
+            watermarkSegment = last.ordinal
+            watermarkOffset = last.dataBytes
+            watermarkUUID = last.segment
+        }
+    }
+
     /// The slot with the zeros that follow it.
     public func encode() -> [UInt8] {
         var writer = ByteWriter()

@@ -88,9 +88,7 @@ public struct TailHeader: Hashable, Sendable {
         guard (1...64).contains(slotCount), slotBytes <= 256 << 20, slotBytes % 4096 == 0,
             (1...65_536).contains(slotRows), kindsBytes >= 8, kindsBytes <= 64 << 20, kindsBytes % 4096 == 0,
             slotPayloadBytes <= UInt32(Limits.payloadBytesMax), UInt64(slotCount) * slotBytes <= 1 << 30,
-            UInt64(TailSlot.rowsOffset) + UInt64(slotRows) * UInt64(TailSlot.rowBytes)
-                + UInt64(slotPayloadBytes)
-                <= slotBytes
+            TailHeader.slotBytes(rows: Int(slotRows), payloadBytes: Int(slotPayloadBytes)) <= Int(slotBytes)
         else { throw .invalid(what, reason: "its sizes do not fit each other") }
     }
 
@@ -104,24 +102,15 @@ public struct TailHeader: Hashable, Sendable {
 
     /// The least bytes for a slot with so much room.
     public static func slotBytes(rows: Int, payloadBytes: Int) -> Int {
-        (TailSlot.rowsOffset + rows * TailSlot.rowBytes + payloadBytes + 4095) / 4096 * 4096
+        (TailSlot.payloadOffset(rows: rows) + payloadBytes + 4095) / 4096 * 4096
     }
 
-    /// A kind's id and definition as the kinds region holds them, without and with the checksum that follows them.
-    private static func entry(_ id: UInt32, _ definition: KindDefinition, epoch: UInt64) -> ([UInt8], UInt32)
-    {
+    /// A kind as the kinds region holds it: its id and definition, and their checksum.
+    public func encode(_ definition: KindDefinition, id: UInt32) -> [UInt8] {
         var writer = ByteWriter()
         writer.put(id)
         definition.encode(to: &writer)
-        return (writer.bytes, writer.bytes.withUnsafeBytes { Checksum.crc($0, after: seed(epoch)) })
-    }
-
-    /// A kind as the kinds region holds it.
-    public func encode(_ definition: KindDefinition, id: UInt32) -> [UInt8] {
-        let (bytes, checksum) = TailHeader.entry(id, definition, epoch: epoch)
-        var writer = ByteWriter()
-        writer.putRaw(bytes)
-        writer.put(checksum)
+        writer.put(writer.bytes.withUnsafeBytes { Checksum.crc($0, after: TailHeader.seed(epoch)) })
         return writer.bytes
     }
 
@@ -138,13 +127,16 @@ public struct TailHeader: Hashable, Sendable {
         let region = UnsafeRawBufferPointer(rebasing: file[TailHeader.byteCount..<end])
         let committed = UInt32(littleEndian: region.loadUnaligned(as: UInt32.self))
         guard Int(committed) <= region.count - 8 else { return [] }
-        var reader = ByteReader(
-            UnsafeRawBufferPointer(rebasing: region[8..<8 + Int(committed)]), "TAIL's kinds")
+        let entries = UnsafeRawBufferPointer(rebasing: region[8..<8 + Int(committed)])
+        var reader = ByteReader(entries, "TAIL's kinds")
         var kinds: [(UInt32, KindDefinition)] = []
-        while reader.remaining > 0, let id = try? reader.u32(), let kind = try? KindDefinition(from: &reader),
-            let checksum = try? reader.u32()
-        {
-            guard TailHeader.entry(id, kind, epoch: epoch).1 == checksum else { break }
+        while reader.remaining > 0 {
+            let start = reader.position
+            guard let id = try? reader.u32(), let kind = try? KindDefinition(from: &reader) else { break }
+            let covered = UnsafeRawBufferPointer(rebasing: entries[start..<reader.position])
+            guard let checksum = try? reader.u32(),
+                Checksum.crc(covered, after: TailHeader.seed(epoch)) == checksum
+            else { break }
             kinds.append((id, kind))
         }
         return kinds
@@ -160,6 +152,9 @@ public struct TailSlot: Hashable, Sendable {
     public static let rowsOffset = 64
     /// Bytes of a row: timestamp, index, payload length, kind id.
     public static let rowBytes = 24
+
+    /// Bytes from the start of a slot with room for so many rows to its payloads.
+    public static func payloadOffset(rows: Int) -> Int { rowsOffset + rows * rowBytes }
 
     /// An event as a batch holds it that is not yet written to a segment.
     public struct Row: Hashable, Sendable {
@@ -245,7 +240,7 @@ public struct TailSlot: Hashable, Sendable {
         var slot = TailSlot(
             number: number, firstSequence: firstSequence, session: session, firstIndex: firstIndex,
             hasExplicitIndices: flags == 1, rows: [])
-        var offset = rowsOffset + Int(header.slotRows) * rowBytes
+        var offset = payloadOffset(rows: Int(header.slotRows))
         let end = offset + Int(header.slotPayloadBytes)
         // A row proves itself; the count says only how many there must be.
         for position in 0..<Int(slot.hasExplicitIndices ? committed : header.slotRows) {

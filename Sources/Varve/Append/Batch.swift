@@ -38,39 +38,36 @@ final class Batch: @unchecked Sendable {
     let isOversized: Bool
 
     /// One for many events, in slot `number` of a mapping, or in memory of its own.
-    init(payloadCapacity: Int, in mapping: TailMapping?, slot number: Int) {
-        isOversized = false
-        self.payloadCapacity = payloadCapacity
-        rowCapacity = Batch.rowCapacity(payloadCapacity: payloadCapacity)
-        if let memory = mapping?.slot(number) {
-            self.mapping = mapping
-            slot = memory
-        } else {
-            self.mapping = nil
-            slot = Batch.allocate(rowCapacity, payloadCapacity)
-            // Touched now: the first touch of a page must not happen under a caller's append.
-            slot.initializeMemory(
-                as: UInt8.self, repeating: 0,
-                count: TailSlot.rowsOffset + rowCapacity * TailSlot.rowBytes + payloadCapacity)
+    convenience init(payloadCapacity: Int, in mapping: TailMapping?, slot number: Int) {
+        let rows = Batch.rowCapacity(payloadCapacity: payloadCapacity)
+        if let mapping, let memory = mapping.slot(number) {
+            self.init(rows, payloadCapacity, isOversized: false, in: mapping, at: memory)
+            return
         }
-        rows = (slot + TailSlot.rowsOffset).bindMemory(to: EventRow.self, capacity: rowCapacity)
-        payload = slot + TailSlot.rowsOffset + rowCapacity * TailSlot.rowBytes
+        self.init(rowCapacity: rows, payloadCapacity: payloadCapacity, isOversized: false)
+        // Touched now: the first touch of a page must not happen under a caller's append.
+        slot.initializeMemory(
+            as: UInt8.self, repeating: 0, count: TailSlot.payloadOffset(rows: rows) + payloadCapacity)
     }
 
     /// One in memory of its own, with room for just so much.
-    init(rowCapacity: Int, payloadCapacity: Int, isOversized: Bool) {
-        self.isOversized = isOversized
-        self.rowCapacity = rowCapacity
-        self.payloadCapacity = payloadCapacity
-        mapping = nil
-        slot = Batch.allocate(rowCapacity, payloadCapacity)
-        rows = (slot + TailSlot.rowsOffset).bindMemory(to: EventRow.self, capacity: rowCapacity)
-        payload = slot + TailSlot.rowsOffset + rowCapacity * TailSlot.rowBytes
+    convenience init(rowCapacity: Int, payloadCapacity: Int, isOversized: Bool) {
+        let memory = UnsafeMutableRawPointer.allocate(
+            byteCount: TailSlot.payloadOffset(rows: rowCapacity) + payloadCapacity, alignment: 64)
+        self.init(rowCapacity, payloadCapacity, isOversized: isOversized, in: nil, at: memory)
     }
 
-    private static func allocate(_ rows: Int, _ payloadBytes: Int) -> UnsafeMutableRawPointer {
-        .allocate(
-            byteCount: TailSlot.rowsOffset + rows * TailSlot.rowBytes + payloadBytes, alignment: 64)
+    private init(
+        _ rowCapacity: Int, _ payloadCapacity: Int, isOversized: Bool, in mapping: TailMapping?,
+        at slot: UnsafeMutableRawPointer
+    ) {
+        self.rowCapacity = rowCapacity
+        self.payloadCapacity = payloadCapacity
+        self.isOversized = isOversized
+        self.mapping = mapping
+        self.slot = slot
+        rows = (slot + TailSlot.rowsOffset).bindMemory(to: EventRow.self, capacity: rowCapacity)
+        payload = slot + TailSlot.payloadOffset(rows: rowCapacity)
     }
 
     deinit {

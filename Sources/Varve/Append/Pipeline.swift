@@ -34,9 +34,9 @@ final class Pipeline: @unchecked Sendable {
     private var isStopping = false
     /// The background thread sleeps until it is woken.
     private var keeperSleeps = false
-    private var durabilityWaiters: [(item: UInt64, resume: @Sendable (StoreError?) -> Void)] = []
+    private var durabilityWaiters = ItemWaiters()
+    private var writtenWaiters = ItemWaiters()
     private var spaceWaiters: [@Sendable () -> Void] = []
-    private var writtenWaiters: [(item: UInt64, resume: @Sendable (StoreError?) -> Void)] = []
     /// The dictionary of this opening; made from the first full batch where the options ask for one.
     private var dictionary: PreparedDictionary?
     private let wantsDictionary: Bool
@@ -175,7 +175,7 @@ final class Pipeline: @unchecked Sendable {
             written = item.number
             if let batch = item.batch { recycle(batch) }
             if hasDurabilityWaiters { monitor.wakeKeeper() }
-            resumeWrittenWaiters()
+            writtenWaiters.resume(through: written, nil)
             wakeSpaceWaiters()
             monitor.wakeAll()
         }
@@ -219,19 +219,8 @@ final class Pipeline: @unchecked Sendable {
     }
 
     private func failWaiters(_ error: StoreError) {
-        let waiters = durabilityWaiters
-        durabilityWaiters = []
-        for waiter in waiters { waiter.resume(error) }
-        let others = writtenWaiters
-        writtenWaiters = []
-        for waiter in others { waiter.resume(error) }
-    }
-
-    private func resumeWrittenWaiters() {
-        guard writtenWaiters.contains(where: { $0.item <= written }) else { return }
-        let due = writtenWaiters.filter { $0.item <= written }
-        writtenWaiters.removeAll { $0.item <= written }
-        for waiter in due { waiter.resume(nil) }
+        durabilityWaiters.resume(through: .max, error)
+        writtenWaiters.resume(through: .max, error)
     }
 
     private func wakeSpaceWaiters() {
@@ -284,9 +273,7 @@ final class Pipeline: @unchecked Sendable {
             if pass.point.place.map({ new in watermark.place.map { new > $0 } ?? true }) ?? false {
                 watermark = pass.point
             }
-            let due = durabilityWaiters.filter { $0.item <= synced }
-            durabilityWaiters.removeAll { $0.item <= synced }
-            for waiter in due { waiter.resume(nil) }
+            durabilityWaiters.resume(through: synced, nil)
         }
         if hasDurabilityWaiters { monitor.wakeKeeper() }
         monitor.wakeAll()
@@ -329,34 +316,32 @@ final class Pipeline: @unchecked Sendable {
 
     /// Calls `resume` once item `number` is written, or can't be.
     func notifyWhenWritten(_ number: UInt64, _ resume: @escaping @Sendable (StoreError?) -> Void) {
-        monitor.lock()
-        defer { monitor.unlock() }
-        if written >= number {
-            resume(nil)
-        } else if let failure {
-            resume(failure)
-        } else {
-            writtenWaiters.append((number, resume))
+        monitor.withLock {
+            if !settled(number, by: written, resume) { writtenWaiters.add(number, resume) }
         }
     }
 
     /// Calls `resume` once item `number` is durable, or can't be. The background thread syncs.
     func notifyWhenSynced(_ number: UInt64, _ resume: @escaping @Sendable (StoreError?) -> Void) {
-        monitor.lock()
-        defer { monitor.unlock() }
-        if synced >= number {
-            resume(nil)
-        } else if let failure {
-            resume(failure)
-        } else {
-            durabilityWaiters.append((number, resume))
+        monitor.withLock {
+            if settled(number, by: synced, resume) { return }
+            durabilityWaiters.add(number, resume)
             monitor.wakeAll()
             monitor.wakeKeeper()
         }
     }
 
+    /// Calls `resume` now when the items up to `reached` settle what it waits for, or a failure does. Call with the monitor held.
+    private func settled(
+        _ number: UInt64, by reached: UInt64, _ resume: @Sendable (StoreError?) -> Void
+    ) -> Bool {
+        guard reached >= number || failure != nil else { return false }
+        resume(reached >= number ? nil : failure)
+        return true
+    }
+
     /// Whether an async caller waits for a sync. Call with the monitor held.
-    var hasDurabilityWaiters: Bool { durabilityWaiters.contains { $0.item <= written } }
+    var hasDurabilityWaiters: Bool { durabilityWaiters.contains(through: written) }
 
     /// Whether items are on their way. Call with the monitor held.
     var isBusy: Bool { !pending.isEmpty }
@@ -430,5 +415,25 @@ final class Pipeline: @unchecked Sendable {
                 monitor.wakeAll()
             }
         }
+    }
+}
+
+/// Async callers, each waiting for an item to get somewhere. Guarded by the pipeline's monitor.
+private struct ItemWaiters {
+    private var waiters: [(item: UInt64, resume: @Sendable (StoreError?) -> Void)] = []
+
+    mutating func add(_ item: UInt64, _ resume: @escaping @Sendable (StoreError?) -> Void) {
+        waiters.append((item, resume))
+    }
+
+    /// Whether anybody waits for an item up to this one.
+    func contains(through item: UInt64) -> Bool { waiters.contains { $0.item <= item } }
+
+    /// Calls back, once, those that wait for items up to this one.
+    mutating func resume(through item: UInt64, _ failure: StoreError?) {
+        guard contains(through: item) else { return }
+        let due = waiters.filter { $0.item <= item }
+        waiters.removeAll { $0.item <= item }
+        for waiter in due { waiter.resume(failure) }
     }
 }

@@ -90,11 +90,6 @@ final class SegmentWriter: @unchecked Sendable {
     func write(_ item: PendingItem, durable: Watermark?) throws(IOFailure) {
         switch item.content {
         case .batch(let batch): try write(batch, item, durable)
-        case .control(.kinds):
-            try makeRoom(for: BlockHeader.byteCount)
-            try writeKinds(item.position, durable)
-            finishWrite()
-            catalog.update(item: item.number) { _ in }
         case .control(let record): try write(record, item, durable)
         }
     }
@@ -160,7 +155,12 @@ final class SegmentWriter: @unchecked Sendable {
             time = nil
             body.put(records)
             shown = .ledger(records)
-        case .kinds: return
+        case .kinds:
+            // It is no block of its own: its kinds come before the next one anyway, only now.
+            try makeRoom(for: BlockHeader.byteCount)
+            try writeKinds(item.position, durable)
+            finishWrite()
+            return catalog.update(item: item.number) { _ in }
         }
         try makeRoom(
             for: BlockHeader.byteCount + body.count + 32 + subBlocks.reduce(0) { $0 + $1.stored.count })
@@ -298,11 +298,8 @@ final class SegmentWriter: @unchecked Sendable {
     /// Starts a segment. The file and the directory are synced before anything in it is acknowledged.
     func openActive() throws(IOFailure) {
         guard file == nil else { return }
-        guard let segment = UniqueID(random: fileSystem.randomBytes(16)) else {
-            throw IOFailure(.create, path: directory, code: 5)
-        }
         var fresh = SegmentHeader(
-            store: store, segment: segment, ordinal: ordinal + 1, epoch: epoch, createdAt: fileSystem.now(),
+            store: store, segment: try fileSystem.freshID(for: directory), ordinal: ordinal + 1, epoch: epoch, createdAt: fileSystem.now(),
             settings: settings)
         fresh.predecessor = predecessor.segment
         fresh.predecessorLength = predecessor.length
@@ -314,8 +311,7 @@ final class SegmentWriter: @unchecked Sendable {
         fresh.session = session
         fresh.session?.flags.insert(.continued)
         let bytes = fresh.encode()
-        let name = SegmentName(baseSequence: nextSequence, ordinal: fresh.ordinal, generation: 0).fileName
-        let path = directory + "/" + name
+        let path = directory + "/" + fresh.fileName
         let made = try fileSystem.open(path, .createExclusive)
         do throws(IOFailure) {
             try made.write(bytes, at: 0)

@@ -208,9 +208,7 @@ final class Tail: @unchecked Sendable {
         pipeline.monitor.lock()
         defer { pipeline.monitor.unlock() }
         if let failure = pipeline.failure { return .failed(failure) }
-        if isMapped, state.pointee.largeItem > pipeline.written {
-            return .behind(item: state.pointee.largeItem)
-        }
+        if isBehindLargeItem { return .behind(item: state.pointee.largeItem) }
         if state.pointee.open != nil { _ = handOverOpenLocked() }
         if state.pointee.drops.events > 0 {
             guard pipeline.hasRoom else { return .full }
@@ -235,6 +233,9 @@ final class Tail: @unchecked Sendable {
         }
         return nil
     }
+
+    /// Whether a payload too large for the mapping is still to be written. Call with both monitors held.
+    private var isBehindLargeItem: Bool { isMapped && state.pointee.largeItem > pipeline.written }
 
     /// Waits for room, or throws. Call without the monitor.
     private func handle(_ refusal: Refusal, byteCount: Int, timestamp: Int64) throws(StoreError) {
@@ -265,8 +266,7 @@ final class Tail: @unchecked Sendable {
     func whenRoom(_ resume: @escaping @Sendable () -> Void) {
         monitor.lock()
         pipeline.monitor.lock()
-        let isBehind = isMapped && state.pointee.largeItem > pipeline.written
-        let hasRoom = pipeline.hasFreeBatch && pipeline.hasRoom && !isBehind
+        let hasRoom = pipeline.hasFreeBatch && pipeline.hasRoom && !isBehindLargeItem
         let resumesNow = hasRoom || pipeline.failure != nil
         if !resumesNow { pipeline.whenRoom(resume) }
         pipeline.monitor.unlock()
@@ -442,7 +442,7 @@ final class Tail: @unchecked Sendable {
         id: String, start: Int64, metadata: [String: String], flags: SessionBegin.Flags,
         resuming info: SessionInfo? = nil
     ) throws(StoreError) -> Active {
-        let (active, item) = try withRoom { () throws(StoreError) in
+        let active = try withRoom { () throws(StoreError) in
             if let active = state.pointee.active { throw .sessionAlreadyActive(id: active.begin.id) }
             var begin: SessionBegin
             if let info {
@@ -465,9 +465,9 @@ final class Tail: @unchecked Sendable {
                 events: info?.eventCount ?? 0,
                 checkpoints: info?.checkpointCount ?? 0)
             state.pointee.active = active
-            return (active, active.item)
+            return active
         }
-        try waitUntilKept(item)
+        try waitUntilKept(active.item)
         return active
     }
 

@@ -188,6 +188,14 @@ final class SegmentHandle: @unchecked Sendable {
             guard case .damaged = error else { throw error }
             damage = error
         }
+        guard let index = try scannedIndex(of: file, header, headerBytes) else { throw damage }
+        return index
+    }
+
+    /// The index of the blocks, which a scan finds; nil when not all of them can be read. O(bytes). Throws when the system refuses.
+    func scannedIndex(of file: any File, _ header: SegmentHeader, _ headerBytes: UInt64) throws(IOFailure)
+        -> SegmentIndex?
+    {
         let scan = try SegmentScan(
             fileName: fileName, file: file, header: header, headerBytes: headerBytes,
             limit: summary.dataBytes)
@@ -195,7 +203,7 @@ final class SegmentHandle: @unchecked Sendable {
         let index = scan.index()
         guard scan.unreadable.isEmpty, scan.blocks.count == Int(summary.blockCount),
             index.eventCount == summary.eventCount, index.nextSequence == summary.nextSequence
-        else { throw damage }
+        else { return nil }
         return index
     }
 

@@ -31,14 +31,11 @@ extension StoreDirectory {
                     guard case .damaged = error else { throw error }
                     return nil
                 }
-                let scan = try SegmentScan(
-                    fileName: handle.fileName, file: file, header: header, headerBytes: headerBytes,
-                    limit: handle.summary.dataBytes)
-                guard scan.failure == nil, scan.unreadable.isEmpty,
-                    scan.blocks.count == Int(handle.summary.blockCount)
-                else { return nil }
+                guard let index = (try? handle.scannedIndex(of: file, header, headerBytes)) ?? nil else {
+                    return nil
+                }
                 return try? RecoveryWorker.reseal(
-                    OpenSegment(file: file, index: scan.index()), directory: self.path, fileSystem: fileSystem
+                    OpenSegment(file: file, index: index), directory: self.path, fileSystem: fileSystem
                 )
             }
             if let mended { segments[position] = .sealed(mended) }

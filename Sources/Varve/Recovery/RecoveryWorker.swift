@@ -87,13 +87,9 @@ struct RecoveryWorker {
             throw IOFailure(.write, path: directory.path, code: 27)
         }
         let now = fileSystem.now()
-        let ordinal = directory.ordinalMax + 1
-        guard let uuid = UniqueID(random: fileSystem.randomBytes(16)) else {
-            throw IOFailure(.create, path: directory.path, code: 5)
-        }
         var header = SegmentHeader(
-            store: directory.identifier, segment: uuid, ordinal: ordinal, epoch: epoch, createdAt: now,
-            settings: settings)
+            store: directory.identifier, segment: try fileSystem.freshID(for: directory.path),
+            ordinal: directory.ordinalMax + 1, epoch: epoch, createdAt: now, settings: settings)
         if let last {
             header.predecessor = last.index.header.segment
             header.predecessorLength = last.index.dataEnd
@@ -114,8 +110,9 @@ struct RecoveryWorker {
         return try RecoveryWorker.publish(header, directory: directory.path, fileSystem: fileSystem) {
             file, index throws(IOFailure) in
             try copyBlocks(to: file, &index)
-            try putTail(to: file, &index)
-            try putRecords(readable: readable, now: now, to: file, &index)
+            let batches = tail.batches()
+            try put(batches, to: file, &index)
+            try putRecords(readable: readable, batches, now: now, to: file, &index)
         }
     }
 
@@ -144,17 +141,16 @@ struct RecoveryWorker {
     }
 
     /// Writes the events that only `TAIL` holds.
-    private func putTail(to file: any File, _ index: inout SegmentIndex) throws(IOFailure) {
+    private func put(_ batches: [Batch], to file: any File, _ index: inout SegmentIndex) throws(IOFailure) {
         let encoder = EventBlockEncoder()
-        for batch in tail.batches(after: LogPosition()) {
+        for batch in batches {
             encoder.encode(
                 rows: batch.rows, count: batch.count,
                 payload: UnsafeRawBufferPointer(start: batch.payload, count: batch.payloadBytes),
                 explicitIndices: batch.hasExplicitIndices, settings: settings, dictionary: nil,
                 into: batch.encoded)
             var header = BlockHeader(events: batch.encoded)
-            header.segment = index.header.segment
-            header.number = UInt32(index.entries.count)
+            place(&header, index)
             header.epoch = batch.start.epoch
             header.sessionOrdinal = batch.start.sessionOrdinal
             header.firstSequence = batch.start.nextSequence
@@ -162,9 +158,6 @@ struct RecoveryWorker {
             header.sessionsBegun = index.sessionsBegun
             header.checkpointsMade = index.checkpointsMade
             header.writtenAt = fileSystem.now()
-            header.kindCount = UInt32(index.kinds.count)
-            header.durableSegment = plan.watermark?.segment ?? 0
-            header.durableOffset = plan.watermark?.offset ?? 0
             header.smallChecksum = batch.encoded.sealChecksums(segment: header.segment, number: header.number)
             header.encode(into: batch.encoded.bytes)
             try file.write(UnsafeRawBufferPointer(batch.encoded.bytes), at: index.dataEnd)
@@ -175,7 +168,8 @@ struct RecoveryWorker {
 
     /// Ends the session that was cut off, and says in the ledger what was found.
     private func putRecords(
-        readable: [Catalog.Entry], now: Int64, to file: any File, _ index: inout SegmentIndex
+        readable: [Catalog.Entry], _ batches: [Batch], now: Int64, to file: any File,
+        _ index: inout SegmentIndex
     ) throws(IOFailure) {
         var records: [LedgerRecord] = gaps.map { gap in
             .gap(
@@ -190,7 +184,7 @@ struct RecoveryWorker {
                 segment: plan.cut?.segment ?? 0, unreadable: unreadableBytes, time: now))
         if let session, !session.begin.flags.contains(.imported) {
             var fold = SessionFold(readable)
-            for batch in tail.batches(after: LogPosition()) { fold.add(batch) }
+            for batch in batches { fold.add(batch) }
             let totals = fold.failure == nil ? fold.session(session.begin.ordinal) : nil
             let end = SessionEnd(
                 ordinal: session.begin.ordinal, reason: .interrupted,
@@ -214,9 +208,7 @@ struct RecoveryWorker {
         _ fill: (any File, inout SegmentIndex) throws(IOFailure) -> Void
     ) throws(IOFailure) -> SegmentHandle {
         let bytes = header.encode()
-        let name = SegmentName(
-            baseSequence: header.baseSequence, ordinal: header.ordinal, generation: header.generation
-        ).fileName
+        let name = header.fileName
         let path = directory + "/" + name
         let temporary = path + ".tmp"
         try? fileSystem.unlink(temporary)
@@ -243,11 +235,7 @@ struct RecoveryWorker {
             throw IOFailure(.read, path: scan.file.path, code: 5)
         }
         var header = block.header
-        header.segment = index.header.segment
-        header.number = UInt32(index.entries.count)
-        header.kindCount = UInt32(index.kinds.count)
-        header.durableSegment = plan.watermark?.segment ?? 0
-        header.durableOffset = plan.watermark?.offset ?? 0
+        place(&header, index)
         bytes.withUnsafeMutableBytes { whole in
             guard let base = whole.baseAddress else { return }
             header.smallChecksum = Checksum.sealBody(
@@ -268,8 +256,7 @@ struct RecoveryWorker {
         to file: any File, _ index: inout SegmentIndex
     ) throws(IOFailure) {
         var header = BlockHeader(type: type)
-        header.segment = index.header.segment
-        header.number = UInt32(index.entries.count)
+        place(&header, index)
         header.firstSequence = index.nextSequence
         header.epoch = epoch
         header.sessionOrdinal = session?.begin.ordinal ?? 0
@@ -280,18 +267,18 @@ struct RecoveryWorker {
         let time = time ?? header.writtenAt
         header.minTimestamp = time
         header.maxTimestamp = time
-        header.kindCount = UInt32(index.kinds.count)
-        header.durableSegment = plan.watermark?.segment ?? 0
-        header.durableOffset = plan.watermark?.offset ?? 0
         let (stored, bytes) = ControlBlock.assemble(header, record: record)
         try file.write(bytes, at: index.dataEnd)
         index.add(control: stored, at: index.dataEnd, shown)
     }
 
-    /// The kinds at the end of the log: those of its last segment.
-    static func kinds(of entries: [Catalog.Entry]) -> [KindDefinition] {
-        guard let last = entries.last, let loaded = try? last.load() else { return [] }
-        return loaded.index.kinds.map(\.definition)
+    /// Says in a header where its block stands: at the end of a segment that has this index.
+    private func place(_ header: inout BlockHeader, _ index: SegmentIndex) {
+        header.segment = index.header.segment
+        header.number = UInt32(index.entries.count)
+        header.kindCount = UInt32(index.kinds.count)
+        header.durableSegment = plan.watermark?.segment ?? 0
+        header.durableOffset = plan.watermark?.offset ?? 0
     }
 
     /// Gives a segment that has none a footer: a copy of its valid bytes, in a higher generation, that then takes its place.

@@ -384,9 +384,7 @@ struct Repair {
         let plan = RepairPlan(
             sources: sources, logCount: logCount, isSalvaging: isSalvaging, recovery: recovery,
             damage: damage, state: directory.state, time: now)
-        guard let store = UniqueID(random: fileSystem.randomBytes(16)) else {
-            throw IOFailure(.create, path: target, code: 5)
-        }
+        let store = try fileSystem.freshID(for: target)
         let writer = RepairWriter(directory: target, store: store, options: options)
         var report = RepairReport(source: directory.identifier, store: store)
         var current: (number: Int, reader: RepairReader, kinds: [UInt32?])?

@@ -101,10 +101,9 @@ final class RepairReader {
         var bytesBySegment: [UniqueID: UInt64] = [:]
         var order: [UniqueID] = []
         reader.forEachMagic(0, byteCount) { _, bytes in
-            let id = UniqueID(
-                low: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)),
-                high: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self)))
-            guard let header = reader.accepted(bytes, id, after: nil) else { return 1 }
+            guard let id = BlockHeader.namedSegment(in: bytes),
+                let header = reader.accepted(bytes, id, after: nil)
+            else { return 1 }
             if bytesBySegment[id] == nil { order.append(id) }
             bytesBySegment[id, default: 0] += UInt64(header.blockLength)
             return UInt64(header.blockLength)

@@ -64,19 +64,9 @@ final class RepairWriter {
             }
         }
         var header = block.header
-        header.flags = []
-        if encoded.hasManyKinds { header.flags.insert(.manyKinds) }
-        if hasIndices { header.flags.insert(.explicitIndices) }
-        header.bodyLength = UInt32(encoded.bodyLength)
-        header.smallLength = UInt32(encoded.smallLength)
-        header.subBlockCount = UInt32(encoded.subBlockCount)
-        header.eventCount = UInt32(encoded.eventCount)
+        header.setContents(encoded)
         header.firstSequence = block.header.firstSequence + UInt64(range.lowerBound)
         header.firstIndex = encoded.firstIndex
-        header.minTimestamp = encoded.minTimestamp
-        header.maxTimestamp = encoded.maxTimestamp
-        header.kindSet = encoded.kindSet
-        header.rawBytes = UInt32(encoded.rawBytes)
         let nextIndex =
             hasIndices ? rows[rows.count - 1].index &+ 1 : encoded.firstIndex &+ UInt64(rows.count)
         try writing { () throws(IOFailure) in
@@ -218,13 +208,10 @@ final class RepairWriter {
     }
 
     private func open(before block: BlockHeader) throws(IOFailure) {
-        guard let segment = UniqueID(random: fileSystem.randomBytes(16)) else {
-            throw IOFailure(.create, path: directory, code: 5)
-        }
         var header = SegmentHeader(
-            store: store, segment: segment, ordinal: (previous?.ordinal ?? 0) + 1,
-            epoch: max(block.epoch, 1),
-            createdAt: fileSystem.now(), settings: options.encodingSettings)
+            store: store, segment: try fileSystem.freshID(for: directory),
+            ordinal: (previous?.ordinal ?? 0) + 1, epoch: max(block.epoch, 1), createdAt: fileSystem.now(),
+            settings: options.encodingSettings)
         header.predecessor = previous?.segment ?? .zero
         header.predecessorLength = previous?.dataBytes ?? 0
         header.digestAlgorithm = 1
@@ -236,8 +223,7 @@ final class RepairWriter {
         header.session?.flags.insert(.continued)
         header.session?.flags.remove(.resumed)
         let bytes = header.encode()
-        let name = SegmentName(baseSequence: nextSequence, ordinal: header.ordinal, generation: 0).fileName
-        let made = try fileSystem.open(directory + "/" + name, .createExclusive)
+        let made = try fileSystem.open(directory + "/" + header.fileName, .createExclusive)
         file = made
         try made.write(bytes, at: 0)
         index = SegmentIndex(header: header, headerBytes: UInt64(bytes.count))
@@ -260,15 +246,9 @@ final class RepairWriter {
     func finish(_ identity: StoreIdentity) throws(StoreError) {
         try writing { () throws(IOFailure) in
             try seal()
-            var slot = StateSlot(store: store, counter: 1)
-            slot.nextSequence = nextSequence
-            slot.epoch = previous?.lastEpoch ?? 0
-            slot.sessionsBegun = sessionsBegun
-            slot.writtenAt = fileSystem.now()
-            slot.isClosed = true
-            slot.watermarkSegment = previous?.ordinal ?? 0
-            slot.watermarkOffset = previous?.dataBytes ?? 0
-            slot.watermarkUUID = previous?.segment ?? .zero
+            let slot = StateSlot(
+                store: store, counter: 1, nextSequence: nextSequence, epoch: previous?.lastEpoch ?? 0,
+                sessionsBegun: sessionsBegun, closedAt: fileSystem.now(), last: previous)
             var state = slot.encode()
             state += Array(repeating: 0, count: StateFile.byteCount - state.count)
             try create("STATE", state)

@@ -42,10 +42,7 @@ struct SegmentRemains: Hashable, Sendable {
     }
 
     private mutating func add(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) {
-        let own = UniqueID(
-            low: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt64.self)),
-            high: UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: 16, as: UInt64.self)))
-        guard segment.map({ $0 == own }) ?? true,
+        guard let own = BlockHeader.namedSegment(in: bytes), segment.map({ $0 == own }) ?? true,
             let header = try? BlockHeader(decoding: bytes, segment: own, number: nil),
             header.nextSequence < .max >> 1
         else { return }

@@ -158,14 +158,14 @@ struct TailPlan: Sendable {
     }
 
     /// The slots as batches that a snapshot can read.
-    func batches(after position: LogPosition) -> [Batch] {
-        var position = position
-        return slots.map { slot in
-            position.epoch = epoch
-            position.nextSequence = slot.firstSequence
-            position.sessionOrdinal = slot.session
-            position.nextIndex = slot.firstIndex
-            return Batch(slot, at: position)
+    func batches() -> [Batch] {
+        slots.map { slot in
+            var start = LogPosition()
+            start.epoch = epoch
+            start.nextSequence = slot.firstSequence
+            start.sessionOrdinal = slot.session
+            start.nextIndex = slot.firstIndex
+            return Batch(slot, at: start)
         }
     }
 }

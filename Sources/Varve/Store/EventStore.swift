@@ -20,12 +20,7 @@ public final class EventStore: @unchecked Sendable {
     // Guarded by `monitor`.
     private let monitor = Monitor()
     private var isClosed = false
-    private var isBeingWritten: Bool
-    private var knownGaps: [Gap]
-    private var readerPosition: LogPosition
-    /// What a reader found in `TAIL`, and the kinds of it.
-    private var tailBatches: [Batch] = []
-    private var tailKinds: [KindDefinition] = []
+    private var seen: Seen
 
     /// What only a writer has.
     private final class Writing: @unchecked Sendable {
@@ -129,10 +124,8 @@ public final class EventStore: @unchecked Sendable {
     /// Writes the identity: under a temporary name first, so that a crash leaves no half of it.
     private static func create(_ path: String, _ options: StoreOptions) throws(IOFailure) {
         let fileSystem = options.fileSystem
-        guard let uuid = UniqueID(random: fileSystem.randomBytes(16)) else {
-            throw IOFailure(.create, path: path, code: 5)
-        }
-        let identity = StoreIdentity(store: uuid, createdAt: fileSystem.now(), metadata: options.metadata)
+        let identity = StoreIdentity(
+            store: try fileSystem.freshID(for: path), createdAt: fileSystem.now(), metadata: options.metadata)
         let temporary = path + "/STORE.tmp"
         try? fileSystem.unlink(temporary)
         let file = try fileSystem.open(temporary, .createExclusive)
@@ -154,21 +147,23 @@ public final class EventStore: @unchecked Sendable {
         registry = KindRegistry(id: 0, definitions: [])
         writing = nil
         recovery = nil
-        isBeingWritten = view.isBeingWritten
-        knownGaps = view.gaps
-        readerPosition = view.position
-        tailBatches = view.tailBatches
-        tailKinds = view.tailKinds
+        seen = view.seen
+    }
+
+    /// What reading the directory showed, beside the segments.
+    private struct Seen {
+        var gaps: [Gap]
+        var position: LogPosition
+        var isBeingWritten: Bool
+        /// What a reader found in `TAIL`, and the kinds of it.
+        var tailBatches: [Batch] = []
+        var tailKinds: [KindDefinition] = []
     }
 
     private struct ReaderView {
         let directory: StoreDirectory
         let entries: [Catalog.Entry]
-        let gaps: [Gap]
-        let position: LogPosition
-        let isBeingWritten: Bool
-        let tailBatches: [Batch]
-        let tailKinds: [KindDefinition]
+        let seen: Seen
     }
 
     /// Reads a store's directory as a reader sees it.
@@ -203,7 +198,6 @@ public final class EventStore: @unchecked Sendable {
             isBeingWritten
             ? nil : try TailContents.read(path, store: directory.identifier, fileSystem: fileSystem)
         let tail = contents.map { TailPlan($0, after: LogEnd(entries)) }
-        let tailBatches = tail?.batches(after: position) ?? []
         position.nextSequence = max(position.nextSequence, tail?.nextSequence ?? 0)
         var gaps = plan.gaps + (tail?.gaps ?? [])
         // At the end of a segment that is being written, bad bytes are in progress; a refused read is not.
@@ -221,8 +215,10 @@ public final class EventStore: @unchecked Sendable {
             addUnconfirmed("\(tail.unreadableBytes) bytes of TAIL can't be read")
         }
         return ReaderView(
-            directory: directory, entries: entries, gaps: gaps, position: position,
-            isBeingWritten: isBeingWritten, tailBatches: tailBatches, tailKinds: tail?.kinds ?? [])
+            directory: directory, entries: entries,
+            seen: Seen(
+                gaps: gaps, position: position, isBeingWritten: isBeingWritten,
+                tailBatches: tail?.batches() ?? [], tailKinds: tail?.kinds ?? []))
     }
 
     private init(writing path: String, _ options: StoreOptions, _ lock: any FileLock) throws(StoreError) {
@@ -272,9 +268,7 @@ public final class EventStore: @unchecked Sendable {
         position.sessionsBegun = max(
             entries.map(\.summary.sessionsBegun).max() ?? 0, directory.state?.sessionsBegun ?? 0)
         position.checkpointsMade = entries.map(\.summary.checkpointsMade).max() ?? 0
-        readerPosition = position
-        knownGaps = plan.gaps
-        isBeingWritten = true
+        seen = Seen(gaps: plan.gaps, position: position, isBeingWritten: true)
         // What the last one held is durable in a segment by now.
         let mapping = try EventStore.makeTail(path, store: uuid, epoch: epoch, options)
         let registryID = fileSystem.randomBytes(8).reduce(UInt64(1)) { $0 << 8 ^ UInt64($1) } | 1
@@ -443,8 +437,15 @@ public final class EventStore: @unchecked Sendable {
 
     func waitUntilWritten(_ item: UInt64) async throws(StoreError) {
         let pipeline = try writer().pipeline
+        try await suspend { pipeline.notifyWhenWritten(item, $0) }
+    }
+
+    /// Suspends until what `register` is given is called.
+    private func suspend(
+        _ register: (@escaping @Sendable (StoreError?) -> Void) -> Void
+    ) async throws(StoreError) {
         let failure: StoreError? = await withCheckedContinuation { continuation in
-            pipeline.notifyWhenWritten(item) { continuation.resume(returning: $0) }
+            register { continuation.resume(returning: $0) }
         }
         if let failure { throw failure }
     }
@@ -466,10 +467,7 @@ public final class EventStore: @unchecked Sendable {
     public func waitUntilDurable(through sequence: UInt64) async throws(StoreError) {
         let writing = try writer()
         let item = try item(holding: sequence, writing)
-        let failure: StoreError? = await withCheckedContinuation { continuation in
-            writing.pipeline.notifyWhenSynced(item) { continuation.resume(returning: $0) }
-        }
-        if let failure { throw failure }
+        try await suspend { writing.pipeline.notifyWhenSynced(item, $0) }
     }
 
     private func item(holding sequence: UInt64, _ writing: Writing) throws(StoreError) -> UInt64 {
@@ -503,7 +501,7 @@ public final class EventStore: @unchecked Sendable {
     /// The number that the next event gets.
     public var nextSequence: UInt64 {
         if let writing { return writing.tail.position.nextSequence }
-        return monitor.withLock { readerPosition.nextSequence }
+        return monitor.withLock { seen.position.nextSequence }
     }
 
     /// Ends the active session, makes everything durable, seals the active segment, and gives the lock up. Idempotent.
@@ -559,18 +557,11 @@ public final class EventStore: @unchecked Sendable {
         let fileSystem = options.fileSystem
         let statePath = path + "/STATE"
         writing.stateCounter &+= 1
-        var slot = StateSlot(store: uuid, counter: writing.stateCounter)
         let position = writing.tail.position
-        slot.nextSequence = position.nextSequence
-        slot.epoch = position.epoch
-        slot.sessionsBegun = position.sessionsBegun
-        slot.writtenAt = fileSystem.now()
-        slot.isClosed = true
-        if let last = catalog.view().entries.last?.summary {
-            slot.watermarkSegment = last.ordinal
-            slot.watermarkOffset = last.dataBytes
-            slot.watermarkUUID = last.segment
-        }
+        let slot = StateSlot(
+            store: uuid, counter: writing.stateCounter, nextSequence: position.nextSequence,
+            epoch: position.epoch, sessionsBegun: position.sessionsBegun, closedAt: fileSystem.now(),
+            last: catalog.view().entries.last?.summary)
         let exists = try fileSystem.kind(of: statePath) != nil
         let file = try fileSystem.open(statePath, exists ? .readWrite : .createExclusive)
         defer { file.close() }
@@ -604,26 +595,18 @@ public final class EventStore: @unchecked Sendable {
             return Snapshot(
                 store: self, entries: entries, batches: batches, records: records,
                 pendingKinds: registry.definitions(), position: position, isBeingWritten: true,
-                knownGaps: knownGaps, isRecorders: true)
+                knownGaps: seen.gaps, isRecorders: true)
         }
-        let wasWritten = monitor.withLock { isBeingWritten }
-        if wasWritten {
+        if monitor.withLock({ seen.isBeingWritten }) {
             let view = try EventStore.read(path, options)
-            monitor.withLock {
-                isBeingWritten = view.isBeingWritten
-                knownGaps = view.gaps
-                readerPosition = view.position
-                tailBatches = view.tailBatches
-                tailKinds = view.tailKinds
-            }
+            monitor.withLock { seen = view.seen }
             catalog.replaceAll(view.entries)
         }
-        return monitor.withLock {
-            Snapshot(
-                store: self, entries: catalog.view().entries, batches: tailBatches, pendingKinds: tailKinds,
-                position: readerPosition, isBeingWritten: isBeingWritten, knownGaps: knownGaps,
-                isRecorders: false)
-        }
+        let now = monitor.withLock { seen }
+        return Snapshot(
+            store: self, entries: catalog.view().entries, batches: now.tailBatches,
+            pendingKinds: now.tailKinds, position: now.position, isBeingWritten: now.isBeingWritten,
+            knownGaps: now.gaps, isRecorders: false)
     }
 
     /// The sessions, on a fresh snapshot.
