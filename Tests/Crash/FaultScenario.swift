@@ -112,3 +112,17 @@ extension StoreError {
     var isOutOfSpace: Bool { if case .outOfSpace = self { true } else { false } }
     var isPoisoned: Bool { if case .poisoned = self { true } else { false } }
 }
+
+extension Coverage {
+    /// The first of the numbers below `end` that was neither seen nor is said to be missing.
+    func firstUnexplained(below end: UInt64, seen: Set<UInt64>) -> UInt64? {
+        (0..<end).first { number in
+            !seen.contains(number)
+                && !gaps.contains {
+                    // Of a tail that can't be read nobody knows where it ends.
+                    $0.sequences.contains(number)
+                        || $0.reason == .unconfirmedTail && $0.sequences.lowerBound <= number
+                }
+        }
+    }
+}

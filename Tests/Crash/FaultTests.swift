@@ -164,7 +164,7 @@ struct FaultTests {
         _ path: String, _ system: FaultInjectingFileSystem, _ events: UInt64, _ name: String
     ) throws {
         var seen: Set<UInt64> = []
-        var covered: [ClosedRange<UInt64>] = []
+        let coverage: Coverage
         do throws(StoreError) {
             var options = StoreOptions()
             options.fileSystem = system
@@ -174,19 +174,13 @@ struct FaultTests {
                 #expect(event.payload == FaultScenario.payload(event.sequence), Comment(rawValue: name))
                 seen.insert(event.sequence)
             }
-            // Of a tail that can't be read nobody knows where it ends.
-            covered = cursor.coverage.gaps.map { gap in
-                gap.reason == .unconfirmedTail ? gap.sequences.lowerBound...UInt64.max : gap.sequences
-            }
+            coverage = cursor.coverage
             try store.close()
         } catch {
             return
         }
-        for sequence in 0..<events where !seen.contains(sequence) {
-            guard covered.contains(where: { $0.contains(sequence) }) else {
-                Issue.record("event \(sequence) is missing without a word: \(name)")
-                return
-            }
+        if let sequence = coverage.firstUnexplained(below: events, seen: seen) {
+            Issue.record("event \(sequence) is missing without a word: \(name)")
         }
     }
 

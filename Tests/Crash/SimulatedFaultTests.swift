@@ -139,7 +139,7 @@ struct SilentFaultTests {
         var options = FaultScenario.options(system)
         options.create = false
         var seen: Set<UInt64> = []
-        var gaps: [Gap] = []
+        let coverage: Coverage
         do throws(StoreError) {
             let store =
                 isForWriting
@@ -152,20 +152,14 @@ struct SilentFaultTests {
                     && event.timestamp == Int64(event.sequence) && event.kind.name == "telemetry"
                 #expect(isRight && seen.insert(event.sequence).inserted, comment)
             }
-            gaps = cursor.coverage.gaps
+            coverage = cursor.coverage
             try store.close()
         } catch {
             return true
         }
-        for sequence in 0..<Self.events where !seen.contains(sequence) {
-            let isCovered = gaps.contains {
-                $0.sequences.contains(sequence)
-                    || $0.reason == .unconfirmedTail && $0.sequences.lowerBound <= sequence
-            }
-            if !isCovered {
-                Issue.record("event \(sequence) is missing without a word: \(name), gaps \(gaps)")
-                return true
-            }
+        if let sequence = coverage.firstUnexplained(below: Self.events, seen: seen) {
+            Issue.record("event \(sequence) is missing without a word: \(name), gaps \(coverage.gaps)")
+            return true
         }
         return seen.count < Int(Self.events)
     }

@@ -299,7 +299,8 @@ final class SegmentWriter: @unchecked Sendable {
     func openActive() throws(IOFailure) {
         guard file == nil else { return }
         var fresh = SegmentHeader(
-            store: store, segment: try fileSystem.freshID(for: directory), ordinal: ordinal + 1, epoch: epoch, createdAt: fileSystem.now(),
+            store: store, segment: try fileSystem.freshID(for: directory), ordinal: ordinal + 1, epoch: epoch,
+            createdAt: fileSystem.now(),
             settings: settings)
         fresh.predecessor = predecessor.segment
         fresh.predecessorLength = predecessor.length

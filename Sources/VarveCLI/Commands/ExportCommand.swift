@@ -43,7 +43,8 @@ struct ExportCommand: ParsableCommand {
         let store = try EventStore.openReadOnly(store)
         let snapshot = try store.snapshot()
         let selection = try Selection(filters, in: snapshot, now: wallClock())
-        var exporter = try Exporter(store, snapshot, selection, progress: Progress(isWanted: progress.isWanted))
+        var exporter = try Exporter(
+            store, snapshot, selection, progress: Progress(isWanted: progress.isWanted))
         let gaps = try exporter.run()
         try QueryCommand.report(gaps)
     }
