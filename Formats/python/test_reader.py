@@ -391,11 +391,23 @@ def state_slot(counter, heads=(0, 0), flags=1):
 def tail_file(rows, kinds=((0, kind("k", 1)),), number=1, epoch=3):
     head = b"VARVETAI" + struct.pack("<HHI", 0, 0, 1) + STORE.bytes + bytes(range(16))
     head = sealed(head + struct.pack("<QQIIIIqI", epoch, 4096, 8, 256, 4096, 0, 1, 0)).ljust(4096, b"\0")
-    region = b"".join(struct.pack("<I", i) + definition for i, definition in kinds)
+    seed = struct.pack("<Q", epoch)
+
+    def entry(i, definition):
+        covered = struct.pack("<I", i) + definition
+        return covered + struct.pack("<I", crc(seed + covered))
+
+    region = b"".join(entry(i, definition) for i, definition in kinds)
     region = (struct.pack("<II", len(region), 0) + region).ljust(4096, b"\xee")
     slot = struct.pack("<QQQQII", number, 40, 2, 7, 0, 0)
-    slot += struct.pack("<II", len(rows), crc(struct.pack("<Q", epoch) + slot)) + bytes(16)
-    slot += b"".join(struct.pack("<qQII", t, 0, len(p), k) for t, k, p in rows).ljust(24 * 8, b"\xaa")
+    covered = seed + slot
+
+    def row(t, k, p):
+        check = crc(covered + struct.pack("<qII", t, len(p), k) + p)
+        return struct.pack("<qQII", t, check, len(p), k)
+
+    slot += struct.pack("<II", len(rows), crc(covered)) + bytes(16)
+    slot += b"".join(row(t, k, p) for t, k, p in rows).ljust(24 * 8, b"\xaa")
     slot += b"".join(p for _, _, p in rows)
     return head + region + slot.ljust(4096, b"\xbb")
 
@@ -600,7 +612,13 @@ class StructureTests(unittest.TestCase):
             got["slots"][0]["rows"][0], {"timestamp": 5, "index": 7, "kind": 0, "payload": "6162"}
         )
         self.assertEqual(got["slots"][0]["rows"][1]["index"], 8)
-        self.assertEqual(varve.tail(tail_file([(5, 0, b"a" * 300)]))["slots"], [None])
+        # A payload that does not fit, and a row or a kind without its checksum, are not answered, nor is what follows them.
+        self.assertEqual(varve.tail(tail_file([(5, 0, b"a" * 300)]))["slots"][0]["rows"], [])
+        data = tail_file([(5, 0, b"ab"), (6, 0, b"")])
+        for at, rows in ((8192 + 64, 0), (8192 + 64 + 24, 1), (8192 + 64 + 24 * 8, 0)):
+            torn = varve.tail(data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :])
+            self.assertEqual(torn["slots"][0]["rows"], got["slots"][0]["rows"][:rows])
+        self.assertEqual(varve.tail(data[:4104] + b"\x01" + data[4105:])["kinds"], [])
         self.assertEqual(varve.tail(tail_file([], number=0))["slots"], [None])
 
     def test_text_of_payloads(self):

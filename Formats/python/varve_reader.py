@@ -572,6 +572,7 @@ def tail_slot(data, rows, payload_bytes, epoch):
     for row in range(committed if flags & 1 else rows):
         timestamp, index, length, kind = struct.unpack_from("<qQII", data, 64 + 24 * row)
         if length > MAX_PAYLOAD or at + length > end:
+            check(not flags & 1, "payloads beyond the slot")
             break
         fields = struct.pack("<qII", timestamp, length, kind)
         covered = struct.pack("<Q", epoch), data[:40], fields, data[at : at + length]
@@ -622,8 +623,11 @@ def tail(data):
     committed, reserved = struct.unpack_from("<II", data, 4096)
     check(reserved == 0 and committed <= kind_bytes - 8, "kinds region of TAIL")
     region, kinds = Reader(data[4104 : 4104 + committed]), []
-    while region.left:
-        kinds.append(tail_kind(region, epoch))
+    try:
+        while region.left:
+            kinds.append(tail_kind(region, epoch))
+    except FormatError:
+        pass  # What has not its checksum ends the list.
     slots = []
     for i in range(count):
         at = 4096 + kind_bytes + i * size
