@@ -13,6 +13,9 @@ final class Keeper: Sendable {
     private let catalog: Catalog
     private let directory: String
     private let options: StoreOptions
+    /// Segments of earlier openings without a footer. Taken before anything is appended: one that this opening has just finished,
+    /// and that waits for its footer, is none of them.
+    private let crashed: [OpenSegment]
 
     init(
         pipeline: Pipeline, tail: Tail, writer: SegmentWriter, catalog: Catalog, directory: String,
@@ -24,6 +27,7 @@ final class Keeper: Sendable {
         self.catalog = catalog
         self.directory = directory
         self.options = options
+        crashed = catalog.unsealed
     }
 
     /// Runs until `isStopping`, which is asked with the pipeline's monitor held.
@@ -31,8 +35,8 @@ final class Keeper: Sendable {
         let interval: UInt64? =
             if case .interval(let nanoseconds) = options.durability { nanoseconds } else { nil }
         var lastSync = options.fileSystem.monotonic()
-        // Crashed segments of earlier openings; gone through once.
-        var crashed = catalog.unsealed
+        // Gone through once.
+        var crashed = crashed
         while true {
             let isOpen = tail.handOverIfOlder(than: Keeper.idleNanoseconds)
             pipeline.monitor.withLock { pipeline.retireAged() }
