@@ -80,7 +80,7 @@ public struct BlockIndexEntry: Hashable, Sendable {
             smallLength <= Limits.smallPartBytesMax, subBlockCount <= Limits.subBlocksMax,
             offset % 8 == 0, length % 8 == 0, Int(length) >= BlockHeader.byteCount + Int(smallLength),
             Int(length) <= BlockHeader.byteCount + Limits.blockBodyBytesMax + 8,
-            minTimestamp <= maxTimestamp,
+            minTimestamp <= maxTimestamp, (type == .events) == (eventCount > 0),
             !firstSequence.addingReportingOverflow(UInt64(eventCount)).overflow
         else { throw .invalid(what, reason: "its fields contradict each other or a limit") }
     }

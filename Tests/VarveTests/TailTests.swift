@@ -261,27 +261,26 @@ struct TailPlanTests {
         var slots: [TailSlot]
         var takes: [ClosedRange<UInt64>] = []
         var gaps: [ClosedRange<UInt64>] = []
-        var isComplete = true
-        var hasRest = false
+        var goesOn = true
     }
 
     static let cases: [Case] = [
-        Case(testDescription: "no slot", slots: []),
+        Case(testDescription: "no slot", slots: [], goesOn: false),
         Case(testDescription: "one that follows", slots: [slot(1, first: 100, rows: 3)], takes: [100...102]),
         Case(
             testDescription: "two that follow",
             slots: [slot(1, first: 100, rows: 3), slot(2, first: 103, rows: 1)],
             takes: [100...102, 103...103]),
-        Case(testDescription: "one that is in the log", slots: [slot(1, first: 90, rows: 10)]),
+        Case(testDescription: "one that is in the log", slots: [slot(1, first: 90, rows: 10)], goesOn: false),
         Case(
             testDescription: "one that is in the log in part", slots: [slot(1, first: 90, rows: 15)],
             takes: [100...104]),
         Case(
             testDescription: "an earlier opening's", epoch: 4, slots: [slot(1, first: 100, rows: 3)],
-            isComplete: false),
+            goesOn: false),
         Case(
             testDescription: "a hole before it", slots: [slot(1, first: 110, rows: 2)], takes: [110...111],
-            gaps: [100...109]),
+            gaps: [100...109], goesOn: false),
         Case(
             testDescription: "a hole between",
             slots: [slot(1, first: 100, rows: 1), slot(2, first: 105, rows: 1)],
@@ -292,27 +291,26 @@ struct TailPlanTests {
             takes: [100...101, 105...105], gaps: [102...104]),
         Case(
             testDescription: "torn rows beyond the log's end", slots: [slot(1, first: 95, rows: 1, lost: 10)],
-            gaps: [100...105]),
+            gaps: [100...105], goesOn: false),
         Case(
             testDescription: "another session's", slots: [slot(1, first: 100, rows: 2, session: 3)],
-            isComplete: false,
-            hasRest: true),
+            goesOn: false),
         Case(
             testDescription: "a kind that nobody defines", slots: [slot(1, first: 100, rows: 2, kind: 3)],
-            isComplete: false, hasRest: true),
+            goesOn: false),
         Case(
             testDescription: "a kind that it defines", slots: [slot(1, first: 100, rows: 2, kind: 2)],
             takes: [100...101]),
         Case(testDescription: "an import's", slots: [slot(1, first: 100, rows: 2, isExplicit: true)]),
         Case(
             testDescription: "a number that no store reaches", slots: [slot(1, first: .max - 10, rows: 2)],
-            isComplete: false, hasRest: true),
+            goesOn: false),
     ]
 
     @Test("are the rows that follow its end", arguments: cases)
     func plan(_ item: Case) {
         let contents = TailContents(
-            epoch: item.epoch, kinds: [(2, KindDefinition(name: "c", encoding: .utf8))], slots: item.slots)
+            store: nil, epoch: item.epoch, kinds: [(2, KindDefinition(name: "c", encoding: .utf8))], slots: item.slots)
         let plan = TailPlan(
             contents, after: LogEnd(nextSequence: 100, session: 2, epoch: 5, kinds: Self.kinds))
         #expect(
@@ -320,6 +318,6 @@ struct TailPlanTests {
         #expect(
             plan.slots.allSatisfy { $0.firstIndex == $0.firstSequence && $0.rows[0].index == $0.firstIndex })
         #expect(plan.gaps.map(\.sequences) == item.gaps)
-        #expect(plan.isComplete == item.isComplete && plan.hasRest == item.hasRest)
+        #expect(plan.goesOn == item.goesOn)
     }
 }

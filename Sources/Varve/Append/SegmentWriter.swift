@@ -295,6 +295,20 @@ final class SegmentWriter: @unchecked Sendable {
         if file != nil, blockNumber > 0, isOld, !hasRetired { finishActive() }
     }
 
+    /// A new file for a segment. Where somebody has put something else under its name, the next ordinal serves as well.
+    private func create(_ header: inout SegmentHeader) throws(IOFailure) -> any File {
+        var attempts = 0
+        while true {
+            do throws(IOFailure) {
+                return try fileSystem.open(directory + "/" + header.fileName, .createExclusive)
+            } catch {
+                attempts += 1
+                guard error.isExisting, attempts < 1000 else { throw error }
+                header.ordinal += 1
+            }
+        }
+    }
+
     /// Starts a segment. The file and the directory are synced before anything in it is acknowledged.
     func openActive() throws(IOFailure) {
         guard file == nil else { return }
@@ -311,15 +325,14 @@ final class SegmentWriter: @unchecked Sendable {
         fresh.kinds = kinds.definitions()
         fresh.session = session
         fresh.session?.flags.insert(.continued)
+        let made = try create(&fresh)
         let bytes = fresh.encode()
-        let path = directory + "/" + fresh.fileName
-        let made = try fileSystem.open(path, .createExclusive)
         do throws(IOFailure) {
             try made.write(bytes, at: 0)
         } catch {
             // Nothing in it was shown to anybody.
             made.close()
-            try? fileSystem.unlink(path)
+            try? fileSystem.unlink(directory + "/" + fresh.fileName)
             throw error
         }
         file = made

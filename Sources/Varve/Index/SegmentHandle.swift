@@ -196,9 +196,8 @@ final class SegmentHandle: @unchecked Sendable {
     func scannedIndex(of file: any File, _ header: SegmentHeader, _ headerBytes: UInt64) throws(IOFailure)
         -> SegmentIndex?
     {
-        let scan = try SegmentScan(
-            fileName: fileName, file: file, header: header, headerBytes: headerBytes,
-            limit: summary.dataBytes)
+        var scan = SegmentScan(fileName: fileName, file: file, header: header, headerBytes: headerBytes)
+        try scan.run(upTo: summary.dataBytes)
         if let failure = scan.failure { throw failure }
         let index = scan.index()
         guard scan.unreadable.isEmpty, scan.blocks.count == Int(summary.blockCount),

@@ -87,19 +87,19 @@ struct SessionFold {
         var smallest = Int64.max
         var largest = Int64.min
         for row in 0..<count {
-            bytes += UInt64(batch.rows[row].length)
+            bytes &+= UInt64(batch.rows[row].length)
             smallest = min(smallest, batch.rows[row].timestamp)
             largest = max(largest, batch.rows[row].timestamp)
         }
-        sessions[ordinal]?.eventCount += UInt64(count)
-        sessions[ordinal]?.payloadBytes += bytes
+        sessions[ordinal]?.eventCount &+= UInt64(count)
+        sessions[ordinal]?.payloadBytes &+= bytes
         if sessions[ordinal]?.firstSequence == nil {
             sessions[ordinal]?.firstSequence = batch.start.nextSequence
         }
-        sessions[ordinal]?.lastSequence = batch.start.nextSequence + UInt64(count) - 1
+        sessions[ordinal]?.lastSequence = batch.start.nextSequence &+ UInt64(count) &- 1
         sessions[ordinal]?.nextIndex =
             batch.hasExplicitIndices
-            ? batch.rows[count - 1].index &+ 1 : batch.start.nextIndex + UInt64(count)
+            ? batch.rows[count - 1].index &+ 1 : batch.start.nextIndex &+ UInt64(count)
         widen(ordinal, smallest, largest)
     }
 

@@ -266,10 +266,9 @@ public struct Snapshot: Sendable {
                     Gap(sequences: hole, reason: .lostSegment, note: "no segment holds these numbers"))
             }
         }
-        // Of a tail that can't be read nobody knows the numbers; after what was lost at the end there is nothing to show it.
+        // After what was lost at the end there is nothing to show it, and of a tail that can't be read nobody knows the numbers.
         gaps += knownGaps.filter { gap in
-            gap.reason == .unconfirmedTail
-                || gap.sequences.lowerBound >= next && !holes.contains { $0.overlaps(gap.sequences) }
+            gap.sequences.lowerBound >= next && !holes.contains { $0.overlaps(gap.sequences) }
         }
         // Nor is there for what the ledger says of it, until the next event is recorded.
         for (range, reason, note) in reasons.dropFirst(knownGaps.count) where range.lowerBound >= next {

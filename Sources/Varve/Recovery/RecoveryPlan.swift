@@ -10,6 +10,8 @@ struct RecoveryPlan: Sendable {
         let segment: Int
         /// Bytes that belong to the log.
         let length: UInt64
+        /// Blocks behind the log's end stay in it.
+        var isLeftBehind = false
     }
 
     struct Copy: Sendable {
@@ -17,59 +19,82 @@ struct RecoveryPlan: Sendable {
         let block: ScannedBlock
     }
 
-    var watermark: Watermark?
-    /// Unsealed segments, or their beginnings, that stay.
-    var keep: [Keep] = []
-    /// Blocks to be copied, in order.
-    var copy: [Copy] = []
-    /// Segments that are gone once the copy is durable.
-    var remove: [Int] = []
-    /// What can't be read before the watermark.
-    var gaps: [Gap] = []
-    /// Bytes that can't be read after the last readable block.
-    var unreadableBytes: UInt64 = 0
-    /// Where they start.
-    var cut: Watermark?
-    /// Numbers below were given to events that are lost: they are not given again.
-    var sequenceMin: UInt64 = 0
+    /// A segment as planning sees it.
+    struct Segment: Sendable {
+        var fileName: String
+        var ordinal: UInt64
+        var uuid: UniqueID
+        var predecessor: (segment: UniqueID, length: UInt64)
+        /// The number of the first event that can stand in it, and the one after its last.
+        var baseSequence: UInt64, nextSequence: UInt64
+        /// Where its blocks start.
+        var headerBytes: UInt64
+        var content: Content
 
-    init(_ directory: StoreDirectory) {
-        func raise(_ place: Watermark) { watermark = max(watermark ?? place, place) }
-        for segment in directory.segments {
-            switch segment {
-            case .sealed(let handle):
-                raise(Watermark(segment: handle.summary.ordinal, offset: handle.summary.dataBytes))
-            case .unsealed(let scan):
-                for block in scan.blocks where block.header.durableSegment > 0 {
-                    raise(Watermark(segment: block.header.durableSegment, offset: block.header.durableOffset))
-                }
-            }
+        enum Content: Sendable {
+            case sealed(dataBytes: UInt64)
+            case unsealed([ScannedBlock], unreadable: [UnreadableRange])
         }
-        if let state = directory.state, state.watermarkSegment > 0,
-            directory.segments.contains(where: {
-                $0.uuid == state.watermarkUUID && $0.ordinal == state.watermarkSegment
-            })
-        {
-            raise(Watermark(segment: state.watermarkSegment, offset: state.watermarkOffset))
+
+        /// Where what can be read of it ends; nil: it is sealed.
+        var readableEnd: UInt64? {
+            guard case .unsealed(let blocks, _) = content else { return nil }
+            return blocks.last?.end ?? headerBytes
         }
+    }
+
+    /// What a store's directory holds.
+    struct Findings: Sendable {
+        /// In the order of the log.
+        var segments: [Segment] = []
+        var state: StateSlot?
+        /// Files whose header can't be read, and that may hold the log's end.
+        var lostEnds: [StoreDirectory.Reject] = []
+        /// The highest ordinal that a segment or a name has.
+        var ordinalMax: UInt64 = 0
+        /// Whether these are files without a `STORE`: what somebody has picked out, not what a crash has left.
+        var isBare = false
+    }
+
+    private(set) var watermark: Watermark?
+    /// Unsealed segments, or their beginnings, that stay.
+    private(set) var keep: [Keep] = []
+    /// Blocks to be copied, in order.
+    private(set) var copy: [Copy] = []
+    /// Segments that hold nothing more once the copy is durable.
+    private(set) var remove: [Int] = []
+    /// What can't be read before the watermark.
+    private(set) var gaps: [Gap] = []
+    /// Bytes that can't be read after the last readable block.
+    private(set) var unreadableBytes: UInt64 = 0
+    /// Where they start.
+    private(set) var cut: Watermark?
+    /// Whether blocks that can be read stand behind the cut: they are left to salvage, in their files.
+    private(set) var holdsMore = false
+    /// Numbers below were given to events that are lost: they are not given again.
+    private(set) var sequenceMin: UInt64 = 0
+
+    init(_ findings: Findings) {
+        findWatermark(findings)
         let w = watermark ?? Watermark(segment: 0, offset: 0)
         var hasEnded = false
-        for (number, segment) in directory.segments.enumerated() {
-            guard case .unsealed(let scan) = segment else { continue }
-            if !hasEnded, let end = Self.end(before: number, of: directory, watermark: w) {
+        for (number, segment) in findings.segments.enumerated() {
+            guard case .unsealed(let found, let unreadable) = segment.content else { continue }
+            if !hasEnded, let end = Self.end(before: number, of: findings, watermark: w) {
                 hasEnded = true
                 cut = end
             }
             if hasEnded {
-                remove.append(number)
-                unreadableBytes += scan.blocks.last.map { $0.end - scan.headerBytes } ?? 0
+                // What was not copied stays, for salvage.
+                if found.isEmpty { remove.append(number) } else { holdsMore = true }
+                addUnreadable(found.last.map { $0.end - segment.headerBytes } ?? 0)
                 continue
             }
-            let ordinal = scan.header.ordinal
-            var length = scan.headerBytes
-            var blocks = scan.blocks[...]
-            var holes = scan.unreadable[...]
-            var before = scan.header.baseSequence
+            let ordinal = segment.ordinal
+            var length = segment.headerBytes
+            var blocks = found[...]
+            var holes = unreadable[...]
+            var before = segment.baseSequence
             while !hasEnded, !blocks.isEmpty || !holes.isEmpty {
                 if let hole = holes.first, hole.range.lowerBound < blocks.first?.offset ?? .max {
                     holes.removeFirst()
@@ -79,14 +104,14 @@ struct RecoveryPlan: Sendable {
                             gaps.append(
                                 Gap(
                                     sequences: before...next - 1, reason: .damage,
-                                    note: "\(scan.fileName) at \(hole.range.lowerBound): \(hole.reason)"))
+                                    note: "\(segment.fileName) at \(hole.range.lowerBound): \(hole.reason)"))
                         }
                     } else {
                         hasEnded = true
                         cut = Watermark(segment: ordinal, offset: hole.range.lowerBound)
-                        unreadableBytes +=
-                            (scan.unreadable.last?.range.upperBound ?? hole.range.upperBound)
-                            - hole.range.lowerBound
+                        addUnreadable(
+                            (unreadable.last?.range.upperBound ?? hole.range.upperBound)
+                                - hole.range.lowerBound)
                     }
                     continue
                 }
@@ -98,62 +123,97 @@ struct RecoveryPlan: Sendable {
                     copy.append(Copy(segment: number, block: block))
                 }
             }
-            let reached = scan.blocks.last?.end ?? scan.headerBytes
+            let isLeftBehind = !blocks.isEmpty
+            if isLeftBehind { holdsMore = true }
+            let reached = found.last?.end ?? segment.headerBytes
             if !hasEnded, ordinal == w.segment, reached < w.offset {
                 addLoss(
-                    directory, after: before, bytes: w.offset - reached,
+                    findings, after: before, bytes: w.offset - reached,
                     from: Watermark(segment: ordinal, offset: reached),
-                    "\(scan.fileName) ends at \(reached), and was durable up to \(w.offset)")
+                    "\(segment.fileName) ends at \(reached), and was durable up to \(w.offset)")
             }
-            if Watermark(segment: ordinal, offset: scan.headerBytes) < w {
-                keep.append(Keep(segment: number, length: length))
-            } else {
+            if Watermark(segment: ordinal, offset: segment.headerBytes) < w {
+                keep.append(Keep(segment: number, length: length, isLeftBehind: isLeftBehind))
+            } else if !isLeftBehind {
                 remove.append(number)
             }
         }
-        // The log's last segment is gone: only the cache remembers it.
-        if let state = directory.state, state.isClosed,
-            directory.segments.last?.ordinal ?? 0 < state.watermarkSegment
+        addLostEnds(findings)
+    }
+
+    private mutating func findWatermark(_ findings: Findings) {
+        func raise(_ segment: UInt64, _ offset: UInt64) {
+            // Places that no file reaches are none that a writer gave.
+            guard segment > 0, segment < .max >> 1, offset < .max >> 1 else { return }
+            let place = Watermark(segment: segment, offset: offset)
+            watermark = max(watermark ?? place, place)
+        }
+        for segment in findings.segments {
+            switch segment.content {
+            case .sealed(let dataBytes): raise(segment.ordinal, dataBytes)
+            case .unsealed(let blocks, _):
+                for block in blocks { raise(block.header.durableSegment, block.header.durableOffset) }
+            }
+        }
+        if let state = findings.state,
+            findings.segments.contains(where: {
+                $0.uuid == state.watermarkUUID && $0.ordinal == state.watermarkSegment
+            })
         {
+            raise(state.watermarkSegment, state.watermarkOffset)
+        }
+    }
+
+    /// Bytes that may have held events: none where `TAIL` goes on right after the log. What a kill has cut off is in it then, and
+    /// nothing stands behind.
+    func unconfirmedBytes(beside tail: TailPlan?) -> UInt64 {
+        tail?.goesOn == true && !holdsMore ? 0 : unreadableBytes
+    }
+
+    private mutating func addUnreadable(_ bytes: UInt64) {
+        unreadableBytes = unreadableBytes.addingClamped(bytes)
+    }
+
+    private mutating func addLostEnds(_ findings: Findings) {
+        let last = findings.segments.last
+        // The log's last segment is gone: only the cache remembers it.
+        if let state = findings.state, state.isClosed, last?.ordinal ?? 0 < state.watermarkSegment {
             addLoss(
-                directory, after: directory.segments.last?.nextSequence ?? 0, bytes: state.watermarkOffset,
+                findings, after: last?.nextSequence ?? 0, bytes: state.watermarkOffset,
                 from: Watermark(segment: state.watermarkSegment, offset: 0),
                 "segment \(state.watermarkSegment), the last one, "
-                    + (directory.lostEnds.first.map { "can't be read (\($0.fileName): \($0.reason))" }
+                    + (findings.lostEnds.first.map { "can't be read (\($0.fileName): \($0.reason))" }
                         ?? "is not there"))
         } else {
-            for reject in directory.lostEnds { addLostEnd(directory, reject) }
+            for reject in findings.lostEnds { addLostEnd(findings, reject) }
         }
     }
 
     /// Where the log ends before an unsealed segment, because its predecessor is not there or not as long as it was. Files arrive
     /// on a disk in any order; what was durable before the watermark is not meant here, its loss is damage.
-    private static func end(
-        before number: Int, of directory: StoreDirectory, watermark w: Watermark
-    ) -> Watermark? {
-        let segment = directory.segments[number]
+    private static func end(before number: Int, of findings: Findings, watermark w: Watermark) -> Watermark? {
+        let segment = findings.segments[number]
         let (predecessor, length) = segment.predecessor
         guard predecessor != .zero, w.segment < segment.ordinal else { return nil }
-        guard number > 0 else {
-            return w.segment > 0 && w.offset >= length
-                ? nil : Watermark(segment: segment.ordinal - 1, offset: .max)
+        guard number > 0, findings.segments[number - 1].uuid == predecessor else {
+            // Of files that somebody has picked out any may be missing.
+            if findings.isBare { return nil }
+            // The one that is missing was durable when W lies in it, at its end: W is in no segment that is there after those before.
+            let before = number > 0 ? findings.segments[number - 1].ordinal : 0
+            let wasDurable = w.segment == segment.ordinal - 1 && w.segment > before && w.offset >= length
+            return wasDurable ? nil : Watermark(segment: segment.ordinal - 1, offset: .max >> 1)
         }
-        let before = directory.segments[number - 1]
-        guard before.uuid == predecessor else {
-            return w.segment > before.ordinal && w.offset >= length
-                ? nil : Watermark(segment: segment.ordinal - 1, offset: .max)
-        }
-        guard case .unsealed(let scan) = before else { return nil }
-        let reached = scan.blocks.last?.end ?? scan.headerBytes
+        let before = findings.segments[number - 1]
+        guard let reached = before.readableEnd else { return nil }
         let isDurable = w >= Watermark(segment: before.ordinal, offset: length)
         return reached < length && !isDurable ? Watermark(segment: before.ordinal, offset: reached) : nil
     }
 
     /// A segment after the last one whose header can't be read. What was durable of it is damage, the rest an unconfirmed tail.
-    private mutating func addLostEnd(_ directory: StoreDirectory, _ reject: StoreDirectory.Reject) {
+    private mutating func addLostEnd(_ findings: Findings, _ reject: StoreDirectory.Reject) {
         guard let remains = reject.remains else { return }
-        let next = directory.segments.last?.nextSequence ?? 0
-        let isKnown = directory.state.map {
+        let next = findings.segments.last?.nextSequence ?? 0
+        let isKnown = findings.state.map {
             $0.watermarkSegment == remains.name?.ordinal && $0.watermarkUUID == remains.segment
         }
         if remains.isDurable || isKnown ?? false, remains.nextSequence > next {
@@ -163,21 +223,55 @@ struct RecoveryPlan: Sendable {
                     sequences: next...remains.nextSequence - 1, reason: .damage,
                     note: "\(reject.fileName): \(reject.reason)"))
         } else {
-            unreadableBytes += remains.byteCount
-            cut = cut ?? Watermark(segment: remains.name?.ordinal ?? directory.ordinalMax, offset: 0)
+            addUnreadable(remains.byteCount)
+            cut = cut ?? Watermark(segment: remains.name?.ordinal ?? findings.ordinalMax, offset: 0)
         }
     }
 
     /// What was durable at the end of the log and is not there any more; the cache knows how far it went.
     private mutating func addLoss(
-        _ directory: StoreDirectory, after next: UInt64, bytes: UInt64, from place: Watermark, _ note: String
+        _ findings: Findings, after next: UInt64, bytes: UInt64, from place: Watermark, _ note: String
     ) {
-        if let end = directory.state?.nextSequence, end > next {
+        if let end = findings.state?.nextSequence, end > next {
             gaps.append(Gap(sequences: next...end - 1, reason: .damage, note: note))
         } else {
             // No event that anybody knows of.
-            unreadableBytes += bytes
-            cut = place
+            addUnreadable(bytes)
+            cut = cut ?? place
         }
+    }
+}
+
+extension UInt64 {
+    /// The sum, or the highest value.
+    func addingClamped(_ other: UInt64) -> UInt64 {
+        let (sum, overflow) = addingReportingOverflow(other)
+        return overflow ? .max : sum
+    }
+}
+
+extension StoreDirectory {
+    /// What there is to plan with.
+    var findings: RecoveryPlan.Findings {
+        RecoveryPlan.Findings(
+            segments: segments.map { segment in
+                let base: UInt64
+                let headerBytes: UInt64
+                let content: RecoveryPlan.Segment.Content
+                switch segment {
+                case .sealed(let handle):
+                    base = handle.summary.baseSequence
+                    headerBytes = 0
+                    content = .sealed(dataBytes: handle.summary.dataBytes)
+                case .unsealed(let scan):
+                    base = scan.header.baseSequence
+                    headerBytes = scan.headerBytes
+                    content = .unsealed(scan.blocks, unreadable: scan.unreadable)
+                }
+                return RecoveryPlan.Segment(
+                    fileName: segment.fileName, ordinal: segment.ordinal, uuid: segment.uuid,
+                    predecessor: segment.predecessor, baseSequence: base, nextSequence: segment.nextSequence, headerBytes: headerBytes,
+                    content: content)
+            }, state: state, lostEnds: lostEnds, ordinalMax: ordinalMax, isBare: identity == nil)
     }
 }

@@ -19,16 +19,23 @@ struct RecoveryWorker {
             case .sealed(let handle): entries.append(.sealed(handle))
             case .unsealed(let scan):
                 guard let keep = plan.keep.first(where: { $0.segment == number }) else { continue }
-                entries.append(.open(OpenSegment(file: scan.file, index: scan.index(upTo: keep.length))))
+                entries.append(
+                    .open(
+                        OpenSegment(
+                            file: scan.file, index: scan.index(upTo: keep.length),
+                            holdsMore: keep.isLeftBehind || scan.holdsMore)))
             }
         }
         return entries
     }
 
     private var gaps: [Gap] { plan.gaps + tail.gaps }
-    /// What lies beyond the readable end may have held events, unless `TAIL` had all of them.
     private var unreadableBytes: UInt64 {
-        (tail.isComplete ? 0 : plan.unreadableBytes) + tail.unreadableBytes
+        plan.unconfirmedBytes(beside: tail).addingClamped(tail.unreadableBytes)
+    }
+    /// The number after the last event that is known to have been given, lost or not.
+    private var knownEnd: UInt64 {
+        max(directory.state?.nextSequence ?? 0, plan.sequenceMin, tail.nextSequence ?? 0)
     }
 
     /// Carries the plan out. `readable` are the segments as they are for a reader now.
@@ -54,7 +61,7 @@ struct RecoveryWorker {
         // An import that was cut off gets no end: without one it does not exist.
         if let begin = active, begin.flags.contains(.imported) { active = nil }
         let hasFindings =
-            !gaps.isEmpty || plan.unreadableBytes + tail.unreadableBytes > 0 || !tail.slots.isEmpty
+            !gaps.isEmpty || plan.unreadableBytes > 0 || tail.unreadableBytes > 0 || !tail.slots.isEmpty
         guard unsealed > 0 || active != nil || hasFindings else { return (entries, nil) }
         let report = RecoveryReport(
             unsealedSegments: unsealed,
@@ -71,7 +78,6 @@ struct RecoveryWorker {
                     try fileSystem.unlink(directory.path + "/" + scan.fileName)
                 }
             }
-            for name in directory.leftovers { try? fileSystem.unlink(directory.path + "/" + name) }
             try fileSystem.syncDirectory(directory.path)
         } catch {
             throw .writing(error)
@@ -95,10 +101,7 @@ struct RecoveryWorker {
             header.predecessorLength = last.index.dataEnd
         }
         header.digestAlgorithm = 1
-        let isEmpty = plan.copy.isEmpty && tail.slots.isEmpty
-        header.baseSequence = max(
-            last?.index.nextSequence ?? 0,
-            isEmpty ? max(directory.state?.nextSequence ?? 0, plan.sequenceMin) : 0)
+        header.baseSequence = last?.index.nextSequence ?? 0
         header.sessionsBegun = last?.index.sessionsBegun ?? 0
         header.checkpointsMade = last?.index.checkpointsMade ?? 0
         header.kinds = tail.kinds
@@ -194,11 +197,15 @@ struct RecoveryWorker {
             var body = ByteWriter()
             end.encode(to: &body)
             try put(
-                .sessionEnd, body.bytes, .sessionEnd(end), time: end.end, session: session, to: file, &index)
+                .sessionEnd, body.bytes, .sessionEnd(end), time: end.end, session: session,
+                next: index.nextSequence, to: file, &index)
         }
         var body = ByteWriter()
         body.put(records)
-        try put(.ledger, body.bytes, .ledger(records), time: nil, session: nil, to: file, &index)
+        // Numbers that were given to events which are lost are not given again, whatever else is lost after this.
+        try put(
+            .ledger, body.bytes, .ledger(records), time: nil, session: nil,
+            next: max(index.nextSequence, knownEnd), to: file, &index)
     }
 
     /// Writes a segment under a temporary name: its header, what `fill` adds, its footer. Its own name comes last: until then
@@ -252,12 +259,11 @@ struct RecoveryWorker {
 
     private func put(
         _ type: BlockType, _ record: [UInt8], _ shown: ControlBlock.Record, time: Int64?,
-        session: SessionSummary?,
-        to file: any File, _ index: inout SegmentIndex
+        session: SessionSummary?, next: UInt64, to file: any File, _ index: inout SegmentIndex
     ) throws(IOFailure) {
         var header = BlockHeader(type: type)
         place(&header, index)
-        header.firstSequence = index.nextSequence
+        header.firstSequence = next
         header.epoch = epoch
         header.sessionOrdinal = session?.begin.ordinal ?? 0
         header.firstIndex = session?.nextIndex ?? 0

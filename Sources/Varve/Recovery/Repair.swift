@@ -150,6 +150,7 @@ struct Repair {
     private let progress: ((RepairProgress) -> Void)?
     private let directory: StoreDirectory
     private let recovery: RecoveryPlan
+    private let tail: TailPlan
     /// The log's, in order, and then what lies beyond.
     private var sources: [RepairSource] = []
     private var logCount = 0
@@ -167,7 +168,11 @@ struct Repair {
         self.progress = progress
         directory = try StoreDirectory(
             path: path, fileSystem: options.fileSystem, isSalvaging: isSalvaging)
-        recovery = RecoveryPlan(directory)
+        recovery = RecoveryPlan(directory.findings)
+        let contents = try Repair.readTail(path, isSalvaging: isSalvaging, options)
+        tail = TailPlan(
+            contents?.belonging(to: directory.identifier),
+            after: LogEnd(directory.readableEntries(recovery)))
         for name in allNames {
             let size = try? options.fileSystem.open(path + "/" + name, .read).size()
             bytesTotal += 2 * (size ?? 0)
@@ -185,6 +190,19 @@ struct Repair {
             noteLeftOut()
         }
         resolveKinds()
+    }
+
+    /// In salvage a `TAIL` that the system does not let it read is as good as damaged.
+    private static func readTail(_ path: String, isSalvaging: Bool, _ options: StoreOptions) throws(StoreError)
+        -> TailContents?
+    {
+        do throws(StoreError) {
+            return try TailContents.read(path, fileSystem: options.fileSystem)
+        } catch {
+            guard isSalvaging else { throw error }
+            let size = try? options.fileSystem.open(path + "/TAIL", .read).size()
+            return TailContents(store: nil, epoch: .max >> 2, kinds: [], slots: [], damagedBytes: size ?? 0)
+        }
     }
 
     private var allNames: [String] {
@@ -255,8 +273,7 @@ struct Repair {
                 bytesDone: bytesDone, bytesTotal: bytesTotal))
     }
 
-    /// The segment files that are not in the log, as far as they are this store's. Records of `TAIL` would come after them: they
-    /// are recovery's.
+    /// The segment files that are not in the log, as far as they are this store's.
     private mutating func readBeyond() throws {
         var inLog = Set(sources.map(\.fileName))
         for name in allNames where inLog.insert(name).inserted {
@@ -281,7 +298,8 @@ struct Repair {
             }
             guard
                 let segment = found.header?.segment ?? found.summary?.segment
-                    ?? RepairReader.dominantSegment(of: found.file, byteCount: found.byteCount)
+                    ?? RepairReader(file: found.file, segment: .zero).dominantSegment(
+                        byteCount: found.byteCount)
             else {
                 notes[name] = "no block of a segment can be read in it"
                 continue
@@ -303,8 +321,7 @@ struct Repair {
     /// The place in the log of a segment that does not say it itself: before the one that names it, or as its file's name says.
     private func ordinal(of segment: UniqueID, _ name: String) -> UInt64 {
         if let next = sources.first(where: { $0.header?.predecessor == segment }) { return next.ordinal - 1 }
-        let parts = name.split(separator: "-")
-        return parts.count == 3 ? UInt64(parts[1]) ?? .max : .max
+        return SegmentName(fileName: name)?.ordinal ?? .max
     }
 
     /// Why a file with neither header nor footer, whose blocks do not name their store, can't be this store's; nil: nothing
@@ -383,7 +400,7 @@ struct Repair {
         let now = fileSystem.now()
         let plan = RepairPlan(
             sources: sources, logCount: logCount, isSalvaging: isSalvaging, recovery: recovery,
-            damage: damage, state: directory.state, time: now)
+            tail: tail, damage: damage, state: directory.state, time: now)
         let store = try fileSystem.freshID(for: target)
         let writer = RepairWriter(directory: target, store: store, options: options)
         var report = RepairReport(source: directory.identifier, store: store)
@@ -419,6 +436,9 @@ struct Repair {
             case .checkpoint(let number, let position):
                 try writer.put(
                     sources[number], checkpoint: sources[number].blocks[position], reader: reader(number))
+            case .tail(let number):
+                try writer.put(tail.slots[number], epoch: tail.epoch, kinds: tail.kinds)
+                report.events += UInt64(tail.slots[number].rows.count)
             case .record(let record, let header): try writer.put(record, header)
             }
         }
@@ -443,7 +463,7 @@ struct Repair {
         report.salvagedEvents = plan.salvagedEvents
         report.lostCheckpoints = plan.lostCheckpoints
         report.gaps = plan.gaps
-        report.unconfirmedBytes = recovery.unreadableBytes
+        report.unconfirmedBytes = recovery.unconfirmedBytes(beside: tail).addingClamped(tail.unreadableBytes)
         report.damage = (damage + sources.flatMap(\.damage)).sorted {
             ($0.file, $0.offset) < ($1.file, $1.offset)
         }
@@ -468,6 +488,13 @@ struct Repair {
                 RepairReport.File(
                     name: name, use: .leftOut, events: 0, checkpoints: 0, duplicates: 0, conflicts: [],
                     note: notes[name] ?? ""))
+        }
+        if tail.eventCount > 0 || tail.unreadableBytes > 0 {
+            let note = tail.unreadableBytes > 0 ? "\(tail.unreadableBytes) bytes of it can't be read" : ""
+            report.files.append(
+                RepairReport.File(
+                    name: "TAIL", use: .log, events: tail.eventCount, checkpoints: 0, duplicates: 0,
+                    conflicts: [], note: note))
         }
         report.files.sort { $0.name < $1.name }
     }

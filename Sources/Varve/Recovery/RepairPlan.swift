@@ -10,6 +10,8 @@ struct RepairPlan {
         case kinds(source: Int)
         case events(source: Int, block: Int, rows: Range<Int>)
         case checkpoint(source: Int, block: Int)
+        /// Events that only `TAIL` holds.
+        case tail(slot: Int)
         /// A record of a session or the ledger. The header says its place, epoch, times and counters.
         case record(ControlBlock.Record, BlockHeader)
     }
@@ -18,8 +20,8 @@ struct RepairPlan {
     private struct Taken {
         let sequences: Range<UInt64>
         let epoch: UInt64
-        let source: Int
-        let block: Int
+        /// nil: they are in `TAIL`.
+        let block: (source: Int, block: Int)?
     }
 
     /// What is left out of a file, although it can be read.
@@ -88,10 +90,10 @@ struct RepairPlan {
     private var controls: [(source: Int, block: Int)] = []
     private var nextControl = 0
 
-    /// A plan for the log's sources, in order, and for what lies beyond: blocks of theirs that are not in the log, and the sources
+    /// A plan for the log's sources, in order, for what `TAIL` adds to them, and for what lies beyond: blocks of theirs that are not in the log, and the sources
     /// after the first `logCount`; they count only when `isSalvaging`.
     init(
-        sources: [RepairSource], logCount: Int, isSalvaging: Bool, recovery: RecoveryPlan,
+        sources: [RepairSource], logCount: Int, isSalvaging: Bool, recovery: RecoveryPlan, tail: TailPlan,
         damage: [Damage], state: StateSlot?, time: Int64
     ) {
         self.sources = sources
@@ -117,6 +119,7 @@ struct RepairPlan {
         }
         if isSalvaging { collectBeyond(state) }
         for number in 0..<logCount { addLog(number) }
+        add(tail)
         fill(before: .max, place: (.max, .max))
         endActive()
         for (ordinal, count) in sessionEvents where unfinishedImports.contains(ordinal) {
@@ -126,12 +129,12 @@ struct RepairPlan {
             hiddenCheckpoints += count
         }
         sessions = begun.subtracting(unfinishedImports).count
-        for gap in recovery.gaps where gap.sequences.upperBound < .max >> 1 {
+        for gap in recovery.gaps + tail.gaps where gap.sequences.upperBound < .max >> 1 {
             knownEnd = max(knownEnd, gap.sequences.upperBound + 1)
         }
         knownEnd = max(knownEnd, next)
         if isSalvaging { countLeftOut() }
-        addLedger(recovery, damage + sources.flatMap(\.damage))
+        addLedger(recovery, tail, damage + sources.flatMap(\.damage))
     }
 
     /// Checkpoints that were made, as the counters say, and are not kept; without those that retention dropped.
@@ -145,7 +148,8 @@ struct RepairPlan {
     /// Events that no reader of the source sees.
     var salvagedEvents: UInt64 {
         taken.reduce(0) { total, range in
-            let isInLog = range.source < logCount && sources[range.source].blocks[range.block].isInLog
+            let isInLog =
+                range.block.map { $0.source < logCount && sources[$0.source].blocks[$0.block].isInLog } ?? true
             return isInLog ? total : total + UInt64(range.sequences.count)
         }
     }
@@ -203,6 +207,24 @@ struct RepairPlan {
         fill(before: first, place: (sources[number].ordinal, block.offset))
         let skipped = next > first ? Int(min(next - first, UInt64(rows.count))) : 0
         put(number, position, rows.lowerBound + skipped..<rows.upperBound)
+    }
+
+    /// What only `TAIL` holds: it goes on where the log ends.
+    private mutating func add(_ tail: TailPlan) {
+        for (number, slot) in tail.slots.enumerated() {
+            fill(before: slot.firstSequence, place: (.max, .max))
+            activate(slot.session, index: slot.firstIndex)
+            steps.append(.tail(slot: number))
+            let count = UInt64(slot.rows.count)
+            let range = slot.firstSequence..<slot.firstSequence + count
+            sessionEvents[slot.session, default: 0] += count
+            taken.append(Taken(sequences: range, epoch: tail.epoch, block: nil))
+            last.epoch = max(last.epoch, tail.epoch)
+            next = range.upperBound
+            nextIndex = slot.firstIndex + count
+            for row in slot.rows { lastTimestamp = max(lastTimestamp ?? .min, row.timestamp) }
+        }
+        knownEnd = max(knownEnd, tail.nextSequence ?? 0)
     }
 
     // MARK: What lies beyond
@@ -316,7 +338,7 @@ struct RepairPlan {
         let first = block.header.firstSequence
         let range = first + UInt64(rows.lowerBound)..<first + UInt64(rows.upperBound)
         sessionEvents[block.header.sessionOrdinal, default: 0] += UInt64(rows.count)
-        taken.append(Taken(sequences: range, epoch: block.header.epoch, source: number, block: position))
+        taken.append(Taken(sequences: range, epoch: block.header.epoch, block: (number, position)))
         keptEvents[number] += UInt64(rows.count)
         next = range.upperBound
         nextIndex =
@@ -455,7 +477,7 @@ struct RepairPlan {
     // MARK: What is missing
 
     /// Writes down which numbers no step holds, but for those that the ledger names already.
-    private mutating func addLedger(_ recovery: RecoveryPlan, _ damage: [Damage]) {
+    private mutating func addLedger(_ recovery: RecoveryPlan, _ tail: TailPlan, _ damage: [Damage]) {
         var records: [LedgerRecord] = []
         for hole in RepairPlan.holes(in: taken.map(\.sequences), end: knownEnd) {
             for (range, known) in split(hole) {
@@ -472,7 +494,7 @@ struct RepairPlan {
                     gap = Gap(
                         sequences: range, reason: .damage,
                         note: "\(name) at \(first.offset): \(first.reason)\(more)")
-                } else if let known = recovery.gaps.first(where: { $0.sequences.overlaps(range) }) {
+                } else if let known = (recovery.gaps + tail.gaps).first(where: { $0.sequences.overlaps(range) }) {
                     gap = Gap(sequences: range, reason: .damage, note: known.note)
                 }
                 gaps.append(gap)
@@ -482,11 +504,12 @@ struct RepairPlan {
                         reason: gap.reason == .damage ? .damage : .lostSegment, time: time, note: gap.note))
             }
         }
-        if recovery.unreadableBytes > 0 {
+        let unreadable = recovery.unconfirmedBytes(beside: tail).addingClamped(tail.unreadableBytes)
+        if unreadable > 0 {
             records.append(
                 .interruption(
                     epoch: max(last.epoch, 1), session: 0, next: next, segment: recovery.cut?.segment ?? 0,
-                    unreadable: recovery.unreadableBytes, time: time))
+                    unreadable: unreadable, time: time))
         }
         next = knownEnd
         for start in stride(from: 0, to: records.count, by: 1000) {
@@ -549,7 +572,7 @@ struct RepairPlan {
             while low < taken.count, taken[low].sequences.lowerBound < piece.sequences.upperBound {
                 let other = taken[low]
                 low += 1
-                if other.source == piece.source, other.block == piece.block { continue }
+                if let block = other.block, block == (piece.source, piece.block) { continue }
                 let common = other.sequences.clamped(to: piece.sequences)
                 if other.epoch == piece.rank.epoch {
                     leftOut[piece.source].duplicates += UInt64(common.count)

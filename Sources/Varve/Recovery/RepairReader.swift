@@ -12,6 +12,8 @@ final class RepairReader {
     private let columns = EventColumns()
     private let buffer = SubBlockBuffer()
     var dictionary: [UInt8]?
+    /// The last refusal of the system.
+    private(set) var failure: IOFailure?
 
     init(file: any File, segment: UniqueID, dictionary: [UInt8]? = nil) {
         self.file = file
@@ -23,7 +25,12 @@ final class RepairReader {
 
     /// As many bytes as there are, at most the buffer's; nil when the system refuses.
     private func read(at offset: UInt64, into buffer: UnsafeMutableRawBufferPointer) -> Int? {
-        try? file.read(at: offset, into: buffer)
+        do throws(IOFailure) {
+            return try file.read(at: offset, into: buffer)
+        } catch {
+            failure = error
+            return nil
+        }
     }
 
     /// A block's bytes: at once where that works, otherwise part by part.
@@ -94,19 +101,24 @@ final class RepairReader {
         return found
     }
 
-    /// The segment that most bytes of a file belong to by their blocks: for a file whose header can't be read. A segment inside a
+    /// Calls `body` with each header in a file whose own header can't be read, whatever segment it belongs to. A segment inside a
     /// payload stands inside of a block, which is skipped as a whole.
-    static func dominantSegment(of file: any File, byteCount: UInt64) -> UniqueID? {
-        let reader = RepairReader(file: file, segment: .zero)
+    func forEachBlock(_ byteCount: UInt64, _ body: (BlockHeader) -> Void) {
+        forEachMagic(0, byteCount) { _, bytes in
+            guard let id = BlockHeader.namedSegment(in: bytes), let header = accepted(bytes, id, after: nil)
+            else { return 1 }
+            body(header)
+            return UInt64(header.blockLength)
+        }
+    }
+
+    /// The segment that most bytes of such a file belong to by their blocks.
+    func dominantSegment(byteCount: UInt64) -> UniqueID? {
         var bytesBySegment: [UniqueID: UInt64] = [:]
         var order: [UniqueID] = []
-        reader.forEachMagic(0, byteCount) { _, bytes in
-            guard let id = BlockHeader.namedSegment(in: bytes),
-                let header = reader.accepted(bytes, id, after: nil)
-            else { return 1 }
-            if bytesBySegment[id] == nil { order.append(id) }
-            bytesBySegment[id, default: 0] += UInt64(header.blockLength)
-            return UInt64(header.blockLength)
+        forEachBlock(byteCount) { header in
+            if bytesBySegment[header.segment] == nil { order.append(header.segment) }
+            bytesBySegment[header.segment, default: 0] += UInt64(header.blockLength)
         }
         return order.max { bytesBySegment[$0, default: 0] < bytesBySegment[$1, default: 0] }
     }

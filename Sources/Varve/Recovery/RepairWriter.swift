@@ -53,7 +53,32 @@ final class RepairWriter {
             throw .cannotRead(path: source.file.path, reason: error.description)
         }
         for position in rows.indices { rows[position].kind = try kinds(rows[position].kind) }
-        let hasIndices = block.header.flags.contains(.explicitIndices)
+        var header = block.header
+        header.firstSequence = block.header.firstSequence + UInt64(range.lowerBound)
+        try putRows(header, hasIndices: block.header.flags.contains(.explicitIndices))
+    }
+
+    /// Writes events that only `TAIL` holds; `kinds` are those that its rows name.
+    func put(_ slot: TailSlot, epoch: UInt64, kinds: [KindDefinition]) throws(StoreError) {
+        rows.removeAll(keepingCapacity: true)
+        payload.removeAll(keepingCapacity: true)
+        for row in slot.rows {
+            rows.append(
+                EventRow(
+                    timestamp: row.timestamp, index: row.index, length: UInt32(row.payload.count),
+                    kind: try intern(kinds[Int(row.kind)])))
+            payload += row.payload
+        }
+        var header = BlockHeader(type: .events)
+        header.epoch = epoch
+        header.sessionOrdinal = slot.session
+        header.firstSequence = slot.firstSequence
+        header.writtenAt = fileSystem.now()
+        try putRows(header, hasIndices: false)
+    }
+
+    /// Writes `rows` with their payloads as a block that has this header's place, epoch, session and counters.
+    private func putRows(_ source: BlockHeader, hasIndices: Bool) throws(StoreError) {
         rows.withUnsafeBufferPointer { rows in
             payload.withUnsafeBytes { payload in
                 // SAFETY: a run of rows is never empty, and `contents` filled both from the same columns.
@@ -63,9 +88,8 @@ final class RepairWriter {
                     settings: options.encodingSettings, dictionary: nil, into: encoded)
             }
         }
-        var header = block.header
+        var header = source
         header.setContents(encoded)
-        header.firstSequence = block.header.firstSequence + UInt64(range.lowerBound)
         header.firstIndex = encoded.firstIndex
         let nextIndex =
             hasIndices ? rows[rows.count - 1].index &+ 1 : encoded.firstIndex &+ UInt64(rows.count)

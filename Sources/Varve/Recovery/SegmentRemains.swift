@@ -7,48 +7,35 @@ struct SegmentRemains: Hashable, Sendable {
     let name: SegmentName?
     let byteCount: UInt64
     /// Nothing was ever written to it, as far as the disk knows.
-    private(set) var isZero = true
-    /// The segment that the first block names.
+    let isZero: Bool
+    /// The segment that most of its bytes belong to, by its blocks.
     private(set) var segment: UniqueID?
-    /// Where the first block starts.
-    private(set) var firstBlock: UInt64?
     /// The number after the last event that a block header counts.
     private(set) var nextSequence: UInt64 = 0
     /// Blocks say that others before them, in this segment, were durable.
     private(set) var isDurable = false
 
-    /// Looks through a file. O(bytes).
-    init(of file: any File, _ fileName: String) throws(IOFailure) {
+    /// Looks through a file. O(bytes). What the system refuses to read counts as damaged, or is thrown.
+    init(of file: any File, _ fileName: String, ignoresRefusals: Bool) throws(IOFailure) {
         name = SegmentName(fileName: fileName)
         byteCount = try file.size()
-        let scratch = ScratchBuffer()
-        var start: UInt64 = 0
-        while start < byteCount {
-            let window = Int(min(byteCount - start, UInt64(1 << 20 + BlockHeader.byteCount)))
-            let buffer = scratch.reserve(window)
-            let count = try file.read(at: start, into: buffer)
-            guard count > 0 else { return }
-            let bytes = UnsafeRawBufferPointer(rebasing: buffer[..<count])
-            if isZero, !allZero(bytes) { isZero = false }
-            for position in stride(from: 0, through: count - BlockHeader.byteCount, by: 8) {
-                let rest = UnsafeRawBufferPointer(rebasing: bytes[position...])
-                guard BlockHeader.hasMagic(rest) else { continue }
-                add(rest, at: start + UInt64(position))
-            }
-            // Whole windows overlap by a header, so that none is cut in two.
-            guard count == window, start + UInt64(count) < byteCount else { return }
-            start += 1 << 20
+        let reader = RepairReader(file: file, segment: .zero)
+        isZero = reader.isZero(0..<byteCount)
+        if !isZero {
+            segment = reader.dominantSegment(byteCount: byteCount)
+            if let segment { look(for: segment, reader) }
         }
+        if !ignoresRefusals, let failure = reader.failure { throw failure }
     }
 
-    private mutating func add(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) {
-        guard let own = BlockHeader.namedSegment(in: bytes), segment.map({ $0 == own }) ?? true,
-            let header = try? BlockHeader(decoding: bytes, segment: own, number: nil),
-            header.nextSequence < .max >> 1
-        else { return }
-        if segment == nil { firstBlock = offset }
-        segment = own
-        nextSequence = max(nextSequence, header.nextSequence)
-        if header.durableSegment == name?.ordinal { isDurable = true }
+    private mutating func look(for segment: UniqueID, _ reader: RepairReader) {
+        var (next, isDurable) = (nextSequence, false)
+        reader.forEachBlock(byteCount) { header in
+            guard header.segment == segment else { return }
+            next = max(next, header.nextSequence)
+            if header.durableSegment == name?.ordinal { isDurable = true }
+        }
+        nextSequence = next
+        self.isDurable = isDurable
     }
 }

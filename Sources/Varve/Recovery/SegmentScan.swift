@@ -28,20 +28,26 @@ struct SegmentScan: Sendable {
     /// Ascending; a torn end is the last one.
     private(set) var unreadable: [UnreadableRange] = []
     /// Where the scan ended, at the latest.
-    let end: UInt64
+    private(set) var end: UInt64
     /// Why the system did not let it read on. What comes after is unknown: a writer must not take it for the log's end.
     private(set) var failure: IOFailure?
+    /// Whether readable blocks stand beyond `end` that recovery has left to salvage.
+    private(set) var holdsMore = false
 
-    /// Scans up to `limit` (nil: the end of the file). Every checksum is verified.
-    init(fileName: String, file: any File, header: SegmentHeader, headerBytes: UInt64, limit: UInt64?)
-        throws(IOFailure)
-    {
+    /// A segment that is yet to be scanned.
+    init(fileName: String, file: any File, header: SegmentHeader, headerBytes: UInt64) {
         self.fileName = fileName
         self.file = file
         self.header = header
         self.headerBytes = headerBytes
-        let length = try file.size()
-        end = min(length, limit ?? .max)
+        end = headerBytes
+    }
+
+    /// Scans up to `limit` (nil: the end of the file). Every checksum is verified.
+    mutating func run(upTo limit: UInt64? = nil) throws(IOFailure) {
+        blocks = []
+        unreadable = []
+        end = min(try file.size(), limit ?? .max)
         let reader = BlockReader(file: file, segment: header.segment, kindCount: header.kinds?.count ?? 0)
         var offset = headerBytes
         while offset < end {
@@ -63,6 +69,14 @@ struct SegmentScan: Sendable {
                 offset = next
             }
         }
+    }
+
+    /// Looks beyond `end`, where recovery has ended the log: for blocks behind bytes that can't be read.
+    mutating func lookBeyond() throws(IOFailure) {
+        var whole = SegmentScan(fileName: fileName, file: file, header: header, headerBytes: headerBytes)
+        try whole.run()
+        let hole = whole.unreadable.first { $0.range.upperBound > end }
+        holdsMore = hole.map { hole in whole.blocks.contains { $0.offset >= hole.range.upperBound } } ?? false
     }
 
     /// The index of the blocks before `end`.

@@ -49,14 +49,27 @@ struct StoreDirectory: Sendable {
             case .unsealed(let scan): (scan.header.predecessor, scan.header.predecessorLength)
             }
         }
+
+        /// Where the recovery that made this segment ended the log before it: the ordinal of a segment, 0 when it came to the end of
+        /// what there was. nil: no recovery made it.
+        var cut: UInt64? {
+            let records: [LedgerRecord]
+            switch self {
+            case .sealed(let handle): records = (try? handle.load().index.ledger) ?? []
+            case .unsealed(let scan): records = scan.index().ledger
+            }
+            for case .interruption(_, _, _, let segment, _, _) in records { return segment }
+            return nil
+        }
     }
 
     /// A file that is no good segment of this store.
     struct Reject: Hashable, Sendable {
         let fileName: String
         let reason: String
-        /// What its blocks tell; nil for a segment of another store.
-        let remains: SegmentRemains?
+        var isOfOtherStore = false
+        /// What its blocks tell; nil for a segment of another store, and for one whose name says that it is not the last.
+        var remains: SegmentRemains?
     }
 
     let path: String
@@ -64,14 +77,19 @@ struct StoreDirectory: Sendable {
     let identifier: UniqueID
     var state: StateSlot?
     /// In the order of the log.
-    var segments: [Segment]
-    /// Files that the log has left behind: older generations, copied tails.
-    var leftovers: [String]
-    var rejects: [Reject]
+    var segments: [Segment] = []
+    /// Segments that are not in the log: older generations, copied tails, what recovery has cut off.
+    private(set) var leftovers: [String] = []
+    /// Those of them that hold nothing which the log does not: opening for writing removes them.
+    private(set) var copied: [String] = []
+    private(set) var rejects: [Reject] = []
     /// Files that opening for writing removes: those with a temporary name, and segments that were not begun.
-    var temporaries: [String]
-    /// The highest ordinal that a segment has, or that the name of any file claims: the next segment's name must be new.
-    let ordinalMax: UInt64
+    private(set) var temporaries: [String]
+    /// The highest ordinal that a segment has, or that a name claims and may have: the next segment comes after it.
+    private(set) var ordinalMax: UInt64 = 0
+
+    /// So far beyond the last segment a name is no writer's.
+    private static let ordinalStepMax: UInt64 = 1 << 32
 
     /// Reads the directory. O(segments), and O(bytes) of those without a footer. In salvage a segment of another version, or one that
     /// the system does not let it read, is as good as damaged: one flipped bit makes the one, a bad sector the other.
@@ -79,20 +97,8 @@ struct StoreDirectory: Sendable {
         self.path = path
         // Before the listing: what it names was in the directory by then, also when a writer closes meanwhile.
         let stateBytes = try? fileSystem.readWhole(path + "/STATE", byteCountMax: StateFile.byteCount)
-        var names: [DirectoryEntry]
-        do throws(IOFailure) {
-            names = try fileSystem.list(path)
-            // Until two agree: one alone may miss a file that is renamed meanwhile.
-            for _ in 0..<16 {
-                let again = try fileSystem.list(path)
-                if Set(again.map(\.name)) == Set(names.map(\.name)) { break }
-                names = again
-            }
-        } catch {
-            if error.isNotFound { throw .notAStore(path: path, reason: "it does not exist") }
-            throw .reading(error)
-        }
-        let files = Set(names.filter { $0.kind == .regular }.map(\.name))
+        let entries = try StoreDirectory.list(path, fileSystem)
+        let files = Set(entries.filter { $0.kind == .regular }.map(\.name))
         identity = files.contains("STORE") ? try StoreDirectory.identity(path, fileSystem) : nil
         let segmentNames = files.filter { $0.hasSuffix(".seg") }.sorted()
         temporaries = files.filter { $0.hasSuffix(".tmp") }.sorted()
@@ -100,9 +106,7 @@ struct StoreDirectory: Sendable {
             throw .notAStore(
                 path: path, reason: "there is no STORE file that can be read, and no segment in it")
         }
-        rejects = []
-        leftovers = []
-        var found: [(name: String, segment: Segment)] = []
+        var found: [Segment] = []
         var stores: Set<UniqueID> = []
         for name in segmentNames {
             do throws(StoreError) {
@@ -110,25 +114,19 @@ struct StoreDirectory: Sendable {
                 if let identity, identity.store != store {
                     rejects.append(
                         Reject(
-                            fileName: name, reason: "it belongs to another store (\(store))", remains: nil))
+                            fileName: name, reason: "it belongs to another store (\(store))",
+                            isOfOtherStore: true))
                     continue
                 }
                 stores.insert(store)
-                found.append((name, segment))
+                found.append(segment)
             } catch {
                 // A file that the system refuses to read is no reason to go on without it.
                 switch error {
                 case .unknownVersion, .cannotRead: if !isSalvaging { throw error }
                 default: break
                 }
-                do throws(IOFailure) {
-                    let file = try fileSystem.open(path + "/" + name, .read)
-                    defer { file.close() }
-                    let remains = try SegmentRemains(of: file, name)
-                    rejects.append(Reject(fileName: name, reason: error.description, remains: remains))
-                } catch {
-                    throw .reading(error)
-                }
+                rejects.append(Reject(fileName: name, reason: error.description))
             }
         }
         if let identity {
@@ -153,59 +151,150 @@ struct StoreDirectory: Sendable {
                 state = nil
             }
         }
-
-        // Of several generations the highest counts, provided that it has a footer.
-        var byOrdinal: [UInt64: (name: String, segment: Segment)] = [:]
-        for candidate in found {
-            guard let current = byOrdinal[candidate.segment.ordinal] else {
-                byOrdinal[candidate.segment.ordinal] = candidate
-                continue
-            }
-            let wins = StoreDirectory.rank(candidate.segment) > StoreDirectory.rank(current.segment)
-            byOrdinal[candidate.segment.ordinal] = wins ? candidate : current
-            leftovers.append(wins ? current.name : candidate.name)
+        do throws(IOFailure) {
+            try order(found, fileSystem)
+            let names = entries.filter { $0.name.hasSuffix(".seg") }.map(\.name)
+            try look(at: names, after: found.map(\.ordinal).max() ?? 0, fileSystem, isSalvaging)
+        } catch {
+            throw .reading(error)
         }
-        // The chain of predecessors, from the last segment back: what stands between is not in the log.
+        temporaries += unbegun.map(\.fileName)
+    }
+
+    private static func list(_ path: String, _ fileSystem: any FileSystem) throws(StoreError)
+        -> [DirectoryEntry]
+    {
+        do throws(IOFailure) {
+            var names = try fileSystem.list(path)
+            // Until two agree: one alone may miss a file that is renamed meanwhile.
+            for _ in 0..<16 {
+                let again = try fileSystem.list(path)
+                if Set(again.map(\.name)) == Set(names.map(\.name)) { break }
+                names = again
+            }
+            return names
+        } catch {
+            if error.isNotFound { throw .notAStore(path: path, reason: "it does not exist") }
+            throw .reading(error)
+        }
+    }
+
+    // MARK: The chain
+
+    /// Puts the segments in the order of the log: the chain of predecessors, from the last one back. What is not in it is left over.
+    private mutating func order(_ found: [Segment], _ fileSystem: any FileSystem) throws(IOFailure) {
+        // Of several generations the highest counts, provided that it has a footer; of those without one the lowest.
+        var byOrdinal: [UInt64: Segment] = [:]
+        for candidate in found {
+            guard let current = byOrdinal[candidate.ordinal] else {
+                byOrdinal[candidate.ordinal] = candidate
+                continue
+            }
+            let wins = StoreDirectory.rank(candidate) > StoreDirectory.rank(current)
+            let (winner, loser) = wins ? (candidate, current) : (current, candidate)
+            byOrdinal[candidate.ordinal] = winner
+            leftovers.append(loser.fileName)
+            if case .sealed = winner, winner.uuid == loser.uuid, loser.generation < winner.generation {
+                copied.append(loser.fileName)
+            }
+        }
+        let ordered = byOrdinal.values.sorted { $0.ordinal > $1.ordinal }
+        let known = Set(ordered.map(\.uuid))
         var chain: [Segment] = []
-        var hidden: [String] = []
-        var expected: (segment: UniqueID, length: UInt64)?
-        let ordered = byOrdinal.values.sorted { $0.segment.ordinal > $1.segment.ordinal }
-        let known = Set(ordered.map(\.segment.uuid))
-        var hasEnded = false
-        for (name, segment) in ordered {
-            // The log's first segment has no predecessor: what is older was copied, and is about to be removed.
-            if hasEnded {
-                hidden.append(name)
+        for segment in ordered {
+            guard let next = chain.last else {
+                chain.append(try scanned(segment, limit: nil))
                 continue
             }
-            if let expected, known.contains(expected.segment), segment.uuid != expected.segment {
-                hidden.append(name)
+            // The log's first segment has no predecessor.
+            let (predecessor, length) = next.predecessor
+            guard predecessor != .zero, segment.uuid == predecessor || !known.contains(predecessor) else {
+                leftovers.append(segment.fileName)
+                if wasCopied(segment, into: next) { copied.append(segment.fileName) }
                 continue
             }
-            var segment = segment
-            if let expected, segment.uuid == expected.segment, case .unsealed(let scan) = segment,
-                scan.end > expected.length
-            {
-                do throws(IOFailure) {
-                    segment = .unsealed(
-                        try SegmentScan(
-                            fileName: scan.fileName, file: scan.file, header: scan.header,
-                            headerBytes: scan.headerBytes, limit: expected.length))
-                } catch {
-                    throw .reading(error)
-                }
+            guard segment.uuid == predecessor else {
+                chain.append(try scanned(segment, limit: nil))
+                continue
             }
-            chain.append(segment)
-            expected = segment.predecessor.segment == .zero ? nil : segment.predecessor
-            hasEnded = expected == nil
+            var limited = try scanned(segment, limit: length, fileSystem)
+            if case .unsealed(var scan) = limited, next.cut == segment.ordinal {
+                try scan.lookBeyond()
+                limited = .unsealed(scan)
+            }
+            chain.append(limited)
         }
         segments = chain.reversed()
-        leftovers += hidden
-        // Hidden ones too, and what only a name says: the next segment's name must be new.
-        let claimed =
-            found.map(\.segment.ordinal) + rejects.compactMap { $0.remains?.name?.ordinal }
-        ordinalMax = claimed.filter { $0 < .max >> 1 }.max() ?? 0
-        temporaries += unbegun.map(\.fileName)
+    }
+
+    /// The segment as far as it belongs to the log, with its blocks where it has no footer, or where that names too many of them.
+    private func scanned(
+        _ segment: Segment, limit: UInt64?, _ fileSystem: (any FileSystem)? = nil
+    ) throws(IOFailure) -> Segment {
+        switch segment {
+        case .unsealed(var scan):
+            try scan.run(upTo: limit)
+            return .unsealed(scan)
+        case .sealed(let handle):
+            guard let limit, let fileSystem, handle.summary.dataBytes > limit else { return segment }
+            let file = try fileSystem.open(handle.path, .read)
+            guard let (header, headerBytes) = try? readSegmentHeader(of: file, length: try file.size()),
+                header.segment == handle.summary.segment
+            else { return segment }
+            var scan = SegmentScan(
+                fileName: handle.fileName, file: file, header: header, headerBytes: headerBytes)
+            try scan.run(upTo: limit)
+            return .unsealed(scan)
+        }
+    }
+
+    /// Whether recovery has copied all that can be read of a segment into the one that follows in the log: it is about to be removed.
+    /// What recovery cut off was not copied.
+    private func wasCopied(_ segment: Segment, into next: Segment) -> Bool {
+        guard case .unsealed(let scan) = segment, case .sealed(let copy) = next, let cut = next.cut else {
+            return false
+        }
+        return scan.header.epoch < copy.summary.lastEpoch
+            && scan.header.baseSequence >= copy.summary.baseSequence
+            && (cut == 0 || scan.header.ordinal < cut)
+    }
+
+    private static func rank(_ segment: Segment) -> (Int, Int64) {
+        switch segment {
+        case .sealed(let handle): (1, Int64(handle.summary.generation))
+        case .unsealed(let scan): (0, -Int64(scan.header.generation))
+        }
+    }
+
+    // MARK: What can't be read
+
+    /// Looks at what stands after the last segment, by its name or without one.
+    private mutating func look(
+        at names: [String], after highest: UInt64, _ fileSystem: any FileSystem, _ isSalvaging: Bool
+    ) throws(IOFailure) {
+        let last = segments.last?.ordinal ?? 0
+        for number in rejects.indices {
+            let name = SegmentName(fileName: rejects[number].fileName)
+            guard !rejects[number].isOfOtherStore, name.map({ $0.ordinal > last }) ?? true
+            else { continue }
+            let file: any File
+            do throws(IOFailure) {
+                file = try fileSystem.open(path + "/" + rejects[number].fileName, .read)
+            } catch {
+                if isSalvaging { continue }
+                throw error
+            }
+            defer { file.close() }
+            rejects[number].remains = try SegmentRemains(
+                of: file, rejects[number].fileName, ignoresRefusals: isSalvaging)
+        }
+        ordinalMax = highest
+        for name in names {
+            guard let ordinal = SegmentName(fileName: name)?.ordinal, ordinal > highest,
+                ordinal - highest <= StoreDirectory.ordinalStepMax
+            else { continue }
+            ordinalMax = max(ordinalMax, ordinal)
+        }
     }
 
     /// Segments after the last one whose file is all zeros: a power cut came before their header was synced, or they are just
@@ -216,12 +305,15 @@ struct StoreDirectory: Sendable {
         return rejects.filter { $0.remains.map { $0.isZero && $0.name?.ordinal ?? 0 > last } ?? false }
     }
 
-    /// Files whose header can't be read, and that may hold the log's end.
+    /// Files whose header can't be read, and that may hold the log's end: by their name, or by their blocks.
     var lostEnds: [Reject] {
         let last = segments.last?.ordinal ?? 0
         return rejects.filter { reject in
             guard let remains = reject.remains, !remains.isZero else { return false }
-            return remains.name.map { $0.ordinal > last } ?? true
+            // A damaged copy of a segment that is there.
+            if let segment = remains.segment, segments.contains(where: { $0.uuid == segment }) { return false }
+            guard let name = remains.name else { return remains.segment != nil }
+            return name.ordinal > last && name.ordinal <= ordinalMax
         }
     }
 
@@ -231,13 +323,6 @@ struct StoreDirectory: Sendable {
             if let failure = scan.failure { return failure }
         }
         return nil
-    }
-
-    private static func rank(_ segment: Segment) -> (Int, UInt32) {
-        switch segment {
-        case .sealed(let handle): (1, handle.summary.generation)
-        case .unsealed(let scan): (0, scan.header.generation)
-        }
     }
 
     private static func identity(_ path: String, _ fileSystem: any FileSystem) throws(StoreError)
@@ -261,7 +346,7 @@ struct StoreDirectory: Sendable {
         }
     }
 
-    /// Opens one segment file: by its summary, or by a scan.
+    /// Opens one segment file: by its summary or, without one, by its header. Its blocks are yet to be scanned then.
     static func segment(_ directory: String, _ name: String, _ fileSystem: any FileSystem) throws(StoreError)
         -> (
             segment: Segment, store: UniqueID
@@ -288,8 +373,7 @@ struct StoreDirectory: Sendable {
                 // No footer, or none that can be read: the blocks say what there is.
             }
             let (header, headerBytes) = try readSegmentHeader(of: file, length: length)
-            let scan = try SegmentScan(
-                fileName: name, file: file, header: header, headerBytes: headerBytes, limit: nil)
+            let scan = SegmentScan(fileName: name, file: file, header: header, headerBytes: headerBytes)
             return (.unsealed(scan), header.store)
         }
     }

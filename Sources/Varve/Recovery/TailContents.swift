@@ -3,6 +3,8 @@ internal import VarveIO
 
 /// What a killed writer left in `TAIL`: the batches of its last slots, written to a segment or not.
 struct TailContents: Sendable {
+    /// Whose batches these are; nil: its header can't be read.
+    let store: UniqueID?
     let epoch: UInt64
     /// The kinds that its opening added, with their ids.
     let kinds: [(id: UInt32, definition: KindDefinition)]
@@ -14,7 +16,7 @@ struct TailContents: Sendable {
     /// Reads a store's `TAIL`; nil when there is none that means anything on this boot. Allocates one slot at a time, and no more
     /// than the file's 1 GiB in all. Throws when the system refuses to read it.
     static func read(
-        _ directory: String, store: UniqueID, fileSystem: any FileSystem
+        _ directory: String, fileSystem: any FileSystem
     ) throws(StoreError) -> TailContents? {
         let path = directory + "/TAIL"
         do throws(IOFailure) {
@@ -26,9 +28,9 @@ struct TailContents: Sendable {
             if fixed.allSatisfy({ $0 == 0 }) { return nil }
             let size = try file.size()
             guard let header = fixed.withUnsafeBytes({ try? TailHeader(decoding: $0) }) else {
-                return TailContents(epoch: .max >> 2, kinds: [], slots: [], damagedBytes: size)
+                return TailContents(store: nil, epoch: .max >> 2, kinds: [], slots: [], damagedBytes: size)
             }
-            guard header.store == store, header.boot == fileSystem.bootIdentity() else { return nil }
+            guard header.boot == fileSystem.bootIdentity() else { return nil }
             let beginning = try file.read(at: 0, count: header.slotOffset(0))
             let kinds = beginning.withUnsafeBytes { header.kinds(in: $0) }
             var slots: [TailSlot] = []
@@ -45,12 +47,15 @@ struct TailContents: Sendable {
                 }
             }
             return TailContents(
-                epoch: header.epoch, kinds: kinds, slots: slots.sorted { $0.number < $1.number },
+                store: header.store, epoch: header.epoch, kinds: kinds, slots: slots.sorted { $0.number < $1.number },
                 damagedBytes: damagedBytes)
         } catch {
             throw .reading(error)
         }
     }
+
+    /// nil for one of another store.
+    func belonging(to store: UniqueID) -> TailContents? { self.store ?? store == store ? self : nil }
 }
 
 /// Where a log ends, as far as what comes next must fit it.
@@ -62,8 +67,6 @@ struct LogEnd: Sendable {
     /// The highest epoch in the log.
     var epoch: UInt64 = 0
     var kinds: [KindDefinition] = []
-    /// Why session and kinds are not known.
-    var failure: StoreError?
 
     init(nextSequence: UInt64, session: UInt64, epoch: UInt64, kinds: [KindDefinition]) {
         self.nextSequence = nextSequence
@@ -78,13 +81,10 @@ struct LogEnd: Sendable {
             nextSequence = max(nextSequence, entry.summary.nextSequence)
             epoch = max(epoch, entry.summary.lastEpoch)
         }
-        do throws(StoreError) {
-            guard let index = try entries.last?.load().index else { return }
-            session = index.activeSession?.begin.ordinal ?? 0
-            kinds = index.kinds.map(\.definition)
-        } catch {
-            failure = error
-        }
+        // Without its index nobody knows session and kinds: then nothing fits.
+        guard let index = (try? entries.last?.load())?.index else { return }
+        session = index.activeSession?.begin.ordinal ?? 0
+        kinds = index.kinds.map(\.definition)
     }
 }
 
@@ -96,10 +96,8 @@ struct TailPlan: Sendable {
     var kinds: [KindDefinition]
     /// Numbers between the log's end and what `TAIL` holds: lost, and it is known that they are.
     var gaps: [Gap] = []
-    /// Whether `TAIL` says how far the recording went: then an end that can't be read holds nothing more.
-    var isComplete = false
-    /// Whether it holds events that do not fit the log.
-    var hasRest = false
+    /// Whether `TAIL` is whole, and holds events that follow the log's end without a gap.
+    var goesOn = false
     /// Bytes of it that may have held events, and are of no use.
     var unreadableBytes: UInt64 = 0
     let epoch: UInt64
@@ -115,7 +113,6 @@ struct TailPlan: Sendable {
         // One of an earlier opening: what it held was recovered.
         guard let contents, contents.epoch >= end.epoch, contents.epoch < .max >> 1 else { return }
         unreadableBytes = contents.damagedBytes
-        isComplete = unreadableBytes == 0
         for (id, definition) in contents.kinds where id == kinds.count && id < Limits.segmentKindsMax {
             kinds.append(definition)
         }
@@ -123,14 +120,17 @@ struct TailPlan: Sendable {
         for var slot in contents.slots {
             let reached = slot.firstSequence + UInt64(slot.rows.count + slot.lostRows)
             guard reached > next else { continue }
+            let isFirst = nextSequence == nil && contents.damagedBytes == 0
             // An import that was cut off does not exist, nor does what follows in it.
-            if slot.hasExplicitIndices { return }
+            if slot.hasExplicitIndices {
+                if isFirst, slot.firstSequence <= next { goesOn = true }
+                return
+            }
             // Bytes that no writer leaves: nothing after them can be trusted either.
             guard slot.session == end.session, end.session > 0, reached < .max >> 1,
                 slot.firstIndex < .max >> 1, slot.rows.allSatisfy({ $0.kind < kinds.count })
             else {
-                isComplete = false
-                hasRest = true
+                goesOn = false
                 unreadableBytes += slot.rows.reduce(0) { $0 + UInt64(TailSlot.rowBytes + $1.payload.count) }
                 return
             }
@@ -140,6 +140,7 @@ struct TailPlan: Sendable {
                 slot.firstSequence += UInt64(known)
                 slot.firstIndex += UInt64(known)
             }
+            if isFirst, slot.firstSequence == next, !slot.rows.isEmpty { goesOn = true }
             addGap(from: next, to: slot.firstSequence)
             next = max(next, slot.firstSequence + UInt64(slot.rows.count))
             addGap(from: next, to: reached)

@@ -170,7 +170,15 @@ public final class EventStore: @unchecked Sendable {
     private static func read(_ path: String, _ options: StoreOptions) throws(StoreError) -> ReaderView {
         let fileSystem = options.fileSystem
         // Asked before the directory is read: a writer that ends in between has closed in order.
-        let isBeingWritten = fileSystem.isLocked(path + "/LOCK")
+        var isBeingWritten = fileSystem.isLocked(path + "/LOCK")
+        // What a killed writer had not written yet; a live one still has it to write. Before the directory too: what the next
+        // writer takes over meanwhile is in a segment then.
+        var contents: TailContents?
+        if !isBeingWritten {
+            contents = try TailContents.read(path, fileSystem: fileSystem)
+            isBeingWritten = fileSystem.isLocked(path + "/LOCK")
+            if isBeingWritten { contents = nil }
+        }
         var directory: StoreDirectory
         var attempts = 0
         while true {
@@ -185,7 +193,7 @@ public final class EventStore: @unchecked Sendable {
                 }
             }
         }
-        let plan = RecoveryPlan(directory)
+        let plan = RecoveryPlan(directory.findings)
         let entries = directory.readableEntries(plan)
         var position = LogPosition()
         for entry in entries {
@@ -193,22 +201,19 @@ public final class EventStore: @unchecked Sendable {
             position.nextSequence = max(position.nextSequence, summary.nextSequence)
             position.epoch = max(position.epoch, summary.lastEpoch)
         }
-        // What a killed writer had not written yet; a live one still has it to write.
-        let contents =
-            isBeingWritten
-            ? nil : try TailContents.read(path, store: directory.identifier, fileSystem: fileSystem)
-        let tail = contents.map { TailPlan($0, after: LogEnd(entries)) }
+        let tail = contents?.belonging(to: directory.identifier).map { TailPlan($0, after: LogEnd(entries)) }
         position.nextSequence = max(position.nextSequence, tail?.nextSequence ?? 0)
         var gaps = plan.gaps + (tail?.gaps ?? [])
         // At the end of a segment that is being written, bad bytes are in progress; a refused read is not.
-        let mayHoldMore = !isBeingWritten && tail?.isComplete != true || directory.refusal != nil
+        let unconfirmed =
+            isBeingWritten && directory.refusal == nil ? 0 : plan.unconfirmedBytes(beside: tail)
         func addUnconfirmed(_ note: String) {
             let next = position.nextSequence
             gaps.append(Gap(sequences: next...next, reason: .unconfirmedTail, note: note))
         }
-        if plan.unreadableBytes > 0, mayHoldMore, let cut = plan.cut {
+        if unconfirmed > 0, let cut = plan.cut {
             addUnconfirmed(
-                "\(plan.unreadableBytes) bytes of segment \(cut.segment) from offset \(cut.offset) can't be read"
+                "\(unconfirmed) bytes of segment \(cut.segment) from offset \(cut.offset) can't be read"
             )
         }
         if let tail, tail.unreadableBytes > 0 {
@@ -232,7 +237,7 @@ public final class EventStore: @unchecked Sendable {
         // What the system does not let it read may have been acknowledged: no place to go on from.
         if let refusal = directory.refusal { throw .reading(refusal) }
         try directory.mendFooters(fileSystem)
-        let plan = RecoveryPlan(directory)
+        let plan = RecoveryPlan(directory.findings)
         let readable = directory.readableEntries(plan)
         let summaries = readable.map(\.summary)
         let lastEpoch = max(summaries.map(\.lastEpoch).max() ?? 0, directory.state?.epoch ?? 0)
@@ -247,15 +252,12 @@ public final class EventStore: @unchecked Sendable {
         guard counters.allSatisfy({ $0 < .max >> 1 }) else {
             throw .damaged(file: path, offset: 0, reason: "a segment's counters are out of range")
         }
-        let contents = try TailContents.read(path, store: uuid, fileSystem: fileSystem)
-        let end = LogEnd(readable)
-        let tail = TailPlan(contents, after: end)
-        // Its events can't be placed, and must not be lost: after a repair, or on the next boot, it goes on without them.
-        if let failure = end.failure, tail.hasRest { throw failure }
+        let contents = try TailContents.read(path, fileSystem: fileSystem)?.belonging(to: uuid)
+        let tail = TailPlan(contents, after: LogEnd(readable))
         let worker = RecoveryWorker(
             directory: directory, plan: plan, tail: tail, fileSystem: fileSystem, epoch: epoch,
             settings: options.encodingSettings)
-        for name in directory.temporaries { try? fileSystem.unlink(path + "/" + name) }
+        for name in directory.temporaries + directory.copied { try? fileSystem.unlink(path + "/" + name) }
         let (entries, report) = try worker.carryOut(readable: readable)
         recovery = report
         catalog = Catalog(entries)

@@ -128,7 +128,7 @@ struct Verifier {
             // What can't be read was reported with its file.
             guard let segment = try? entry.load() else { continue }
             next = max(next, segment.index.header.baseSequence)
-            for block in segment.index.entries where block.type == .events {
+            for block in segment.index.entries where block.eventCount > 0 {
                 if block.firstSequence < next || block.nextSequence > segment.index.nextSequence {
                     add(
                         String(segment.fileName.dropFirst(path.count + 1)), block.offset,
@@ -282,7 +282,8 @@ struct Verifier {
             if let outside { return addStray(name, outside) }
             report.segments += 1
             switch found {
-            case .unsealed(let scan):
+            case .unsealed(var scan):
+                try scan.run()
                 let end = log.open[name]?.dataEnd ?? .max
                 report.bytes += (try? scan.file.size()) ?? 0
                 scanned(name, scan, end: end, isBeingWritten: log.isBeingWritten && scan.failure == nil)
@@ -295,7 +296,7 @@ struct Verifier {
         } catch let error as StoreError {
             if case .damaged(_, let offset, let reason) = error {
                 let file = try? fileSystem.open(path + "/" + name, .read)
-                let isZero = file.flatMap { try? SegmentRemains(of: $0, name).isZero } ?? false
+                let isZero = file.flatMap { try? SegmentRemains(of: $0, name, ignoresRefusals: true).isZero } ?? false
                 if let outside = log.reasonOutside(unreadable: name, isZero: isZero) {
                     addStray(name, outside)
                 } else {
@@ -359,9 +360,8 @@ struct Verifier {
             guard case .damaged(_, let offset, let reason) = error else { throw error }
             add(name, offset, nil, reason)
             let (header, headerBytes) = try readSegmentHeader(of: file, length: try file.size())
-            let scan = try SegmentScan(
-                fileName: name, file: file, header: header, headerBytes: headerBytes,
-                limit: handle.summary.dataBytes)
+            var scan = SegmentScan(fileName: name, file: file, header: header, headerBytes: headerBytes)
+            try scan.run(upTo: handle.summary.dataBytes)
             report.bytes += handle.summary.dataBytes
             return scanned(name, scan, end: .max, isBeingWritten: false)
         }
