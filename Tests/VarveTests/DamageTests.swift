@@ -71,6 +71,29 @@ struct DamageTests {
         #expect(reported.contains(first) && reported.contains(last))
     }
 
+    // One flipped bit in the 200 bytes of its header took a whole segment away, although its footer says all that they say.
+    @Test("Without its header a segment is answered from its footer, and repaired", arguments: [16, 40, 100])
+    func header(offset: Int) throws {
+        let before = try EventStore.openReadOnly(path)
+        let (events, sessions) = (try before.collect(), try before.sessions())
+        let checkpoint = try #require(try before.checkpoints().first)
+        try flip(offset)
+        let store = try EventStore.openReadOnly(path)
+        #expect(try store.collect() == events && store.sessions() == sessions)
+        #expect(try store.state(of: checkpoint) == noise(1000, 100))
+        #expect(try store.info().gaps == [])
+        let report = try store.verify()
+        #expect(report.damage.map(\.offset) == [0] && report.events == Self.events)
+        let new = directory.path("new")
+        let repair = try EventStore.repair(path, into: new)
+        #expect(repair.events == Self.events && repair.damage.count == 1)
+        #expect(try EventStore.openReadOnly(new).collect() == events)
+        let writer = try EventStore.open(path, options: smallBlocks())
+        try writer.startSession("more").append(noise(1, 10), kind: try writer.kind("noise", .binary))
+        try writer.close()
+        #expect(try EventStore.openReadOnly(path).count() == Self.events + 1)
+    }
+
     @Test("Without its footer, or with a damaged trailer, a segment is still answered from")
     func footer() throws {
         let (file, bytes) = try segment()

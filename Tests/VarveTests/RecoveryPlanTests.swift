@@ -106,7 +106,8 @@ struct RecoveryPlanTests {
     private static let cases: [LogCase] = [
         LogCase(testDescription: "an empty store", segments: []),
         LogCase(
-            testDescription: "sealed segments", segments: [.init(ordinal: 1, isSealed: true, blocks: [Block()])],
+            testDescription: "sealed segments",
+            segments: [.init(ordinal: 1, isSealed: true, blocks: [Block()])],
             watermark: at(1, 1100)),
         LogCase(
             testDescription: "nothing is known to be durable: all is copied",
@@ -158,7 +159,8 @@ struct RecoveryPlanTests {
             testDescription: "unless it was durable whole: then it is damage",
             segments: [
                 .init(ordinal: 1, blocks: [Block()]),
-                .init(ordinal: 2, blocks: [Block(durable: at(1, 2100)), Block(durable: at(2, 1100))],
+                .init(
+                    ordinal: 2, blocks: [Block(durable: at(1, 2100)), Block(durable: at(2, 1100))],
                     predecessor: (1, 2100)),
             ], watermark: at(2, 1100), keeps: [1: 1100, 2: 1100], copies: [20]),
         LogCase(

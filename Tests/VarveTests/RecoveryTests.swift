@@ -84,7 +84,9 @@ struct RecoveryTests {
         let salvaged = try EventStore.repair(path, into: new, salvage: true)
         let file = try #require(salvaged.files.first { $0.name == name })
         #expect(file.events + file.conflicts.reduce(0) { $0 + UInt64($1.count) } + file.duplicates >= 96)
-        let found = try EventStore.openReadOnly(new).collect().filter { $0.sequence >= 48 && $0.sequence < 100 }
+        let found = try EventStore.openReadOnly(new).collect().filter {
+            $0.sequence >= 48 && $0.sequence < 100
+        }
         #expect(found.map(\.payload) == (48..<100).map { noise($0, 256) })
     }
 
@@ -100,7 +102,9 @@ struct RecoveryTests {
         }
         let new = directory.path("new")
         _ = try EventStore.repair(path, into: new, salvage: true)
-        let found = try EventStore.openReadOnly(new).collect().filter { $0.sequence >= 68 && $0.sequence < 100 }
+        let found = try EventStore.openReadOnly(new).collect().filter {
+            $0.sequence >= 68 && $0.sequence < 100
+        }
         #expect(found.map(\.payload) == (68..<100).map { noise($0, 256) })
     }
 
@@ -145,7 +149,8 @@ struct RecoveryTests {
                 let file = "\(path)/\(name)"
                 switch what {
                 case "link": try manager.createSymbolicLink(atPath: file, withDestinationPath: "/nowhere")
-                case "directory": try manager.createDirectory(atPath: file, withIntermediateDirectories: false)
+                case "directory":
+                    try manager.createDirectory(atPath: file, withIntermediateDirectories: false)
                 case "file" where base == 20: try Data("no segment".utf8).write(to: URL(filePath: file))
                 default: break
                 }
@@ -184,7 +189,9 @@ struct RecoveryTests {
     }
 
     // A file of garbage with a name of its own made a store that was closed in order incomplete, for ever.
-    @Test("A file without a single block is not taken for the end of the log", arguments: ["x.seg", "copy of 1.seg"])
+    @Test(
+        "A file without a single block is not taken for the end of the log",
+        arguments: ["x.seg", "copy of 1.seg"])
     func garbage(name: String) throws {
         try crash(events: 20)
         try recordMore()

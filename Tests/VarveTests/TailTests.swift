@@ -310,7 +310,8 @@ struct TailPlanTests {
     @Test("are the rows that follow its end", arguments: cases)
     func plan(_ item: Case) {
         let contents = TailContents(
-            store: nil, epoch: item.epoch, kinds: [(2, KindDefinition(name: "c", encoding: .utf8))], slots: item.slots)
+            store: nil, epoch: item.epoch, kinds: [(2, KindDefinition(name: "c", encoding: .utf8))],
+            slots: item.slots)
         let plan = TailPlan(
             contents, after: LogEnd(nextSequence: 100, session: 2, epoch: 5, kinds: Self.kinds))
         #expect(

@@ -162,24 +162,42 @@ final class SegmentHandle: @unchecked Sendable {
             guard size == trailer.fileLength else {
                 throw StoreError.damaged(file: path, offset: size, reason: "the file changed its length")
             }
-            let (header, headerBytes) = try readSegmentHeader(of: file, length: size)
-            guard header.segment == summary.segment, header.store == summary.store,
-                header.ordinal == summary.ordinal, header.baseSequence == summary.baseSequence,
-                header.predecessor == summary.predecessor,
-                header.predecessorLength == summary.predecessorLength,
-                header.generation == summary.generation
-            else {
-                throw StoreError.damaged(file: path, offset: 0, reason: "its header contradicts its footer")
+            let index: SegmentIndex
+            do throws(StoreError) {
+                let (header, headerBytes) = try readHeader(of: file)
+                index = try readIndex(of: file, header, headerBytes)
+            } catch {
+                // Without its header the footer says all that a reader needs.
+                guard case .damaged(_, 0, _) = error, let footer = try? readFooter(of: file) else {
+                    throw error
+                }
+                index = SegmentIndex(
+                    header: SegmentHeader(summary),
+                    headerBytes: footer.entries.first?.offset ?? summary.dataBytes,
+                    footer: footer)
             }
-            return LoadedSegment(
-                index: try readIndex(of: file, header, headerBytes), file: file, region: try? file.map())
+            return LoadedSegment(index: index, file: file, region: try? file.map())
         }
+    }
+
+    /// The header, which must be that of the footer's segment.
+    func readHeader(of file: any File) throws(StoreError) -> (header: SegmentHeader, byteCount: UInt64) {
+        let (header, byteCount) = try readSegmentHeader(of: file, length: trailer.fileLength)
+        guard header.segment == summary.segment, header.store == summary.store,
+            header.ordinal == summary.ordinal, header.baseSequence == summary.baseSequence,
+            header.predecessor == summary.predecessor,
+            header.predecessorLength == summary.predecessorLength,
+            header.generation == summary.generation
+        else {
+            throw .damaged(file: path, offset: 0, reason: "its header contradicts its footer")
+        }
+        return (header, byteCount)
     }
 
     /// The index in the footer; where the footer is damaged, that of the blocks, which a scan finds. O(bytes) then. With blocks
     /// damaged too, it would count and list too little without a word: then the segment can't be read.
-    private func readIndex(of file: any File, _ header: SegmentHeader, _ headerBytes: UInt64) throws
-        -> SegmentIndex
+    private func readIndex(of file: any File, _ header: SegmentHeader, _ headerBytes: UInt64)
+        throws(StoreError) -> SegmentIndex
     {
         let damage: StoreError
         do throws(StoreError) {
@@ -188,7 +206,13 @@ final class SegmentHandle: @unchecked Sendable {
             guard case .damaged = error else { throw error }
             damage = error
         }
-        guard let index = try scannedIndex(of: file, header, headerBytes) else { throw damage }
+        let index: SegmentIndex?
+        do throws(IOFailure) {
+            index = try scannedIndex(of: file, header, headerBytes)
+        } catch {
+            throw .reading(error)
+        }
+        guard let index else { throw damage }
         return index
     }
 
@@ -216,6 +240,21 @@ final class SegmentHandle: @unchecked Sendable {
         } catch {
             throw .decoding(error, file: path, offset: trailer.footerOffset)
         }
+    }
+}
+
+extension SegmentHeader {
+    /// What a footer's summary says of a segment whose header can't be read.
+    init(_ summary: SegmentSummary) {
+        self.init(
+            store: summary.store, segment: summary.segment, ordinal: summary.ordinal,
+            epoch: summary.firstEpoch,
+            createdAt: summary.createdAt,
+            settings: EncodingSettings(blockBytes: 0, subBlockBytes: 0, level: 0))
+        generation = summary.generation
+        baseSequence = summary.baseSequence
+        predecessor = summary.predecessor
+        predecessorLength = summary.predecessorLength
     }
 }
 

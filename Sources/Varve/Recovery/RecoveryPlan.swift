@@ -270,7 +270,8 @@ extension StoreDirectory {
                 }
                 return RecoveryPlan.Segment(
                     fileName: segment.fileName, ordinal: segment.ordinal, uuid: segment.uuid,
-                    predecessor: segment.predecessor, baseSequence: base, nextSequence: segment.nextSequence, headerBytes: headerBytes,
+                    predecessor: segment.predecessor, baseSequence: base, nextSequence: segment.nextSequence,
+                    headerBytes: headerBytes,
                     content: content)
             }, state: state, lostEnds: lostEnds, ordinalMax: ordinalMax, isBare: identity == nil)
     }

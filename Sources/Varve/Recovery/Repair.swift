@@ -193,7 +193,8 @@ struct Repair {
     }
 
     /// In salvage a `TAIL` that the system does not let it read is as good as damaged.
-    private static func readTail(_ path: String, isSalvaging: Bool, _ options: StoreOptions) throws(StoreError)
+    private static func readTail(_ path: String, isSalvaging: Bool, _ options: StoreOptions)
+        throws(StoreError)
         -> TailContents?
     {
         do throws(StoreError) {
@@ -227,7 +228,12 @@ struct Repair {
                 }
             }
             let found = try open(segment.fileName)
-            guard let header = found.header else {
+            let footer = found.footer()
+            // Without the header the footer says whose blocks these are.
+            guard
+                let (id, ordinal) = found.header.map({ ($0.segment, $0.ordinal) })
+                    ?? footer.map({ ($0.summary.segment, $0.summary.ordinal) })
+            else {
                 let summary = found.summary
                 let range = summary.flatMap { summary in
                     summary.nextSequence > summary.baseSequence
@@ -240,8 +246,7 @@ struct Repair {
                 notes[found.fileName] = "its header can't be read: its blocks are left to salvage"
                 continue
             }
-            var source = RepairSource(
-                found, segment: header.segment, ordinal: header.ordinal, footer: found.footer())
+            var source = RepairSource(found, segment: id, ordinal: ordinal, footer: footer)
             read(&source, limit: limit)
             if found.trailer != nil, source.footer == nil {
                 damage.append(

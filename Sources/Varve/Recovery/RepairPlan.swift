@@ -149,7 +149,8 @@ struct RepairPlan {
     var salvagedEvents: UInt64 {
         taken.reduce(0) { total, range in
             let isInLog =
-                range.block.map { $0.source < logCount && sources[$0.source].blocks[$0.block].isInLog } ?? true
+                range.block.map { $0.source < logCount && sources[$0.source].blocks[$0.block].isInLog }
+                ?? true
             return isInLog ? total : total + UInt64(range.sequences.count)
         }
     }
@@ -494,7 +495,9 @@ struct RepairPlan {
                     gap = Gap(
                         sequences: range, reason: .damage,
                         note: "\(name) at \(first.offset): \(first.reason)\(more)")
-                } else if let known = (recovery.gaps + tail.gaps).first(where: { $0.sequences.overlaps(range) }) {
+                } else if let known = (recovery.gaps + tail.gaps).first(where: {
+                    $0.sequences.overlaps(range)
+                }) {
                     gap = Gap(sequences: range, reason: .damage, note: known.note)
                 }
                 gaps.append(gap)

@@ -105,14 +105,15 @@ final class BlockReader {
     private let scratch = ScratchBuffer()
     private let columns = EventColumns()
     private let buffer = SubBlockBuffer()
-    private var kindCount: Int
+    /// Kinds that were defined so far; nil: nobody knows.
+    private var kindCount: Int?
     private var dictionary: [UInt8]?
     /// The last refusal of the system.
     private(set) var failure: IOFailure?
     /// Also decompress the payloads.
     var decompresses = false
 
-    init(file: any File, segment: UniqueID, kindCount: Int) {
+    init(file: any File, segment: UniqueID, kindCount: Int?) {
         self.file = file
         self.segment = segment
         self.kindCount = kindCount
@@ -174,7 +175,7 @@ final class BlockReader {
                 }
                 dictionary = Array(block[smallEnd..<smallEnd + length])
             case .kinds(let definitions):
-                guard kindCount + definitions.count == Int(header.kindCount) else {
+                guard kindCount.map({ $0 + definitions.count == Int(header.kindCount) }) ?? true else {
                     throw .invalid("a kinds block", reason: "its ids do not follow those before")
                 }
                 kindCount = Int(header.kindCount)

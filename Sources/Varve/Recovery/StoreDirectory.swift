@@ -138,7 +138,7 @@ struct StoreDirectory: Sendable {
                 stores.isEmpty
                 ? rejects.first.map { "no segment in it can be read (\($0.fileName): \($0.reason))" }
                     ?? "it is empty"
-                : "its segments belong to different stores, and there is no STORE file"
+                : "its segments belong to different stores, and there is no STORE file that can be read"
             throw .notAStore(path: path, reason: reason)
         }
         if let bytes = stateBytes ?? nil {
@@ -311,7 +311,9 @@ struct StoreDirectory: Sendable {
         return rejects.filter { reject in
             guard let remains = reject.remains, !remains.isZero else { return false }
             // A damaged copy of a segment that is there.
-            if let segment = remains.segment, segments.contains(where: { $0.uuid == segment }) { return false }
+            if let segment = remains.segment, segments.contains(where: { $0.uuid == segment }) {
+                return false
+            }
             guard let name = remains.name else { return remains.segment != nil }
             return name.ordinal > last && name.ordinal <= ordinalMax
         }

@@ -47,7 +47,8 @@ struct TailContents: Sendable {
                 }
             }
             return TailContents(
-                store: header.store, epoch: header.epoch, kinds: kinds, slots: slots.sorted { $0.number < $1.number },
+                store: header.store, epoch: header.epoch, kinds: kinds,
+                slots: slots.sorted { $0.number < $1.number },
                 damagedBytes: damagedBytes)
         } catch {
             throw .reading(error)

@@ -296,7 +296,8 @@ struct Verifier {
         } catch let error as StoreError {
             if case .damaged(_, let offset, let reason) = error {
                 let file = try? fileSystem.open(path + "/" + name, .read)
-                let isZero = file.flatMap { try? SegmentRemains(of: $0, name, ignoresRefusals: true).isZero } ?? false
+                let isZero =
+                    file.flatMap { try? SegmentRemains(of: $0, name, ignoresRefusals: true).isZero } ?? false
                 if let outside = log.reasonOutside(unreadable: name, isZero: isZero) {
                     addStray(name, outside)
                 } else {
@@ -366,12 +367,21 @@ struct Verifier {
             return scanned(name, scan, end: .max, isBeingWritten: false)
         }
         let loaded = try handle.load()
+        var isComplete = true
+        do throws(StoreError) {
+            _ = try handle.readHeader(of: file)
+        } catch {
+            guard case .damaged(_, let offset, let reason) = error else { throw error }
+            add(name, offset, nil, reason)
+            isComplete = false
+        }
+        // Which kinds the header defines is not known without it.
         let reader = BlockReader(
-            file: file, segment: handle.summary.segment, kindCount: loaded.index.header.kinds?.count ?? 0)
+            file: file, segment: handle.summary.segment,
+            kindCount: isComplete ? loaded.index.header.kinds?.count ?? 0 : nil)
         reader.decompresses = true
         var rebuilt = SegmentIndex(header: loaded.index.header, headerBytes: loaded.index.headerBytes)
         var offset = loaded.index.headerBytes
-        var isComplete = true
         for (number, entry) in loaded.index.entries.enumerated() {
             if entry.offset != offset {
                 add(name, offset, nil, "the index leaves bytes out before block \(number)")
