@@ -87,7 +87,7 @@ extension StoreError {
 
     /// A failure while writing.
     static func writing(_ failure: IOFailure) -> StoreError {
-        failure.isOutOfSpace
+        failure.passesWithSpace
             ? .outOfSpace(path: failure.path) : .cannotWrite(path: failure.path, reason: failure.reason)
     }
 
@@ -113,4 +113,9 @@ extension StoreError {
         default: .damaged(file: file, offset: offset, reason: error.description)
         }
     }
+}
+
+extension IOFailure {
+    /// Whether the same may succeed once there is space. Not so a sync: what it was to make durable may be lost for good.
+    var passesWithSpace: Bool { isOutOfSpace && operation != .sync }
 }
