@@ -29,6 +29,10 @@ struct TailContents: Sendable {
                 return TailContents(epoch: .max >> 2, kinds: [], slots: [], damagedBytes: size)
             }
             guard header.store == store, header.boot == fileSystem.bootIdentity() else { return nil }
+            // No writer leaves it longer or shorter, however it ends.
+            guard size == UInt64(header.fileBytes) else {
+                return TailContents(epoch: header.epoch, kinds: [], slots: [], damagedBytes: size)
+            }
             let beginning = try file.read(at: 0, count: header.slotOffset(0))
             let kinds = beginning.withUnsafeBytes { header.kinds(in: $0) }
             var slots: [TailSlot] = []
