@@ -163,6 +163,15 @@ enum ControlRecord: Sendable {
     case ledger([LedgerRecord])
     /// The kinds that the segment does not define yet.
     case kinds
+
+    /// Whether an event that comes after it would stand in a wrong place without it. Kinds are waited for by whoever uses them;
+    /// without a record of drops every event still is where it was.
+    var holdsBackEvents: Bool {
+        switch self {
+        case .sessionBegin, .sessionEnd, .checkpoint: true
+        case .ledger, .kinds: false
+        }
+    }
 }
 
 /// Something handed over to the pipeline, in its place in the order of recording.
