@@ -162,15 +162,25 @@ struct TailPlan: Sendable {
     }
 
     /// The slots as batches that a snapshot can read.
-    func batches() -> [Batch] {
-        slots.map { slot in
-            var start = LogPosition()
-            start.epoch = epoch
-            start.nextSequence = slot.firstSequence
-            start.sessionOrdinal = slot.session
-            start.nextIndex = slot.firstIndex
-            return Batch(slot, at: start)
-        }
+    func batches() -> [Batch] { slots.map(batch) }
+
+    /// The same for a plan that is not needed any more: no more than one slot is in memory twice.
+    consuming func takeBatches() -> [Batch] {
+        var rest = slots
+        slots = []
+        rest.reverse()
+        var batches: [Batch] = []
+        while let slot = rest.popLast() { batches.append(batch(slot)) }
+        return batches
+    }
+
+    private func batch(_ slot: TailSlot) -> Batch {
+        var start = LogPosition()
+        start.epoch = epoch
+        start.nextSequence = slot.firstSequence
+        start.sessionOrdinal = slot.session
+        start.nextIndex = slot.firstIndex
+        return Batch(slot, at: start)
     }
 }
 

@@ -194,10 +194,12 @@ public final class EventStore: @unchecked Sendable {
             position.epoch = max(position.epoch, summary.lastEpoch)
         }
         // What a killed writer had not written yet; a live one still has it to write.
-        let contents =
-            isBeingWritten
-            ? nil : try TailContents.read(path, store: directory.identifier, fileSystem: fileSystem)
-        let tail = contents.map { TailPlan($0, after: LogEnd(entries)) }
+        var tail: TailPlan?
+        if !isBeingWritten,
+            let contents = try TailContents.read(path, store: directory.identifier, fileSystem: fileSystem)
+        {
+            tail = TailPlan(contents, after: LogEnd(entries))
+        }
         position.nextSequence = max(position.nextSequence, tail?.nextSequence ?? 0)
         var gaps = plan.gaps + (tail?.gaps ?? [])
         // At the end of a segment that is being written, bad bytes are in progress; a refused read is not.
@@ -214,11 +216,12 @@ public final class EventStore: @unchecked Sendable {
         if let tail, tail.unreadableBytes > 0 {
             addUnconfirmed("\(tail.unreadableBytes) bytes of TAIL can't be read")
         }
+        let tailKinds = tail?.kinds ?? []
         return ReaderView(
             directory: directory, entries: entries,
             seen: Seen(
                 gaps: gaps, position: position, isBeingWritten: isBeingWritten,
-                tailBatches: tail?.batches() ?? [], tailKinds: tail?.kinds ?? []))
+                tailBatches: tail.take()?.takeBatches() ?? [], tailKinds: tailKinds))
     }
 
     private init(writing path: String, _ options: StoreOptions, _ lock: any FileLock) throws(StoreError) {
