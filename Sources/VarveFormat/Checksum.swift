@@ -7,6 +7,14 @@ public enum Checksum {
         varve_crc32c(crc, bytes.baseAddress, bytes.count)
     }
 
+    /// The checksum of two words, lowest byte first, and of `bytes` after them, going on from `crc`.
+    @inline(__always)
+    static func crc(_ first: UInt64, _ second: UInt64, _ bytes: UnsafeRawBufferPointer, after crc: UInt32)
+        -> UInt32
+    {
+        varve_crc32c_record(crc, first, second, bytes.baseAddress, bytes.count)
+    }
+
     /// Throws unless the bytes before `offset` have the checksum that is stored there. `bytes` reaches beyond it.
     static func verify(
         _ bytes: UnsafeRawBufferPointer, storedAt offset: Int, after seed: UInt32 = 0, _ what: String

@@ -274,10 +274,8 @@ public struct TailSlot: Hashable, Sendable {
     public static func checksum(
         _ payload: UnsafeRawBufferPointer, timestamp: Int64, kind: UInt32, after seed: UInt32
     ) -> UInt32 {
-        var fields = (
-            timestamp.littleEndian, UInt32(truncatingIfNeeded: payload.count).littleEndian, kind.littleEndian
-        )
-        return Checksum.crc(payload, after: withUnsafeBytes(of: &fields) { Checksum.crc($0, after: seed) })
+        let sizes = UInt64(UInt32(truncatingIfNeeded: payload.count)) | UInt64(kind) << 32
+        return Checksum.crc(UInt64(bitPattern: timestamp), sizes, payload, after: seed)
     }
 
     /// Writes all that stands before the rows, but for their count, at the start of a slot. That count must be zero

@@ -44,7 +44,7 @@ struct CRC32CTests {
         let bytes = SeededBytes(seed: seed).bytes(20_100)
         // 256 and 4096 are the streams' lengths; three of each are read at once.
         let edges = [256, 768, 4096, 12_288, 12_288 + 768].flatMap { ($0 - 9)...($0 + 9) }
-        let lengths = Array(0..<130) + edges + Array(stride(from: 131, through: 20_000, by: 61))
+        let lengths = Array(0..<800) + edges + Array(stride(from: 801, through: 20_000, by: 61))
         bytes.withUnsafeBytes { buffer in
             for length in lengths {
                 for alignment in 0..<8 {
@@ -58,6 +58,24 @@ struct CRC32CTests {
                     }
                 }
             }
+        }
+    }
+
+    @Test("A record's checksum is that of its words and its bytes one after the other")
+    func records() {
+        let seed = UInt64.random(in: .min ... .max)
+        let bytes = SeededBytes(seed: seed).bytes(1000)
+        func word(_ range: Range<Int>) -> UInt64 {
+            bytes[range].reversed().reduce(0) { $0 << 8 | UInt64($1) }
+        }
+        for count in 0...984 {
+            let payload = Array(bytes[16..<16 + count])
+            let whole = varve_crc32c_portable(7, bytes, 16 + count)
+            let (first, second) = (word(0..<8), word(8..<16))
+            #expect(varve_crc32c_record(7, first, second, payload, count) == whole, "seed \(seed), \(count)")
+            #expect(
+                varve_crc32c_record_portable(7, first, second, payload, count) == whole,
+                "seed \(seed), \(count)")
         }
     }
 

@@ -83,3 +83,38 @@ struct DurabilityTests {
         try store.close()
     }
 }
+
+@Suite("After a sync that failed nothing is taken any more, whatever it failed for")
+struct FailedSyncTests {
+    // A full disk at the sync of a complete segment was taken for one at a write: the writer went on when there was space.
+    @Test(
+        "A sync that fails for want of space while a segment is sealed poisons the store",
+        arguments: [28, 122])
+    func noSpace(code: Int32) throws {
+        let directory = try TemporaryDirectory()
+        let faulty = FaultInjectingFileSystem()
+        let (sealed, goesOn) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        var options = smallBlocks(on: faulty)
+        options.segmentBytes = 16 << 10
+        options.durability = .none
+        // The background thread stops here: the next segments are sealed where they are written.
+        options.diagnostics = {
+            guard case .sealed = $0 else { return }
+            sealed.signal()
+            goesOn.wait()
+        }
+        let store = try EventStore.open(directory.path("store"), options: options)
+        let kind = try store.kind("noise", .binary)
+        let session = try store.startSession("s")
+        for number in 0..<UInt64(20) { try session.append(noise(number, 1000), kind: kind) }
+        #expect(sealed.wait(timeout: .now() + 60) == .success)
+        faulty.inject(.init(.sync, onPathsEndingIn: ".seg", code: code))
+        let failure = #expect(throws: StoreError.self) {
+            for number in UInt64(20)..<200 { try session.append(noise(number, 1000), kind: kind) }
+        }
+        #expect(failure.map { if case .poisoned = $0 { true } else { false } } == true, "\(failure as Any)")
+        #expect(faulty.injectedCount == 1)
+        goesOn.signal()
+        #expect(throws: StoreError.self) { try store.close() }
+    }
+}

@@ -23,6 +23,8 @@ final class ControlledFileSystem: PassThroughFileSystem, @unchecked Sendable {
         }
     }
 
+    var isGateClosed: Bool { condition.withLock { isClosed } }
+
     func advanceClock(nanoseconds: UInt64) { condition.withLock { elapsed += nanoseconds } }
 
     fileprivate func passGate() {

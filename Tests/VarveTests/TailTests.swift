@@ -152,6 +152,18 @@ struct TailTests {
     }
 
     @Test(
+        "Of a file that is longer or shorter than it says nothing is taken", arguments: [-4096, -1, 1, 4096])
+    func lengths(difference: Int) throws {
+        try record(30, written: 5)
+        var bytes = try Data(contentsOf: URL(filePath: killed + "/TAIL"))
+        if difference < 0 { bytes.removeLast(-difference) } else { bytes += Data(count: difference) }
+        try bytes.write(to: URL(filePath: killed + "/TAIL"))
+        let reader = try EventStore.openReadOnly(killed)
+        #expect(try reader.count() == 5)
+        #expect(try reader.info().gaps.map(\.reason) == [.unconfirmedTail])
+    }
+
+    @Test(
         "A payload larger than a block, a checkpoint and a session's beginning are written when they return")
     func large() throws {
         let store = try EventStore.open(live, options: smallBlocks())

@@ -17,6 +17,14 @@ uint32_t varve_crc32c(uint32_t crc, const void *bytes, size_t count);
 /// The same in portable C, on any processor.
 uint32_t varve_crc32c_portable(uint32_t crc, const void *bytes, size_t count);
 
+/// The checksum of two words, each as eight bytes with the lowest first, and of `count` bytes after them, going on
+/// from `crc`: in one call, for records with a short header of their own.
+uint32_t varve_crc32c_record(uint32_t crc, uint64_t first, uint64_t second, const void *bytes, size_t count);
+
+/// The same in portable C, on any processor.
+uint32_t varve_crc32c_record_portable(
+    uint32_t crc, uint64_t first, uint64_t second, const void *bytes, size_t count);
+
 /// Whether varve_crc32c uses the processor's instructions.
 bool varve_crc32c_hardware_available(void);
 

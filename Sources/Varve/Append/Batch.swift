@@ -1,3 +1,4 @@
+internal import Synchronization
 internal import VarveFormat
 
 /// A block's worth of events on its way to the disk: rows and payloads as the caller gave them.
@@ -81,8 +82,10 @@ final class Batch: @unchecked Sendable {
         count = 0
         payloadBytes = 0
         kindMax = 0
-        // Whatever the moment of a kill, the slot holds its old rows, none, or new ones.
+        // Whatever the moment of a kill, the slot holds its old rows, none, or new ones: no store to the header, and none to a
+        // row, may be seen before this one.
         Committed.store(0, at: slot + TailSlot.committedOffset)
+        atomicMemoryFence(ordering: .sequentiallyConsistent)
         hasChecksums = mapping != nil && !explicitIndices
         guard let mapping else { return }
         seed = TailSlot.putHeader(
@@ -160,6 +163,15 @@ enum ControlRecord: Sendable {
     case ledger([LedgerRecord])
     /// The kinds that the segment does not define yet.
     case kinds
+
+    /// Whether an event that comes after it would stand in a wrong place without it. Kinds are waited for by whoever uses them;
+    /// without a record of drops every event still is where it was.
+    var holdsBackEvents: Bool {
+        switch self {
+        case .sessionBegin, .sessionEnd, .checkpoint: true
+        case .ledger, .kinds: false
+        }
+    }
 }
 
 /// Something handed over to the pipeline, in its place in the order of recording.

@@ -163,7 +163,7 @@ final class Pipeline: @unchecked Sendable {
             let durable = watermark.place
             let failure = unlocked { () throws(IOFailure) in try writer.write(item, durable: durable) }
             if let failure {
-                if failure.isOutOfSpace {
+                if failure.passesWithSpace {
                     stall(.writing(failure))
                 } else {
                     poison(.writing(failure))
@@ -239,7 +239,7 @@ final class Pipeline: @unchecked Sendable {
             let failure = unlocked(writer.openActive)
             isWriting = false
             if let failure {
-                if failure.isOutOfSpace {
+                if failure.passesWithSpace {
                     stalled = .writing(failure)
                     failWaiters(.writing(failure))
                     wakeSpaceWaiters()

@@ -47,8 +47,9 @@ final class Tail: @unchecked Sendable {
         var nextItem: UInt64 = 1
         /// Batches opened so far.
         var batches: UInt64 = 0
-        /// The last item with a payload too large for the mapping: nothing is appended after it before it is written.
-        var largeItem: UInt64 = 0
+        /// The last item that the mapping does not hold, and that what comes after it must not outlive: a session's beginning or
+        /// end, a checkpoint, a payload larger than a block. Nothing is appended after it before it is written.
+        var unkeptItem: UInt64 = 0
         var drops = Drops()
         var isClosed = false
         var tickerSleeps = false
@@ -75,9 +76,12 @@ final class Tail: @unchecked Sendable {
     /// What must happen before an append can be tried again.
     private enum Refusal {
         case full
-        /// A payload too large for the mapping is being written.
+        /// Something that the mapping does not hold is being written.
         case behind(item: UInt64)
         case failed(StoreError)
+
+        /// Whether it is over once the disk has taken more.
+        var passes: Bool { if case .failed = self { false } else { true } }
     }
 
     /// The open batch, when it takes the event as it is. Call with the monitor held.
@@ -118,7 +122,8 @@ final class Tail: @unchecked Sendable {
     private func wait(for item: UInt64) throws(StoreError) {
         if isSynced {
             try pipeline.waitUntilSynced(item)
-        } else if isMapped {
+        } else if isMapped, whenFull == .wait {
+            // Who asked not to be blocked is not: what comes after the item is refused until it is written.
             try pipeline.waitUntilWritten(item)
         }
     }
@@ -153,7 +158,7 @@ final class Tail: @unchecked Sendable {
             let item = large ?? (isSynced && refusal == nil ? handOverOpen() : 0)
             monitor.unlock()
             if let refusal {
-                if case .full = refusal, whenFull == .dropAndCount {
+                if refusal.passes, whenFull == .dropAndCount {
                     for dropped in row..<batch.count {
                         countDrop(
                             byteCount: Int(batch.rows[dropped].length),
@@ -208,10 +213,11 @@ final class Tail: @unchecked Sendable {
         pipeline.monitor.lock()
         defer { pipeline.monitor.unlock() }
         if let failure = pipeline.failure { return .failed(failure) }
-        if isBehindLargeItem { return .behind(item: state.pointee.largeItem) }
+        if isBehindUnkept { return .behind(item: state.pointee.unkeptItem) }
         if state.pointee.open != nil { _ = handOverOpenLocked() }
         if state.pointee.drops.events > 0 {
             guard pipeline.hasRoom else { return .full }
+            // Nothing waits for it: with each wait more would be dropped, and so on for good.
             enqueueDrops()
         }
         let batch: Batch
@@ -234,22 +240,23 @@ final class Tail: @unchecked Sendable {
         return nil
     }
 
-    /// Whether a payload too large for the mapping is still to be written. Call with both monitors held.
-    private var isBehindLargeItem: Bool { isMapped && state.pointee.largeItem > pipeline.written }
+    /// Whether what must be written before the next event is still to be written. Call with both monitors held.
+    private var isBehindUnkept: Bool { isMapped && state.pointee.unkeptItem > pipeline.written }
 
     /// Waits for room, or throws. Call without the monitor.
     private func handle(_ refusal: Refusal, byteCount: Int, timestamp: Int64) throws(StoreError) {
-        switch refusal {
-        case .failed(let error): throw error
-        case .behind(let item): try pipeline.waitUntilWritten(item)
-        case .full:
-            switch whenFull {
-            case .wait: pipeline.waitForRoom()
-            case .fail: throw .queueFull
-            case .dropAndCount:
-                countDrop(byteCount: byteCount, timestamp: timestamp)
-                throw .dropped
+        if case .failed(let error) = refusal { throw error }
+        switch whenFull {
+        case .wait:
+            if case .behind(let item) = refusal {
+                try pipeline.waitUntilWritten(item)
+            } else {
+                pipeline.waitForRoom()
             }
+        case .fail: throw .queueFull
+        case .dropAndCount:
+            countDrop(byteCount: byteCount, timestamp: timestamp)
+            throw .dropped
         }
     }
 
@@ -266,7 +273,7 @@ final class Tail: @unchecked Sendable {
     func whenRoom(_ resume: @escaping @Sendable () -> Void) {
         monitor.lock()
         pipeline.monitor.lock()
-        let hasRoom = pipeline.hasFreeBatch && pipeline.hasRoom && !isBehindLargeItem
+        let hasRoom = pipeline.hasFreeBatch && pipeline.hasRoom && !isBehindUnkept
         let resumesNow = hasRoom || pipeline.failure != nil
         if !resumesNow { pipeline.whenRoom(resume) }
         pipeline.monitor.unlock()
@@ -313,7 +320,7 @@ final class Tail: @unchecked Sendable {
             state.pointee.open = nil
             if batch.count > 0 {
                 pipeline.enqueue(PendingItem(number: state.pointee.nextItem, batch: batch))
-                if batch.isOversized { state.pointee.largeItem = state.pointee.nextItem }
+                if batch.isOversized { state.pointee.unkeptItem = state.pointee.nextItem }
                 state.pointee.nextItem += 1
             } else {
                 pipeline.recycle(batch)
@@ -341,6 +348,7 @@ final class Tail: @unchecked Sendable {
     }
 
     private func enqueueControl(_ record: ControlRecord) {
+        if record.holdsBackEvents { state.pointee.unkeptItem = state.pointee.nextItem }
         pipeline.enqueue(
             PendingItem(number: state.pointee.nextItem, record: record, position: state.pointee.position))
         state.pointee.nextItem += 1

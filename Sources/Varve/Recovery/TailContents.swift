@@ -31,6 +31,11 @@ struct TailContents: Sendable {
                 return TailContents(store: nil, epoch: .max >> 2, kinds: [], slots: [], damagedBytes: size)
             }
             guard header.boot == fileSystem.bootIdentity() else { return nil }
+            // No writer leaves it longer or shorter, however it ends.
+            guard size == UInt64(header.fileBytes) else {
+                return TailContents(
+                    store: header.store, epoch: header.epoch, kinds: [], slots: [], damagedBytes: size)
+            }
             let beginning = try file.read(at: 0, count: header.slotOffset(0))
             let kinds = beginning.withUnsafeBytes { header.kinds(in: $0) }
             var slots: [TailSlot] = []

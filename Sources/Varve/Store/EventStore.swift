@@ -373,9 +373,15 @@ public final class EventStore: @unchecked Sendable {
 
     // MARK: Recording
 
-    /// The kind with this name and encoding, interned once; the metadata of the first call stand. O(1).
+    /// The kind with this name and encoding, interned once; the metadata of the first call stand, also in later openings. It is
+    /// good for this object alone. O(1).
     ///
-    /// Errors: `beyondLimit`, `invalid`, `readOnly`, `closed`.
+    /// With `StoreOptions.keepsTail` it also lasts beyond a kill when it returns: the first 64 KiB of definitions stand in `TAIL`. A
+    /// kind beyond those is written to the log first, whatever the options say of a full queue: such a call blocks the
+    /// calling thread until all that was appended before is written. When that fails the kind is known, but not returned:
+    /// the next call for it tries again.
+    ///
+    /// Errors: `beyondLimit`, `invalid`, `readOnly`, `closed`; of a kind that is written first also `outOfSpace` and `poisoned`.
     public func kind(_ name: String, _ encoding: PayloadEncoding, metadata: [String: String] = [:])
         throws(StoreError) -> EventKind
     {
@@ -425,7 +431,12 @@ public final class EventStore: @unchecked Sendable {
         return Session(active, store: self, tail: writing.tail)
     }
 
-    /// The session that is being recorded by this process.
+    /// The session that is being recorded through this object; nil when there is none, in a read-only store, and where the store
+    /// is poisoned before its beginning is written.
+    ///
+    /// A new handle each time, equal in effect to the one that began it. With `StoreOptions.keepsTail` it blocks the calling
+    /// thread while another thread's `startSession` or `resume` waits for the beginning to be written; where writing has stopped
+    /// for want of space it returns the session all the same.
     public var activeSession: Session? {
         guard let writing, let active = writing.tail.active else { return nil }
         return Session(active, store: self, tail: writing.tail)

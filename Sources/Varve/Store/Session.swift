@@ -40,9 +40,15 @@ public final class Session: Sendable {
 
     /// Records an event: copies the payload, and returns its sequence number.
     ///
-    /// Returns before the event is durable, except with `Durability.synced`. O(bytes); no allocation. `timestamp` nil: now.
-    /// Blocks the calling thread while the queue is full and the options say `wait`: see `appendWhenReady` for async callers.
-    /// Errors: `sessionEnded`, `queueFull`, `dropped`, `outOfSpace`, `poisoned`, `beyondLimit`, `foreignKind`.
+    /// Returns before the event is durable, except with `Durability.synced`. O(bytes); no allocation, except for a payload larger
+    /// than a block. `timestamp` nil: now. Blocks the calling thread while the queue is full and the options say `wait`: see
+    /// `WhenFull`, and `appendWhenReady` for async callers.
+    ///
+    /// Errors: `sessionEnded`, `queueFull`, `dropped`, `outOfSpace`, `poisoned`, `beyondLimit`, `foreignKind`, `closed`. After an
+    /// error the event is not recorded, with one exception: an append that waits for the disk (with `Durability.synced`, or of a
+    /// payload larger than a block) may have recorded it when writing fails. After `outOfSpace` it is then written once there is
+    /// space, unless the process ends before; after `poisoned` the next opening says whether it is there. `nextIndex` tells the two
+    /// apart where one thread appends: it has gone up when the event was recorded, and appending it again would record it twice.
     @discardableResult
     public func append(_ payload: UnsafeRawBufferPointer, kind: EventKind, at timestamp: Int64? = nil)
         throws(StoreError) -> UInt64
@@ -97,15 +103,17 @@ public final class Session: Sendable {
 
     /// Records all events of a batch, and returns their numbers, which are consecutive unless others append at the same time.
     ///
-    /// One lock a block's worth. When it throws, the events before the failure are recorded. With `WhenFull.dropAndCount` the
-    /// last ones are dropped and counted when the queue is full; `dropped` is thrown only when all are.
+    /// One lock a block's worth. When it throws, the events before the failure are recorded; of the last one before it `append` says
+    /// what is known. With `WhenFull.dropAndCount` the last ones are dropped and counted when the queue is full; `dropped` is
+    /// thrown only when all are.
     @discardableResult
     public func append(_ batch: EventBatch) throws(StoreError) -> Range<UInt64> {
         guard batch.isOf(registry: store.registryID) else { throw .foreignKind(name: "of the batch") }
         return try tail.append(batch, beginning: beginning, id: id)
     }
 
-    /// Records an event; suspends while the queue is full, and until the event is durable with `Durability.synced`.
+    /// Records an event; suspends while the queue is full or something must be written first, and until the event is durable with
+    /// `Durability.synced`, or written when it is larger than a block. Errors: as `append`, without `queueFull` and `dropped`.
     @discardableResult
     public func appendWhenReady(_ payload: [UInt8], kind: EventKind, at timestamp: Int64? = nil)
         async throws(StoreError) -> UInt64
@@ -131,8 +139,9 @@ public final class Session: Sendable {
     /// Records a checkpoint in order with the events: its `eventIndex` is the index of the next one, except that a checkpoint
     /// of an imported session may bring its own.
     ///
-    /// Blocks the calling thread while the queue is full. Errors: as `append`; `invalid` for an index in a session that is no
-    /// import.
+    /// Blocks the calling thread while the queue is full, and with `StoreOptions.keepsTail` until it is written; where writing
+    /// stops meanwhile for want of space it returns, and is written once there is some. Errors: as `append`, without `queueFull` and
+    /// `dropped`; `invalid` for an index in a session that is no import.
     @discardableResult
     public func checkpoint(
         _ id: String, label: String? = nil, state: [UInt8], at timestamp: Int64? = nil,

@@ -15,6 +15,9 @@ public enum StoreError: Error, Hashable, Sendable {
     /// The system refused to write, create or rename a file.
     case cannotWrite(path: String, reason: String)
     /// No space is left; appends go on when there is some.
+    ///
+    /// What was appended before stays recorded, and is written then. So is an event whose own append waited for the disk when it
+    /// threw this: `Session.append` says which do.
     case outOfSpace(path: String)
     /// A sync failed earlier: nothing more is accepted until the store is opened again.
     case poisoned(reason: String)
@@ -40,9 +43,9 @@ public enum StoreError: Error, Hashable, Sendable {
     case invalid(what: String, reason: String)
     /// The kind belongs to another store.
     case foreignKind(name: String)
-    /// The queue is full, and the options say `fail`.
+    /// The queue is full, or something that must come first is being written, and the options say `fail`.
     case queueFull
-    /// The queue is full, and the options say `dropAndCount`; the drop was counted.
+    /// The queue is full, or something that must come first is being written, and the options say `dropAndCount`; the drop was counted.
     case dropped
     /// The system gives no more threads.
     case noThreads
@@ -87,7 +90,7 @@ extension StoreError {
 
     /// A failure while writing.
     static func writing(_ failure: IOFailure) -> StoreError {
-        failure.isOutOfSpace
+        failure.passesWithSpace
             ? .outOfSpace(path: failure.path) : .cannotWrite(path: failure.path, reason: failure.reason)
     }
 
@@ -113,4 +116,9 @@ extension StoreError {
         default: .damaged(file: file, offset: offset, reason: error.description)
         }
     }
+}
+
+extension IOFailure {
+    /// Whether the same may succeed once there is space. Not so a sync: what it was to make durable may be lost for good.
+    var passesWithSpace: Bool { isOutOfSpace && operation != .sync }
 }

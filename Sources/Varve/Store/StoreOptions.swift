@@ -17,12 +17,26 @@ public enum Durability: Hashable, Sendable {
 }
 
 /// What an append does when the queue to the disk is full.
+///
+/// The same with `StoreOptions.keepsTail` while something that `TAIL` does not hold is being written: a checkpoint, the beginning or
+/// the end of a session, a payload larger than a block. An event that came after it must not outlive it when the process is killed, so
+/// nothing is taken before it is written.
+///
+/// `dropAndCount` and `fail` never block an append on the disk, except with `Durability.synced`, which asks for it. Checkpoints,
+/// beginnings and ends of sessions, and kinds that `TAIL` has no room for wait for the disk whatever is chosen here; asynchronous
+/// appends suspend.
 public enum WhenFull: Hashable, Sendable {
-    /// Blocks the calling thread until there is room.
+    /// Blocks the calling thread until there is room. An append of a payload larger than a block returns once it is written.
     case wait
     /// Refuses the event with `StoreError.dropped`; a ledger record counts it. It takes no sequence number.
+    ///
+    /// The record is made when there is room again, at the latest by `flush` or `close`, and is no part of `TAIL`: counts of
+    /// which no record was written when the process is killed are lost. A payload larger than a block is lost by a kill
+    /// until it is written, and what is appended meanwhile is dropped.
     case dropAndCount
     /// Refuses the event with `StoreError.queueFull`, and leaves no trace.
+    ///
+    /// A payload larger than a block is lost by a kill until it is written, and what is appended meanwhile is refused.
     case fail
 }
 
@@ -69,8 +83,9 @@ public struct StoreOptions: Sendable {
     /// Whether segments get a dictionary, sampled from the data already recorded.
     public var usesDictionary = false
     /// Whether batches live in a shared mapping (`TAIL`, about 0.7 MiB for each of the queue's batches), so that a killed process
-    /// loses nothing that `append` returned. Checkpoints and beginnings of sessions, which it does not hold, then wait until
-    /// they are written.
+    /// loses nothing that `append` returned. Checkpoints, beginnings of sessions and payloads larger than a block, which it
+    /// does not hold, then return once they are written, and other threads' appends come after them: see `WhenFull`,
+    /// also for what a payload larger than a block may cost callers that never wait.
     public var keepsTail = true
     /// Threads that compress and write; 1...16.
     public var encoderThreads = 2
