@@ -230,7 +230,7 @@ struct Verifier {
             if ordinal > last {
                 return isBeingWritten ? nil : "segment \(ordinal): it lies beyond the end of the log"
             }
-            return "segment \(ordinal): it is not in the chain of the log"
+            return "segment \(ordinal): it is not in the chain of the log; salvage reads it"
         }
     }
 
