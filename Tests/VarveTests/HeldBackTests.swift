@@ -214,6 +214,29 @@ struct HeldBackTests {
         #expect(try EventStore.openReadOnly(live).info().drops.map(\.before) == [8])
     }
 
+    // The count waited for another append, a flush or the store's end, however late they came.
+    @Test("A count of drops is written although nothing is appended after it")
+    func dropsAlone() throws {
+        var options = smallBlocks(on: system)
+        options.whenFull = .dropAndCount
+        let store = try EventStore.open(live, options: options)
+        let kind = try store.kind("noise", .binary)
+        let session = try store.startSession("s")
+        system.closeGate()
+        defer { system.openGate() }
+        for number in 0..<UInt64(8) { try session.append(noise(number, 1000), kind: kind) }
+        #expect(throws: StoreError.dropped) { try session.append(noise(8, 1000), kind: kind) }
+        system.openGate()
+        var drops: [Drop] = []
+        let deadline = ContinuousClock.now + .seconds(60)
+        while drops.isEmpty, ContinuousClock.now < deadline {
+            drops = try EventStore.openReadOnly(live).info().drops
+            sched_yield()
+        }
+        #expect(drops.map(\.events) == [1])
+        try store.close()
+    }
+
     @Test("Where nothing outlives the process nothing is held back")
     func withoutTail() throws {
         var options = smallBlocks(on: system)

@@ -159,11 +159,7 @@ final class Tail: @unchecked Sendable {
             monitor.unlock()
             if let refusal {
                 if refusal.passes, whenFull == .dropAndCount {
-                    for dropped in row..<batch.count {
-                        countDrop(
-                            byteCount: Int(batch.rows[dropped].length),
-                            timestamp: batch.rows[dropped].timestamp)
-                    }
+                    countDrops(of: batch, from: row)
                     if first == nil { throw .dropped }
                     if isSynced { try pipeline.waitUntilSynced(try handOver()) }
                     break
@@ -255,17 +251,38 @@ final class Tail: @unchecked Sendable {
             }
         case .fail: throw .queueFull
         case .dropAndCount:
+            monitor.lock()
+            defer { monitor.unlock() }
             countDrop(byteCount: byteCount, timestamp: timestamp)
             throw .dropped
         }
     }
 
+    /// Counts the rows of a batch from one on as dropped. Call without the monitor.
+    private func countDrops(of batch: EventBatch, from first: Int) {
+        monitor.lock()
+        defer { monitor.unlock() }
+        for row in first..<batch.count {
+            countDrop(byteCount: Int(batch.rows[row].length), timestamp: batch.rows[row].timestamp)
+        }
+    }
+
+    /// Call with the monitor held.
     private func countDrop(byteCount: Int, timestamp: Int64) {
-        monitor.withLock {
-            state.pointee.drops.events += 1
-            state.pointee.drops.bytes += UInt64(byteCount)
-            state.pointee.drops.firstTime = min(state.pointee.drops.firstTime, timestamp)
-            state.pointee.drops.lastTime = max(state.pointee.drops.lastTime, timestamp)
+        state.pointee.drops.events += 1
+        state.pointee.drops.bytes += UInt64(byteCount)
+        state.pointee.drops.firstTime = min(state.pointee.drops.firstTime, timestamp)
+        state.pointee.drops.lastTime = max(state.pointee.drops.lastTime, timestamp)
+        wakeTicker()
+    }
+
+    /// Wakes the background thread where it sleeps until something is opened or dropped. Call with the monitor held, and not the
+    /// pipeline's.
+    private func wakeTicker() {
+        guard state.pointee.tickerSleeps else { return }
+        pipeline.monitor.withLock {
+            state.pointee.tickerSleeps = false
+            pipeline.monitor.wakeKeeper()
         }
     }
 
@@ -398,27 +415,35 @@ final class Tail: @unchecked Sendable {
         return pipeline.item(holding: sequence)
     }
 
-    /// Hands the open batch over when it has been open for `nanoseconds` (0: always). Returns whether anything is open.
+    /// Hands the open batch over when it has been open for `nanoseconds` (0: always), and what is to be said of drops. Returns
+    /// whether something waits to be handed over.
     func handOverIfOlder(than nanoseconds: UInt64) -> Bool {
         monitor.lock()
         defer { monitor.unlock() }
-        guard let open = state.pointee.open else { return false }
-        guard fileSystem.monotonic() &- state.pointee.openSince >= nanoseconds else { return true }
-        if open.count > 0 { _ = handOverOpen() }
+        if let open = state.pointee.open {
+            guard fileSystem.monotonic() &- state.pointee.openSince >= nanoseconds else { return true }
+            if open.count > 0 { _ = handOverOpen() }
+        }
+        guard state.pointee.drops.events > 0 else { return false }
+        // No append need follow: until the record is written a kill takes the count.
+        pipeline.monitor.lock()
+        defer { pipeline.monitor.unlock() }
+        guard pipeline.failure == nil, pipeline.hasRoom else { return true }
+        enqueueDrops()
         return false
     }
 
-    /// Says that the background thread sleeps until something is opened; false when something is. The pipeline's monitor
-    /// must not be held.
+    /// Says that the background thread sleeps until something is opened or dropped; false when something is. The pipeline's
+    /// monitor must not be held.
     func letTickerSleep() -> Bool {
         monitor.withLock {
-            guard state.pointee.open == nil else { return false }
+            guard state.pointee.open == nil, state.pointee.drops.events == 0 else { return false }
             state.pointee.tickerSleeps = true
             return true
         }
     }
 
-    /// Whether nothing was opened since `letTickerSleep`. Read without the monitor by design: the mark is cleared under the
+    /// Whether nothing was opened or dropped since `letTickerSleep`. Read without the monitor by design: the mark is cleared under the
     /// pipeline's, which the caller holds.
     var tickerMaySleep: Bool { state.pointee.tickerSleeps }
 

@@ -30,9 +30,9 @@ public enum WhenFull: Hashable, Sendable {
     case wait
     /// Refuses the event with `StoreError.dropped`; a ledger record counts it. It takes no sequence number.
     ///
-    /// The record is made when there is room again, at the latest by `flush` or `close`, and is no part of `TAIL`: counts of
-    /// which no record was written when the process is killed are lost. A payload larger than a block is lost by a kill
-    /// until it is written, and what is appended meanwhile is dropped.
+    /// The record is queued within 200 ms or before the next event, and is no part of `TAIL`: counts of which no record was
+    /// written when the process is killed are lost. A payload larger than a block is lost by a kill until it is written, and
+    /// what is appended meanwhile is dropped.
     case dropAndCount
     /// Refuses the event with `StoreError.queueFull`, and leaves no trace.
     ///
