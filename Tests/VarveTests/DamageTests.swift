@@ -260,6 +260,34 @@ struct DamageTests {
         #expect(silent == [])
     }
 
+    // Ending a session threw what was wrong with a segment that was written long before it: it had ended, and its caller was told
+    // that it had not.
+    @Test("A session that no damaged segment can hold ends, and is resumed, as ever")
+    func otherSegment() throws {
+        let (file, bytes) = try segment()
+        let first = try EventStore.open(path)
+        let kind = try first.kind("k", .utf8)
+        try first.startSession("second").append("1", kind: kind)
+        try first.close()
+        // Neither the footer nor the blocks tell all of the first segment.
+        var damaged = bytes
+        damaged[footerOffset(bytes) + 40] ^= 0x10
+        damaged[try #require(bytes.range(of: Data(noise(20, 256)))).lowerBound] ^= 1
+        try damaged.write(to: URL(filePath: file))
+
+        let store = try EventStore.open(path)
+        let session = try store.startSession("third")
+        try session.append("2", kind: try store.kind("k", .utf8))
+        #expect(try session.end().eventCount == 1)
+        let resumed = try store.resume(session: 2)
+        try resumed.append("3", kind: try store.kind("k", .utf8))
+        #expect(try resumed.end().eventCount == 2)
+        #expect { try store.snapshot().session(ordinal: 1) } throws: {
+            if case StoreError.damaged? = $0 as? StoreError { true } else { false }
+        }
+        try store.close()
+    }
+
     @Test("A count says what damage it met")
     func count() throws {
         // The block's header.

@@ -4,8 +4,18 @@ internal import VarveFormat
 struct SessionFold {
     private var order: [UInt64] = []
     private var sessions: [UInt64: SessionInfo] = [:]
-    /// The first segment's whose index could not be read; its sessions are left out.
-    private(set) var failure: StoreError?
+    /// What is left out.
+    private(set) var unread = Unread()
+
+    /// The segments whose indices could not be read.
+    struct Unread: Sendable {
+        fileprivate var segments: [(lastSession: UInt64, error: StoreError)] = []
+
+        /// Why not all is known of this session, or of any (nil); nil: it is.
+        func failure(of session: UInt64? = nil) -> StoreError? {
+            segments.first { session ?? 0 <= $0.lastSession }?.error
+        }
+    }
 
     /// What the segments say.
     init(_ entries: [Catalog.Entry]) {
@@ -13,7 +23,7 @@ struct SessionFold {
             do throws(StoreError) {
                 for summary in try entry.load().index.sessions { add(summary) }
             } catch {
-                failure = failure ?? error
+                unread.segments.append((entry.summary.lastSession, error))
             }
         }
     }

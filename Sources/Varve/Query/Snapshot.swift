@@ -15,8 +15,8 @@ public struct Snapshot: Sendable {
         var infos: [SessionInfo]
         /// Those that do not count: imports that were not completed.
         var excluded: Set<UInt64>
-        /// A segment's index could not be read: `infos` lack what it says.
-        var failure: StoreError?
+        /// What `infos` lack.
+        var unread: SessionFold.Unread
     }
 
     let entries: [Catalog.Entry]
@@ -106,7 +106,7 @@ public struct Snapshot: Sendable {
     /// The sessions in the order in which they were begun. Reads every segment's footer once.
     public func sessions() throws(StoreError) -> [SessionInfo] {
         let sessions = foldedSessions()
-        if let failure = sessions.failure { throw failure }
+        if let failure = sessions.unread.failure() { throw failure }
         return sessions.infos
     }
 
@@ -133,14 +133,16 @@ public struct Snapshot: Sendable {
             isRecorders ? [position.sessionOrdinal] : [])
         let sessions = Sessions(
             infos: fold.finish(isLive: isBeingWritten).filter { !excluded.contains($0.ordinal) },
-            excluded: excluded, failure: fold.failure)
+            excluded: excluded, unread: fold.unread)
         derived.sessions = sessions
         return sessions
     }
 
-    /// The session with this ordinal.
+    /// The session with this ordinal. Errors: `noSuchSession`; `damaged` when a segment's index that may tell of it can't be read.
     public func session(ordinal: UInt64) throws(StoreError) -> SessionInfo {
-        guard let info = try sessions().first(where: { $0.ordinal == ordinal }) else {
+        let sessions = foldedSessions()
+        if let failure = sessions.unread.failure(of: ordinal) { throw failure }
+        guard let info = sessions.infos.first(where: { $0.ordinal == ordinal }) else {
             throw .noSuchSession(ordinal: ordinal)
         }
         return info

@@ -188,9 +188,10 @@ struct RecoveryWorker {
         if let session, !session.begin.flags.contains(.imported) {
             var fold = SessionFold(readable)
             for batch in batches { fold.add(batch) }
-            let totals = fold.failure == nil ? fold.session(session.begin.ordinal) : nil
+            let ordinal = session.begin.ordinal
+            let totals = fold.unread.failure(of: ordinal) == nil ? fold.session(ordinal) : nil
             let end = SessionEnd(
-                ordinal: session.begin.ordinal, reason: .interrupted,
+                ordinal: ordinal, reason: .interrupted,
                 end: totals?.timeRange?.upperBound ?? session.begin.start,
                 events: totals?.eventCount ?? session.events,
                 checkpoints: totals?.checkpointCount ?? session.checkpoints, nextIndex: session.nextIndex)

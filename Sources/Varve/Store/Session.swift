@@ -169,7 +169,7 @@ public final class Session: Sendable {
     }
 
     /// Ends the session; what was recorded is durable when it returns. `timestamp` nil: now. Errors: `sessionEnded` when it has
-    /// ended already.
+    /// ended already; `damaged` when a segment that may hold some of it can't be read any more: it has ended all the same.
     ///
     /// - Parameter isInterrupted: whether it stands as interrupted afterwards, as an import of an interrupted session does.
     @discardableResult
