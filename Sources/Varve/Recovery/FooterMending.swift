@@ -22,11 +22,11 @@ extension StoreDirectory {
                 } catch {
                     guard case .damaged = error else { throw error }
                 }
-                let length = try file.size()
                 let header: SegmentHeader
                 let headerBytes: UInt64
                 do throws(StoreError) {
-                    (header, headerBytes) = try readSegmentHeader(of: file, length: length)
+                    // That of the footer's segment: with another it would be another one from then on.
+                    (header, headerBytes) = try handle.readHeader(of: file)
                 } catch {
                     guard case .damaged = error else { throw error }
                     return nil

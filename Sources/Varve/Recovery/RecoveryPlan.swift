@@ -224,7 +224,9 @@ struct RecoveryPlan: Sendable {
                     note: "\(reject.fileName): \(reject.reason)"))
         } else {
             addUnreadable(remains.byteCount)
-            cut = cut ?? Watermark(segment: remains.name?.ordinal ?? findings.ordinalMax, offset: 0)
+            // Without a name of ours it comes after all: it takes none of the segments away that can be read.
+            let ordinal = remains.name?.ordinal ?? findings.ordinalMax.addingClamped(1)
+            cut = cut ?? Watermark(segment: ordinal, offset: 0)
         }
     }
 

@@ -51,12 +51,17 @@ struct RecoveryWorker {
         }
         // Does the log end inside a session?
         var active = activeBefore?.begin
+        var lost = headerSessions
         for copy in plan.copy {
             switch copy.block.record {
             case .sessionBegin(let begin): active = begin
             case .sessionEnd: active = nil
-            default: break
+            default: active = lostBeginning(of: copy.block, after: active?.ordinal, &lost) ?? active
             }
+        }
+        // A number that can't be followed by another is none of ours.
+        if let active, active.ordinal >= .max >> 1 {
+            throw .damaged(file: directory.path, offset: 0, reason: "its session's number is out of range")
         }
         // An import that was cut off gets no end: without one it does not exist.
         if let begin = active, begin.flags.contains(.imported) { active = nil }
@@ -70,6 +75,7 @@ struct RecoveryWorker {
         if plan.copy.isEmpty, active == nil, !hasFindings, plan.remove.isEmpty {
             return (entries, report)
         }
+        try checkCopies()
         do throws(IOFailure) {
             let handle = try build(after: last, active: activeBefore, readable: readable)
             entries.append(.sealed(handle))
@@ -89,7 +95,8 @@ struct RecoveryWorker {
         after last: LoadedSegment?, active: SessionSummary?, readable: [Catalog.Entry]
     ) throws(IOFailure) -> SegmentHandle {
         // More than one segment's blocks can't be copied into one; the writer's limits make sure that it never comes to that.
-        guard plan.copy.count + 2 * tail.slots.count + 4 <= Limits.segmentBlocksMax else {
+        guard plan.copy.count + 2 * tail.slots.count + headerSessions.count + 4 <= Limits.segmentBlocksMax
+        else {
             throw IOFailure(.write, path: directory.path, code: 27)
         }
         let now = fileSystem.now()
@@ -122,6 +129,7 @@ struct RecoveryWorker {
     /// Copies what is readable after the watermark.
     private func copyBlocks(to file: any File, _ index: inout SegmentIndex) throws(IOFailure) {
         var hasDictionary = false
+        var lost = headerSessions
         for copy in plan.copy {
             guard case .unsealed(let scan) = directory.segments[copy.segment] else { continue }
             let source = copy.block
@@ -139,8 +147,48 @@ struct RecoveryWorker {
                     hasDictionary = true
                 }
             }
+            if let begin = lostBeginning(of: source, after: index.activeSession?.begin.ordinal, &lost) {
+                try put(begin, to: file, &index)
+            }
             try put(source, from: scan, to: file, &index)
         }
+    }
+
+    /// The sessions that unsealed segments' headers say were active at their start. Those go with their segments: where a session's
+    /// own block can't be read, nothing else tells of it.
+    private var headerSessions: [UInt64: SessionBegin] {
+        var sessions: [UInt64: SessionBegin] = [:]
+        for case .unsealed(let scan) in directory.segments {
+            guard let begin = scan.header.session else { continue }
+            sessions[begin.ordinal] = sessions[begin.ordinal] ?? begin
+        }
+        return sessions
+    }
+
+    /// How a session goes on with this block, if the one that is active before it is another and a header tells of it: once.
+    private func lostBeginning(
+        of block: ScannedBlock, after active: UInt64?, _ sessions: inout [UInt64: SessionBegin]
+    ) -> SessionBegin? {
+        if case .sessionBegin? = block.record { return nil }
+        let ordinal = block.header.sessionOrdinal
+        guard ordinal > 0, ordinal != active, var begin = sessions.removeValue(forKey: ordinal) else {
+            return nil
+        }
+        begin.flags.remove(.continued)
+        begin.flags.insert(.resumed)
+        begin.firstIndex = block.header.firstIndex
+        return begin
+    }
+
+    /// Begins a session again whose beginning is lost.
+    private func put(_ begin: SessionBegin, to file: any File, _ index: inout SegmentIndex) throws(IOFailure)
+    {
+        var body = ByteWriter()
+        begin.encode(to: &body)
+        try put(
+            .sessionBegin, body.bytes, .sessionBegin(begin), time: begin.start,
+            session: SessionSummary(begin: begin, sequence: index.nextSequence), next: index.nextSequence,
+            to: file, &index)
     }
 
     /// Writes the events that only `TAIL` holds.
@@ -306,6 +354,17 @@ struct RecoveryWorker {
         guard index.header.encode().count == Int(index.headerBytes) else {
             throw IOFailure(.read, path: segment.file.path, code: 22)
         }
+        // Blocks whose numbers contradict each other, which good checksums don't rule out, make a footer that is refused: the new
+        // file would be worth less than the old one.
+        let (footer, trailer) = index.footer(sealedAt: 0, checksum: nil).encodeWithTrailer()
+        guard
+            footer.prefix(Int(trailer.footerLength)).withUnsafeBytes({
+                try? Footer(decoding: $0, trailer: trailer)
+            }) != nil,
+            footer.suffix(4096).withUnsafeBytes({
+                try? SegmentSummary.locate(inLast: $0, fileLength: trailer.fileLength)
+            }) != nil
+        else { throw IOFailure(.read, path: segment.file.path, code: 22) }
         let resealed = index
         let handle = try publish(index.header, directory: directory, fileSystem: fileSystem) {
             file, index throws(IOFailure) in

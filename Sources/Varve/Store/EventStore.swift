@@ -249,7 +249,7 @@ public final class EventStore: @unchecked Sendable {
         let counters = summaries.flatMap {
             [$0.sessionsBegun, $0.checkpointsMade, $0.nextSequence, $0.ordinal]
         }
-        guard counters.allSatisfy({ $0 < .max >> 1 }) else {
+        guard counters.allSatisfy({ $0 < .max >> 2 }), directory.ordinalMax < .max >> 2 else {
             throw .damaged(file: path, offset: 0, reason: "a segment's counters are out of range")
         }
         let contents = try TailContents.read(path, fileSystem: fileSystem)?.belonging(to: uuid)

@@ -1,0 +1,33 @@
+internal import VarveFormat
+internal import VarveIO
+
+extension RecoveryWorker {
+    /// Throws unless the blocks that are to be copied mean the same in one segment as in those that they stand in.
+    ///
+    /// They keep the ids of their kinds, and what was compressed with a dictionary needs that one. A writer only adds to its kinds
+    /// and has one dictionary, and what an earlier opening left is no longer copied: only segments that were put together by
+    /// somebody else differ, which good checksums don't tell. Those stay as they are, for readers and for repair.
+    func checkCopies() throws(StoreError) {
+        var kindCounts: [Int: Int] = [:]
+        for copy in plan.copy {
+            kindCounts[copy.segment] = max(kindCounts[copy.segment] ?? 0, Int(copy.block.header.kindCount))
+        }
+        var dictionary: [UInt8]?
+        for (number, kindCount) in kindCounts.sorted(by: { $0.key < $1.key }) {
+            guard case .unsealed(let scan) = directory.segments[number] else { continue }
+            let index = scan.index()
+            func refuse(_ reason: String) -> StoreError {
+                .damaged(file: directory.path + "/" + scan.fileName, offset: 0, reason: reason)
+            }
+            guard kindCount <= tail.kinds.count, kindCount <= index.kinds.count,
+                zip(index.kinds, tail.kinds).prefix(kindCount).allSatisfy({ $0.definition == $1 })
+            else { throw refuse("its kinds contradict those of a segment after it") }
+            guard index.dictionaryEntry != nil else { continue }
+            let own = LoadedSegment(index: index, file: scan.file, region: nil).dictionary
+            guard let own, own == dictionary ?? own else {
+                throw refuse("its dictionary is not that of the segment before it")
+            }
+            dictionary = own
+        }
+    }
+}
