@@ -8,6 +8,20 @@ public enum BlockType: UInt8, Hashable, Sendable {
     case padding = 6
     case dictionary = 7
     case kinds = 8
+
+    /// For errors. Literals: putting the text together took longer than decoding most control blocks.
+    var what: String {
+        switch self {
+        case .events: "an events block"
+        case .checkpoint: "a checkpoint block"
+        case .sessionBegin: "a sessionBegin block"
+        case .sessionEnd: "a sessionEnd block"
+        case .ledger: "a ledger block"
+        case .padding: "a padding block"
+        case .dictionary: "a dictionary block"
+        case .kinds: "a kinds block"
+        }
+    }
 }
 
 /// Flags of a block.

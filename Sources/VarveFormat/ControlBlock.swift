@@ -96,7 +96,7 @@ public enum ControlBlock {
     public static func decode(_ small: UnsafeRawBufferPointer, of header: BlockHeader) throws(FormatError)
         -> Record
     {
-        var reader = ByteReader(small, "a \(header.type) block")
+        var reader = ByteReader(small, header.type.what)
         var entries: [SubBlockDirectoryEntry] = []
         var stored = 0
         var raw = 0
@@ -104,7 +104,7 @@ public enum ControlBlock {
             let entry = try SubBlockDirectoryEntry(
                 decoding: try reader.take(SubBlockDirectoryEntry.byteCount))
             guard entry.eventCount == 0 else {
-                throw .invalid("a \(header.type) block", reason: "its sub-block has events")
+                throw .invalid(header.type.what, reason: "its sub-block has events")
             }
             stored += Int(entry.storedBytes)
             raw += Int(entry.rawBytes)
@@ -112,7 +112,7 @@ public enum ControlBlock {
         }
         guard header.type == .padding || Int(header.smallLength) + stored == Int(header.bodyLength),
             raw == Int(header.rawBytes)
-        else { throw .invalid("a \(header.type) block", reason: "its lengths do not add up") }
+        else { throw .invalid(header.type.what, reason: "its lengths do not add up") }
         let record: Record
         switch header.type {
         case .checkpoint:

@@ -4,19 +4,16 @@ import CLZ4
 ///
 /// The dictionary lies directly before the output, where LZ4 reads it at full speed.
 public final class SubBlockBuffer {
-    /// 64 KiB for the dictionary, then the output.
-    private var memory: UnsafeMutableRawPointer
-    private var capacity: Int
+    /// 64 KiB for the dictionary, then the output. Not there before it is needed: many readers decode nothing.
+    private var memory: UnsafeMutableRawPointer?
+    private var capacity = 0
     private var loadedDictionary: (identity: UInt64, count: Int)?
     private static let dictionaryRoom = Limits.dictionaryBytesMax
 
-    /// An empty buffer of 128 KiB; it grows with what is decoded.
-    public init() {
-        capacity = 64 << 10
-        memory = .allocate(byteCount: Self.dictionaryRoom + capacity, alignment: 64)
-    }
+    /// An empty buffer; it grows with what is decoded.
+    public init() {}
 
-    deinit { memory.deallocate() }
+    deinit { memory?.deallocate() }
 
     /// Decodes at least the first `wanted` of a sub-block's `rawBytes` bytes, and returns where they are:
     /// valid until the next call, as long as this object lives, and for raw ones as long as `stored` does,
@@ -45,11 +42,11 @@ public final class SubBlockBuffer {
         }
         if method == .raw {
             guard stored.count == rawBytes else { throw .invalid(what, reason: "its lengths differ") }
-            return stored.baseAddress ?? UnsafeRawPointer(memory + Self.dictionaryRoom)
+            return stored.baseAddress ?? UnsafeRawPointer(reserve(0) + Self.dictionaryRoom)
         }
         // LZ4 can't expand more than this: it bounds what is allocated.
         guard rawBytes <= stored.count * 255 else { throw .invalid(what, reason: "it can't hold so much") }
-        reserve(wanted)
+        let memory = reserve(wanted)
         let output = memory + Self.dictionaryRoom
         guard let from = stored.baseAddress?.assumingMemoryBound(to: CChar.self) else {
             throw .truncated(what)
@@ -68,7 +65,7 @@ public final class SubBlockBuffer {
                 : LZ4_decompress_safe_partial(from, to, size, target, target)
         } else {
             guard let dictionary else { throw .invalid(what, reason: "its dictionary is missing") }
-            try load(dictionary, identity: dictionaryIdentity)
+            try load(dictionary, identity: dictionaryIdentity, into: memory)
             let start = UnsafePointer(to) - dictionary.count
             decoded =
                 whole
@@ -80,7 +77,9 @@ public final class SubBlockBuffer {
         return UnsafeRawPointer(output)
     }
 
-    private func load(_ dictionary: [UInt8], identity: UInt64) throws(FormatError) {
+    private func load(
+        _ dictionary: [UInt8], identity: UInt64, into memory: UnsafeMutableRawPointer
+    ) throws(FormatError) {
         if let loadedDictionary, loadedDictionary == (identity, dictionary.count) { return }
         guard dictionary.count <= Self.dictionaryRoom else {
             throw .beyondLimit(
@@ -92,11 +91,14 @@ public final class SubBlockBuffer {
         loadedDictionary = (identity, dictionary.count)
     }
 
-    private func reserve(_ count: Int) {
-        guard count > capacity else { return }
-        capacity = max(count, min(capacity * 2, Limits.blockRawBytesMax))
-        memory.deallocate()
-        memory = .allocate(byteCount: Self.dictionaryRoom + capacity, alignment: 64)
+    /// The memory, with room for `count` bytes of output.
+    private func reserve(_ count: Int) -> UnsafeMutableRawPointer {
+        if let memory, count <= capacity { return memory }
+        memory?.deallocate()
+        capacity = max(count, min(max(capacity * 2, 16 << 10), Limits.blockRawBytesMax))
+        let fresh = UnsafeMutableRawPointer.allocate(byteCount: Self.dictionaryRoom + capacity, alignment: 64)
+        memory = fresh
         loadedDictionary = nil
+        return fresh
     }
 }

@@ -115,7 +115,7 @@ final class ScratchBuffer {
             return UnsafeMutableRawBufferPointer(start: storage, count: count)
         }
         storage?.deallocate()
-        capacity = max(count, 64 << 10)
+        capacity = max(count, min(capacity * 2, 1 << 20), 4 << 10)
         let fresh = UnsafeMutableRawPointer.allocate(byteCount: capacity, alignment: 64)
         storage = fresh
         return UnsafeMutableRawBufferPointer(start: fresh, count: count)
