@@ -219,6 +219,10 @@ public enum StoreFileBytes {
             layout.add([12, 64, 68, 72], bytes: 4)
             layout.add([48, 56, 80], bytes: 8)
             layout.add([4_096], bytes: 4)
+            for definition in tailKinds(of: bytes) {
+                layout.add([0], bytes: 4, from: definition.lowerBound)
+                layout.parts.append(definition.lowerBound..<definition.upperBound + 4)
+            }
             for start in slots(of: bytes) {
                 layout.add([32, 40], bytes: 4, from: start)
                 layout.add([0, 8, 16, 24], bytes: 8, from: start)
@@ -260,11 +264,72 @@ public enum StoreFileBytes {
             if let store { bytes.put(store, at: 16) }
             if let boot { bytes.put(boot, at: 32) }
             let seed = bytes[48..<56].withUnsafeBytes { Checksum.crc($0) }
+            for definition in tailKinds(of: bytes) {
+                bytes.mendChecksum(of: definition, at: definition.upperBound, after: seed)
+            }
             for start in slots(of: bytes) {
                 bytes.mendChecksum(of: start..<start + 40, at: start + 44, after: seed)
+                if let seed = bytes.u32(at: start + 44) { mendRows(of: &bytes, slot: start, after: seed) }
             }
             bytes.mendChecksum(of: 0..<92, at: 92)
         case nil: break
+        }
+    }
+
+    /// The kinds that `TAIL` defines, as far as their lengths make sense: each an id and a definition, before its checksum.
+    private static func tailKinds(of bytes: [UInt8]) -> [Range<Int>] {
+        let start = 4_096 + 8
+        guard let committed = bytes.u32(at: 4_096).map(Int.init), committed <= bytes.count - start
+        else { return [] }
+        let end = start + committed
+        var position = start
+        /// Skips a varint and gives it back.
+        func varint() -> Int? {
+            var (value, shift) = (0, 0)
+            while position < end, shift < 28 {
+                let byte = Int(bytes[position])
+                position += 1
+                value |= (byte & 0x7F) << shift
+                if byte < 0x80 { return value }
+                shift += 7
+            }
+            return nil
+        }
+        func skipText() -> Bool {
+            guard let count = varint(), count <= end - position else { return false }
+            position += count
+            return true
+        }
+        var found: [Range<Int>] = []
+        while position < end {
+            let first = position
+            position += 4
+            guard skipText() else { break }
+            position += 1
+            guard let pairs = varint(), pairs <= end - position,
+                (0..<2 * pairs).allSatisfy({ _ in skipText() }), position <= end - 4
+            else { break }
+            found.append(first..<position)
+            position += 4
+        }
+        return found
+    }
+
+    /// Mends the checksums of the rows that a slot counts; where indices are explicit, rows have none.
+    private static func mendRows(of bytes: inout [UInt8], slot: Int, after seed: UInt32) {
+        guard let committed = bytes.u32(at: slot + 40), bytes.u32(at: slot + 32) == 0,
+            let room = bytes.u32(at: 64), committed <= min(room, 65_536)
+        else { return }
+        var payload = slot + 64 + 24 * Int(room)
+        for row in (0..<Int(committed)).map({ slot + 64 + 24 * $0 }) {
+            guard let length = bytes.u32(at: row + 16).map(Int.init), payload + length <= bytes.count
+            else { return }
+            // Timestamp, length and kind, then the payload.
+            let covered = Array(bytes[row..<row + 8] + bytes[row + 16..<row + 24])
+            let sum = covered.withUnsafeBytes { Checksum.crc($0, after: seed) }
+            let checksum = bytes[payload..<payload + length].withUnsafeBytes { Checksum.crc($0, after: sum) }
+            bytes.put(UInt64(checksum), at: row + 8)
+            payload += length
         }
     }
 }
