@@ -60,8 +60,9 @@ longest() {
 
 # The runtime's own backtraces take seconds, and would come before the sanitizer's report.
 export SWIFT_BACKTRACE=enable=no
-# Most of an execution's time goes into allocations: short stacks of them, and less of what was freed kept aside.
-export ASAN_OPTIONS="malloc_context_size=2:quarantine_size_mb=16${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
+# Most of an execution's time goes into allocations: their stacks are not kept, and less of what was freed is kept aside. For a
+# report with stacks: ASAN_OPTIONS=malloc_context_size=30 .build/fuzz/build/release/TARGET INPUT
+export ASAN_OPTIONS="malloc_context_size=0:quarantine_size_mb=16${ASAN_OPTIONS:+:$ASAN_OPTIONS}"
 findings="$root/.build/fuzz/findings"
 mkdir -p "$findings"
 

@@ -1,5 +1,6 @@
 import FuzzSupport
 import Varve
+import VarveFormat
 
 /// A whole directory: read, recovered, appended to, and read again.
 ///
@@ -14,7 +15,9 @@ struct FuzzOpen {
         if writeSeeds() { return }
         fuzz(allocating: { 512 * $0 + (8 << 20) }, mutation: mutateStore) { bytes in
             let files = Archive.unpack(Array(bytes))
-            if !files.isEmpty { exercise(files) }
+            // By the input alone, so that a finding is one again.
+            let question = Question(rawValue: Checksum.crc(bytes) % 4) ?? .counts
+            if !files.isEmpty { exercise(files, question) }
         }
     }
 
@@ -31,12 +34,22 @@ struct FuzzOpen {
         return options
     }
 
-    static func exercise(_ files: [String: [UInt8]]) {
+    /// What a reader is asked of this input, beside all events in both directions: a part of what there is to ask, since executions
+    /// are slow, and most inputs differ little from others that are asked the rest.
+    enum Question: UInt32 {
+        case counts = 0
+        case sessions = 1
+        case checkpoints = 2
+        /// And verification.
+        case figures = 3
+    }
+
+    static func exercise(_ files: [String: [UInt8]], _ question: Question) {
         let fileSystem = MemoryFileSystem(files)
         let options = options(fileSystem)
         let path = MemoryFileSystem.directory
-        let before = look(at: path, options)
-        require(fileSystem.files == files, "a reader changes nothing")
+        let before = look(at: path, options, question)
+        require(fileSystem.holds(files), "a reader changes nothing")
 
         do throws(StoreError) {
             let store = try EventStore.open(path, options: options)
@@ -48,7 +61,7 @@ struct FuzzOpen {
         } catch {
             // A store that can't be written stays as readable as it was.
             guard let before else { return }
-            guard let after = look(at: path, options) else {
+            guard let after = look(at: path, options, question) else {
                 return require(false, "a store that could be read still can")
             }
             check(before, then: after)
@@ -63,11 +76,10 @@ struct FuzzOpen {
     }
 
     /// All that a reader can ask. Nil: it can't be opened.
-    static func look(at path: String, _ options: StoreOptions) -> Answers? {
+    static func look(at path: String, _ options: StoreOptions, _ question: Question) -> Answers? {
         guard let store = try? EventStore.openReadOnly(path, options: options) else { return nil }
-        let answers = try? answers(of: store)
-        let report = try? store.verify()
-        if let answers, let report, report.isIntact {
+        let answers = try? answers(of: store, question)
+        if question == .figures, let report = try? store.verify(), let answers, report.isIntact {
             require(answers.isComplete, "what is intact is complete")
         }
         try? store.close()
@@ -88,7 +100,7 @@ struct FuzzOpen {
         return events
     }
 
-    static func answers(of store: EventStore) throws(StoreError) -> Answers {
+    static func answers(of store: EventStore, _ question: Question) throws(StoreError) -> Answers {
         let snapshot = try store.snapshot()
         var answers = Answers()
         var cursor = try snapshot.cursor(Query().limit(UInt64(eventsMax)))
@@ -109,28 +121,36 @@ struct FuzzOpen {
                 "the reverse order has the same events")
         }
         require(!hasAll || position == 0, "the reverse order has the same events")
-        // These may be refused where a segment's index is damaged.
-        _ = try? snapshot.countWithCoverage(Query())
-        if let first = answers.events.first {
+        try ask(snapshot, question, first: answers.events.first)
+        return answers
+    }
+
+    /// What may be refused where a segment's index is damaged.
+    private static func ask(_ snapshot: Snapshot, _ question: Question, first: Event?) throws(StoreError) {
+        switch question {
+        case .counts:
+            _ = try? snapshot.countWithCoverage(Query())
+            guard let first else { return }
             _ = try? snapshot.count(Query().kinds(first.kind.name))
             _ = try? snapshot.count(Query().session(first.sessionID).time(first.timestamp...first.timestamp))
+        case .sessions:
+            if let session = try? snapshot.sessions().last {
+                _ = try? snapshot.rebuild(session: session.ordinal)
+            }
+            guard let first else { return }
             let found = try snapshot.event(sequence: first.sequence)
             // The search goes by the numbers of all blocks; where a forged one misleads it, it finds nothing, and no other event.
             require(found == nil || found == first, "no other event is found by a number")
-        }
-        if let sessions = try? snapshot.sessions() {
-            if let session = sessions.last { _ = try? snapshot.rebuild(session: session.ordinal) }
-        }
-        if let checkpoints = try? snapshot.checkpoints() {
-            for checkpoint in checkpoints.prefix(8) {
+        case .checkpoints:
+            for checkpoint in ((try? snapshot.checkpoints()) ?? []).prefix(8) {
                 let state = try? snapshot.state(of: checkpoint)
                 require(
                     state == nil || state?.count == checkpoint.stateBytes, "a state is as long as it says")
             }
+        case .figures:
+            _ = try? snapshot.info()
+            _ = try? snapshot.gaps()
         }
-        _ = try? snapshot.info()
-        _ = try? snapshot.gaps()
-        return answers
     }
 
     static func check(_ before: Answers, then after: Answers) {
@@ -155,8 +175,10 @@ struct FuzzOpen {
             events.append(Appended(sequence: sequence, session: session.ordinal, text: text))
         }
         try session.checkpoint("appended", state: Array("state".utf8), at: 3)
-        // It has ended, also where its figures can't be told because an older segment is damaged.
-        _ = try? session.end(at: 4)
+        let ended = try session.end(at: 4)
+        require(
+            ended.eventCount == 2 && ended.checkpointCount == 1 && ended.state == .closed,
+            "a session that ends has all that was recorded in it")
         return events
     }
 

@@ -43,6 +43,14 @@ public final class MemoryFileSystem: Sendable {
     /// The files as they are now.
     public var files: [String: [UInt8]] { state.withLock { $0.files.mapValues { $0.bytes() } } }
 
+    /// Whether it has these files, byte for byte, and no others.
+    public func holds(_ files: [String: [UInt8]]) -> Bool {
+        state.withLock { state in
+            state.files.count == files.count
+                && files.allSatisfy { name, bytes in state.files[name]?.holds(bytes) ?? false }
+        }
+    }
+
     private func name(_ path: String, _ operation: IOFailure.Operation) throws(IOFailure) -> String {
         let prefix = MemoryFileSystem.directory + "/"
         guard path.hasPrefix(prefix), state.withLock({ $0.hasDirectory }) else {
@@ -176,6 +184,15 @@ private final class MemoryStorage: Sendable {
     }
 
     func bytes() -> [UInt8] { state.withLock { Array($0.block.bytes[..<$0.count]) } }
+
+    func holds(_ bytes: [UInt8]) -> Bool {
+        state.withLock { state in
+            guard state.count == bytes.count, let start = state.block.bytes.baseAddress else {
+                return state.count == bytes.count
+            }
+            return bytes.withUnsafeBytes { $0.isEmpty || memcmp($0.baseAddress!, start, $0.count) == 0 }
+        }
+    }
 
     var count: Int { state.withLock { $0.count } }
 
