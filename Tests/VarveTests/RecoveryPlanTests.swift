@@ -25,6 +25,8 @@ private struct LogCase: Sendable, CustomTestStringConvertible {
     /// What `STATE` says was durable when the store was closed, and the number after its last event.
     var closedAt: (place: Watermark, nextSequence: UInt64)?
     var isBare = false
+    /// Whether unreadable bytes are a block that the file's end cuts short.
+    var isCutShort = false
 
     var watermark: Watermark?
     /// What stays, by ordinal: bytes.
@@ -36,7 +38,8 @@ private struct LogCase: Sendable, CustomTestStringConvertible {
     var gaps: [ClosedRange<UInt64>] = []
     var cut: Watermark?
     var unreadable: UInt64 = 0
-    var holdsMore = false
+    /// Ordinals.
+    var setsAside: [UInt64] = []
 
     private static func uuid(_ ordinal: UInt64) -> UniqueID { UniqueID(low: ordinal, high: 1) }
 
@@ -51,7 +54,7 @@ private struct LogCase: Sendable, CustomTestStringConvertible {
             var offset: UInt64 = 100
             for block in segment.blocks {
                 guard let block else {
-                    holes.append(UnreadableRange(range: offset..<offset + 1000, reason: "torn"))
+                    holes.append(UnreadableRange(range: offset..<offset + 1000, reason: "torn", isCutShort: isCutShort))
                     offset += 1000
                     sequence += 10
                     continue
@@ -131,18 +134,17 @@ struct RecoveryPlanTests {
         LogCase(
             testDescription: "a hole after the watermark ends the log; what follows is left in its file",
             segments: [.init(ordinal: 1, blocks: [Block(), nil, Block(), Block()])],
-            copies: [0], cut: at(1, 1100), unreadable: 1000, holdsMore: true),
+            copies: [0], cut: at(1, 1100), unreadable: 1000, setsAside: [1]),
         LogCase(
             testDescription: "such a hole in a segment that stays",
             segments: [.init(ordinal: 1, blocks: [Block(), Block(durable: at(1, 1100)), nil, Block()])],
-            watermark: at(1, 1100), keeps: [1: 1100], copies: [10], cut: at(1, 2100), unreadable: 1000,
-            holdsMore: true),
+            watermark: at(1, 1100), keeps: [1: 1100], copies: [10], cut: at(1, 2100), unreadable: 1000),
         LogCase(
             testDescription: "segments after the log's end are left, empty ones are not",
             segments: [
                 .init(ordinal: 1, blocks: [Block(), nil]), .init(ordinal: 2, blocks: [Block(), Block()]),
                 .init(ordinal: 3),
-            ], copies: [0], removes: [1, 3], cut: at(1, 1100), unreadable: 3000, holdsMore: true),
+            ], copies: [0], removes: [1, 3], cut: at(1, 1100), unreadable: 3000, setsAside: [2]),
         LogCase(
             testDescription: "a footer proves the segments before it",
             segments: [
@@ -154,7 +156,7 @@ struct RecoveryPlanTests {
             segments: [
                 .init(ordinal: 1, blocks: [Block()]),
                 .init(ordinal: 2, blocks: [Block()], predecessor: (1, 2100)),
-            ], copies: [0], removes: [1], cut: at(1, 1100), unreadable: 1000, holdsMore: true),
+            ], copies: [0], removes: [1], cut: at(1, 1100), unreadable: 1000, setsAside: [2]),
         LogCase(
             testDescription: "unless it was durable whole: then it is damage",
             segments: [
@@ -168,7 +170,7 @@ struct RecoveryPlanTests {
             segments: [
                 .init(ordinal: 1, blocks: [Block()]),
                 .init(ordinal: 3, blocks: [Block()], predecessor: (2, 1100)),
-            ], copies: [0], removes: [1], cut: at(2, .max >> 1), unreadable: 1000, holdsMore: true),
+            ], copies: [0], removes: [1], cut: at(2, .max >> 1), unreadable: 1000, setsAside: [3]),
         LogCase(
             testDescription: "unless it was durable",
             segments: [
@@ -182,11 +184,11 @@ struct RecoveryPlanTests {
                 .init(ordinal: 1, blocks: [Block(), Block(), Block()]),
                 .init(ordinal: 4, blocks: [Block(durable: at(2, 9000))], predecessor: (3, 1100)),
             ], watermark: at(2, 9000), keeps: [1: 3100], cut: at(3, .max >> 1), unreadable: 1000,
-            holdsMore: true),
+            setsAside: [4]),
         LogCase(
             testDescription: "a store whose first segments are missing starts nowhere",
             segments: [.init(ordinal: 2, blocks: [Block()], predecessor: (1, 1100))],
-            cut: at(1, .max >> 1), unreadable: 1000, holdsMore: true),
+            cut: at(1, .max >> 1), unreadable: 1000, setsAside: [2]),
         LogCase(
             testDescription: "a file that somebody has picked out is read",
             segments: [.init(ordinal: 2, blocks: [Block()], predecessor: (1, 1100))], isBare: true,
@@ -206,7 +208,7 @@ struct RecoveryPlanTests {
         LogCase(
             testDescription: "a segment that was missing after a cut does not move the cut",
             segments: [.init(ordinal: 1, blocks: [Block(), nil, Block()])], closedAt: (at(2, 1100), 0),
-            copies: [0], cut: at(1, 1100), unreadable: 2100, holdsMore: true),
+            copies: [0], cut: at(1, 1100), unreadable: 2100, setsAside: [1]),
         LogCase(
             testDescription: "places that no file reaches prove nothing",
             segments: [
@@ -227,7 +229,20 @@ struct RecoveryPlanTests {
         #expect(plan.gaps.allSatisfy { $0.reason == .damage })
         #expect(plan.cut == item.cut)
         #expect(plan.unreadableBytes == item.unreadable)
-        #expect(plan.holdsMore == item.holdsMore)
+        #expect(plan.setAside.map { findings.segments[$0].ordinal } == item.setsAside)
+    }
+
+    // A checkpoint that was written, and damaged, went unmentioned when the events after it were in TAIL.
+    @Test(
+        "TAIL stands in for what its writer was writing, and for nothing that was written",
+        arguments: [(true, true, 0), (true, false, 1000), (false, true, 1000)] as [(Bool, Bool, UInt64)])
+    func besideTail(isCutShort: Bool, goesOn: Bool, unconfirmed: UInt64) {
+        var item = LogCase(testDescription: "", segments: [.init(ordinal: 1, blocks: [Block(), nil])])
+        item.isCutShort = isCutShort
+        var tail = TailPlan(nil, after: LogEnd(nextSequence: 10, session: 1, epoch: 1, kinds: []))
+        tail.goesOn = goesOn
+        #expect(RecoveryPlan(item.findings).unconfirmedBytes(beside: tail) == unconfirmed)
+        #expect(RecoveryPlan(item.findings).unconfirmedBytes(beside: nil) == 1000)
     }
 
     @Test("counts no more bytes than there can be")

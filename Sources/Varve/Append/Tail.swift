@@ -88,7 +88,9 @@ final class Tail: @unchecked Sendable {
     @inline(__always)
     private func openBatch(for byteCount: Int, beginning: UInt64, isExplicit: Bool) -> Batch? {
         guard state.pointee.beginning == beginning, let batch = state.pointee.open,
-            batch.hasRoom(for: byteCount), batch.hasExplicitIndices == isExplicit
+            batch.hasRoom(for: byteCount), batch.hasExplicitIndices == isExplicit,
+            // Another thread's large payload is about to be put in: `TAIL` does not hold it.
+            !batch.isOversized || byteCount > blockBytes
         else { return nil }
         return batch
     }

@@ -5,8 +5,6 @@ internal import VarveIO
 struct OpenSegment: Sendable {
     let file: any File
     let index: SegmentIndex
-    /// Its file holds blocks beyond its end that only salvage reads: it is not sealed anew.
-    var holdsMore = false
 }
 
 /// The segments of a store, in the order of the log. Any thread may call.
@@ -94,11 +92,11 @@ final class Catalog: @unchecked Sendable {
         }
     }
 
-    /// The segments without a footer that are written no more, and that can be given one.
+    /// The segments without a footer that are written no more.
     var unsealed: [OpenSegment] {
         monitor.withLock {
             entries.compactMap { entry in
-                if case .open(let segment) = entry, !segment.holdsMore { segment } else { nil }
+                if case .open(let segment) = entry { segment } else { nil }
             }
         }
     }

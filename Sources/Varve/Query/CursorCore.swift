@@ -100,6 +100,10 @@ final class CursorCore {
         let range = query.sequences ?? 0...UInt64.max
         var gaps = ((try? snapshot.gaps()) ?? []) + foundGaps
         gaps = gaps.compactMap { gap in
+            // What an end that can't be read held has no known numbers: any from there on.
+            let isOpen =
+                gap.reason == .unconfirmedTail && gap.sequences.lowerBound >= snapshot.position.nextSequence
+            if isOpen, gap.sequences.lowerBound < range.lowerBound { return gap }
             guard gap.sequences.overlaps(range) else { return nil }
             return Gap(sequences: gap.sequences.clamped(to: range), reason: gap.reason, note: gap.note)
         }

@@ -10,8 +10,6 @@ struct RecoveryPlan: Sendable {
         let segment: Int
         /// Bytes that belong to the log.
         let length: UInt64
-        /// Blocks behind the log's end stay in it.
-        var isLeftBehind = false
     }
 
     struct Copy: Sendable {
@@ -63,19 +61,24 @@ struct RecoveryPlan: Sendable {
     private(set) var copy: [Copy] = []
     /// Segments that hold nothing more once the copy is durable.
     private(set) var remove: [Int] = []
+    /// Segments that stay, for salvage, and are in the log no more: blocks in them stand behind its end.
+    private(set) var setAside: [Int] = []
     /// What can't be read before the watermark.
     private(set) var gaps: [Gap] = []
     /// Bytes that can't be read after the last readable block.
     private(set) var unreadableBytes: UInt64 = 0
     /// Where they start.
     private(set) var cut: Watermark?
-    /// Whether blocks that can be read stand behind the cut: they are left to salvage, in their files.
-    private(set) var holdsMore = false
+    /// How many of the unreadable bytes a kill in the middle of a write leaves.
+    private(set) var cutShortBytes: UInt64 = 0
+    /// The highest epoch, and the counters, in all that can be read, also behind the log's end: they are not given again.
+    private(set) var epochMax: UInt64 = 0, sessionsBegun: UInt64 = 0, checkpointsMade: UInt64 = 0
     /// Numbers below were given to events that are lost: they are not given again.
     private(set) var sequenceMin: UInt64 = 0
 
     init(_ findings: Findings) {
         findWatermark(findings)
+        findCounters(findings)
         let w = watermark ?? Watermark(segment: 0, offset: 0)
         var hasEnded = false
         for (number, segment) in findings.segments.enumerated() {
@@ -85,8 +88,7 @@ struct RecoveryPlan: Sendable {
                 cut = end
             }
             if hasEnded {
-                // What was not copied stays, for salvage.
-                if found.isEmpty { remove.append(number) } else { holdsMore = true }
+                if found.isEmpty { remove.append(number) } else { setAside.append(number) }
                 addUnreadable(found.last.map { $0.end - segment.headerBytes } ?? 0)
                 continue
             }
@@ -109,6 +111,9 @@ struct RecoveryPlan: Sendable {
                     } else {
                         hasEnded = true
                         cut = Watermark(segment: ordinal, offset: hole.range.lowerBound)
+                        if hole.isCutShort {
+                            cutShortBytes = hole.range.upperBound - hole.range.lowerBound
+                        }
                         addUnreadable(
                             (unreadable.last?.range.upperBound ?? hole.range.upperBound)
                                 - hole.range.lowerBound)
@@ -123,8 +128,6 @@ struct RecoveryPlan: Sendable {
                     copy.append(Copy(segment: number, block: block))
                 }
             }
-            let isLeftBehind = !blocks.isEmpty
-            if isLeftBehind { holdsMore = true }
             let reached = found.last?.end ?? segment.headerBytes
             if !hasEnded, ordinal == w.segment, reached < w.offset {
                 addLoss(
@@ -133,12 +136,29 @@ struct RecoveryPlan: Sendable {
                     "\(segment.fileName) ends at \(reached), and was durable up to \(w.offset)")
             }
             if Watermark(segment: ordinal, offset: segment.headerBytes) < w {
-                keep.append(Keep(segment: number, length: length, isLeftBehind: isLeftBehind))
-            } else if !isLeftBehind {
+                // Blocks behind the log's end are set aside when it is sealed anew.
+                keep.append(Keep(segment: number, length: length))
+            } else if blocks.isEmpty {
                 remove.append(number)
+            } else {
+                setAside.append(number)
             }
         }
         addLostEnds(findings)
+    }
+
+    private mutating func findCounters(_ findings: Findings) {
+        func raise(_ counter: inout UInt64, _ value: UInt64) {
+            // Counters that can't go on are no counters of ours.
+            if value < .max >> 2 { counter = max(counter, value) }
+        }
+        for case .unsealed(let blocks, _) in findings.segments.map(\.content) {
+            for header in blocks.map(\.header) {
+                raise(&epochMax, header.epoch)
+                raise(&sessionsBegun, max(header.sessionsBegun, header.sessionOrdinal))
+                raise(&checkpointsMade, header.checkpointsMade)
+            }
+        }
     }
 
     private mutating func findWatermark(_ findings: Findings) {
@@ -164,10 +184,10 @@ struct RecoveryPlan: Sendable {
         }
     }
 
-    /// Bytes that may have held events: none where `TAIL` goes on right after the log. What a kill has cut off is in it then, and
-    /// nothing stands behind.
+    /// Bytes that may have held events: none where `TAIL` goes on right after the log, and no more than the last write was cut
+    /// short. What that held is in it then.
     func unconfirmedBytes(beside tail: TailPlan?) -> UInt64 {
-        tail?.goesOn == true && !holdsMore ? 0 : unreadableBytes
+        tail?.goesOn == true && cutShortBytes == unreadableBytes ? 0 : unreadableBytes
     }
 
     private mutating func addUnreadable(_ bytes: UInt64) {
@@ -224,6 +244,8 @@ struct RecoveryPlan: Sendable {
                     note: "\(reject.fileName): \(reject.reason)"))
         } else {
             addUnreadable(remains.byteCount)
+            // No block of it was ever written, as far as the disk knows.
+            if remains.segment == nil { cutShortBytes = cutShortBytes.addingClamped(remains.byteCount) }
             // Without a name of ours it comes after all: it takes none of the segments away that can be read.
             let ordinal = remains.name?.ordinal ?? findings.ordinalMax.addingClamped(1)
             cut = cut ?? Watermark(segment: ordinal, offset: 0)

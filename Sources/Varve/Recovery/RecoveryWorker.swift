@@ -19,11 +19,7 @@ struct RecoveryWorker {
             case .sealed(let handle): entries.append(.sealed(handle))
             case .unsealed(let scan):
                 guard let keep = plan.keep.first(where: { $0.segment == number }) else { continue }
-                entries.append(
-                    .open(
-                        OpenSegment(
-                            file: scan.file, index: scan.index(upTo: keep.length),
-                            holdsMore: keep.isLeftBehind || scan.holdsMore)))
+                entries.append(.open(OpenSegment(file: scan.file, index: scan.index(upTo: keep.length))))
             }
         }
         return entries
@@ -84,6 +80,10 @@ struct RecoveryWorker {
                     try fileSystem.unlink(directory.path + "/" + scan.fileName)
                 }
             }
+            for number in plan.setAside {
+                let path = directory.path + "/" + directory.segments[number].fileName
+                try fileSystem.setAside(path)
+            }
             try fileSystem.syncDirectory(directory.path)
         } catch {
             throw .writing(error)
@@ -109,8 +109,8 @@ struct RecoveryWorker {
         }
         header.digestAlgorithm = 1
         header.baseSequence = last?.index.nextSequence ?? 0
-        header.sessionsBegun = last?.index.sessionsBegun ?? 0
-        header.checkpointsMade = last?.index.checkpointsMade ?? 0
+        header.sessionsBegun = max(last?.index.sessionsBegun ?? 0, plan.sessionsBegun)
+        header.checkpointsMade = max(last?.index.checkpointsMade ?? 0, plan.checkpointsMade)
         header.kinds = tail.kinds
         if let active {
             header.session = active.begin
@@ -374,8 +374,35 @@ struct RecoveryWorker {
                 try file.write(bytes, at: offset)
             }
         }
-        try fileSystem.unlink(segment.file.path)
+        if try holdsMore(segment) {
+            try fileSystem.setAside(segment.file.path)
+        } else {
+            try fileSystem.unlink(segment.file.path)
+        }
         try fileSystem.syncDirectory(directory)
         return handle
+    }
+
+    /// Whether blocks stand in a segment's file behind bytes that can't be read, or that the system refuses to read, after its end.
+    /// What follows its end right away was copied.
+    private static func holdsMore(_ segment: OpenSegment) throws(IOFailure) -> Bool {
+        let size = try segment.file.size()
+        let reader = BlockReader(file: segment.file, segment: segment.index.header.segment, kindCount: nil)
+        var end = segment.index.dataEnd
+        while end < size, let block = try? reader.read(at: end, end: size, number: nil) { end = block.end }
+        let rest = RepairReader(file: segment.file, segment: segment.index.header.segment)
+        return rest.nextHeader(from: min(end + 1, size), end: size, after: nil) != nil || rest.failure != nil
+    }
+}
+
+extension FileSystem {
+    /// Leaves a file aside that is in the log no more: under a name that only salvage and verification know. Where that name is taken it
+    /// stays as it is.
+    func setAside(_ path: String) throws(IOFailure) {
+        do throws(IOFailure) {
+            try rename(path, to: path + StoreDirectory.asideSuffix, replacing: false)
+        } catch {
+            guard error.isExisting else { throw error }
+        }
     }
 }

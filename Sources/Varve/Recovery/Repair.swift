@@ -207,7 +207,8 @@ struct Repair {
     }
 
     private var allNames: [String] {
-        directory.segments.map(\.fileName) + directory.leftovers + directory.rejects.map(\.fileName)
+        directory.segments.map(\.fileName) + directory.leftovers + directory.setAside
+            + directory.rejects.map(\.fileName)
     }
 
     // MARK: Reading
@@ -365,7 +366,7 @@ struct Repair {
     }
 
     private mutating func noteLeftOut() {
-        for name in directory.leftovers { notes[name] = "it is not in the log" }
+        for name in directory.leftovers + directory.setAside { notes[name] = "it is not in the log" }
         for reject in directory.rejects {
             notes[reject.fileName] = reject.reason
             let found = try? SegmentFile(

@@ -16,6 +16,8 @@ struct ScannedBlock: Sendable {
 struct UnreadableRange: Hashable, Sendable {
     let range: Range<UInt64>
     let reason: String
+    /// The file ends before the block does, as after a kill in the middle of a write.
+    var isCutShort = false
 }
 
 /// What a scan found in a segment without a footer. O(bytes).
@@ -31,9 +33,6 @@ struct SegmentScan: Sendable {
     private(set) var end: UInt64
     /// Why the system did not let it read on. What comes after is unknown: a writer must not take it for the log's end.
     private(set) var failure: IOFailure?
-    /// Whether readable blocks stand beyond `end` that recovery has left to salvage.
-    private(set) var holdsMore = false
-
     /// A segment that is yet to be scanned.
     init(fileName: String, file: any File, header: SegmentHeader, headerBytes: UInt64) {
         self.fileName = fileName
@@ -59,24 +58,21 @@ struct SegmentScan: Sendable {
             } catch {
                 if let failure = reader.failure {
                     self.failure = failure
-                    unreadable.append(UnreadableRange(range: offset..<end, reason: failure.reason))
+                    unreadable.append(
+                        UnreadableRange(range: offset..<end, reason: failure.reason))
                     break
                 }
                 if try reader.isZero(offset..<end) { break }
                 let next =
                     try reader.nextBlock(after: offset, end: end, number: blocks.last?.header.number) ?? end
-                unreadable.append(UnreadableRange(range: offset..<next, reason: error.description))
+                var isCutShort = false
+                if case .truncated = error { isCutShort = next == end }
+                unreadable.append(
+                    UnreadableRange(
+                        range: offset..<next, reason: error.description, isCutShort: isCutShort))
                 offset = next
             }
         }
-    }
-
-    /// Looks beyond `end`, where recovery has ended the log: for blocks behind bytes that can't be read.
-    mutating func lookBeyond() throws(IOFailure) {
-        var whole = SegmentScan(fileName: fileName, file: file, header: header, headerBytes: headerBytes)
-        try whole.run()
-        let hole = whole.unreadable.first { $0.range.upperBound > end }
-        holdsMore = hole.map { hole in whole.blocks.contains { $0.offset >= hole.range.upperBound } } ?? false
     }
 
     /// The index of the blocks before `end`.

@@ -49,26 +49,15 @@ struct StoreDirectory: Sendable {
             case .unsealed(let scan): (scan.header.predecessor, scan.header.predecessorLength)
             }
         }
-
-        /// Where the recovery that made this segment ended the log before it: the ordinal of a segment, 0 when it came to the end of
-        /// what there was. nil: no recovery made it.
-        var cut: UInt64? {
-            let records: [LedgerRecord]
-            switch self {
-            case .sealed(let handle): records = (try? handle.load().index.ledger) ?? []
-            case .unsealed(let scan): records = scan.index().ledger
-            }
-            for case .interruption(_, _, _, let segment, _, _) in records { return segment }
-            return nil
-        }
     }
 
     /// A file that is no good segment of this store.
     struct Reject: Hashable, Sendable {
         let fileName: String
         let reason: String
-        var isOfOtherStore = false
-        /// What its blocks tell; nil for a segment of another store, and for one whose name says that it is not the last.
+        /// No writer of this store has left it.
+        var isForeign = false
+        /// What its blocks tell; nil for a foreign one, and for one whose name says that it is not the last.
         var remains: SegmentRemains?
     }
 
@@ -78,16 +67,18 @@ struct StoreDirectory: Sendable {
     var state: StateSlot?
     /// In the order of the log.
     var segments: [Segment] = []
-    /// Segments that are not in the log: older generations, copied tails, what recovery has cut off.
+    /// Segments that are not in the log: other generations, and what no segment of the log goes on from.
     private(set) var leftovers: [String] = []
-    /// Those of them that hold nothing which the log does not: opening for writing removes them.
-    private(set) var copied: [String] = []
+    /// What earlier recoveries left aside: only salvage reads it.
+    private(set) var setAside: [String]
     private(set) var rejects: [Reject] = []
     /// Files that opening for writing removes: those with a temporary name, and segments that were not begun.
     private(set) var temporaries: [String]
     /// The highest ordinal that a segment has, or that a name claims and may have: the next segment comes after it.
     private(set) var ordinalMax: UInt64 = 0
 
+    /// What a name ends with once recovery has left its file aside.
+    static let asideSuffix = ".cut"
     /// So far beyond the last segment a name is no writer's.
     private static let ordinalStepMax: UInt64 = 1 << 32
 
@@ -102,6 +93,7 @@ struct StoreDirectory: Sendable {
         identity = files.contains("STORE") ? try StoreDirectory.identity(path, fileSystem) : nil
         let segmentNames = files.filter { $0.hasSuffix(".seg") }.sorted()
         temporaries = files.filter { $0.hasSuffix(".tmp") }.sorted()
+        setAside = files.filter { $0.hasSuffix(StoreDirectory.asideSuffix) }.sorted()
         if identity == nil, segmentNames.isEmpty {
             throw .notAStore(
                 path: path, reason: "there is no STORE file that can be read, and no segment in it")
@@ -115,7 +107,12 @@ struct StoreDirectory: Sendable {
                     rejects.append(
                         Reject(
                             fileName: name, reason: "it belongs to another store (\(store))",
-                            isOfOtherStore: true))
+                            isForeign: true))
+                    continue
+                }
+                guard segment.ordinal < .max >> 2 else {
+                    rejects.append(
+                        Reject(fileName: name, reason: "its ordinal is out of range", isForeign: true))
                     continue
                 }
                 stores.insert(store)
@@ -185,58 +182,41 @@ struct StoreDirectory: Sendable {
     private mutating func order(_ found: [Segment], _ fileSystem: any FileSystem) throws(IOFailure) {
         // Of several generations the highest counts, provided that it has a footer; of those without one the lowest.
         var byOrdinal: [UInt64: Segment] = [:]
-        for candidate in found {
-            guard let current = byOrdinal[candidate.ordinal] else {
-                byOrdinal[candidate.ordinal] = candidate
-                continue
-            }
-            let wins = StoreDirectory.rank(candidate) > StoreDirectory.rank(current)
-            let (winner, loser) = wins ? (candidate, current) : (current, candidate)
-            byOrdinal[candidate.ordinal] = winner
-            leftovers.append(loser.fileName)
-            if case .sealed = winner, winner.uuid == loser.uuid, loser.generation < winner.generation {
-                copied.append(loser.fileName)
-            }
+        for (ordinal, candidates) in Dictionary(grouping: found, by: \.ordinal) {
+            let ranked = candidates.count > 1 ? candidates.sorted { rank($0, fileSystem) > rank($1, fileSystem) } : candidates
+            byOrdinal[ordinal] = ranked[0]
+            leftovers += ranked.dropFirst().map(\.fileName)
         }
         let ordered = byOrdinal.values.sorted { $0.ordinal > $1.ordinal }
         let known = Set(ordered.map(\.uuid))
         var chain: [Segment] = []
         for segment in ordered {
             guard let next = chain.last else {
-                chain.append(try scanned(segment, limit: nil))
+                chain.append(try scanned(segment, limit: nil, fileSystem))
                 continue
             }
             // The log's first segment has no predecessor.
             let (predecessor, length) = next.predecessor
             guard predecessor != .zero, segment.uuid == predecessor || !known.contains(predecessor) else {
                 leftovers.append(segment.fileName)
-                if wasCopied(segment, into: next) { copied.append(segment.fileName) }
                 continue
             }
-            guard segment.uuid == predecessor else {
-                chain.append(try scanned(segment, limit: nil))
-                continue
-            }
-            var limited = try scanned(segment, limit: length, fileSystem)
-            if case .unsealed(var scan) = limited, next.cut == segment.ordinal {
-                try scan.lookBeyond()
-                limited = .unsealed(scan)
-            }
-            chain.append(limited)
+            chain.append(
+                try scanned(segment, limit: segment.uuid == predecessor ? length : nil, fileSystem))
         }
         segments = chain.reversed()
     }
 
     /// The segment as far as it belongs to the log, with its blocks where it has no footer, or where that names too many of them.
     private func scanned(
-        _ segment: Segment, limit: UInt64?, _ fileSystem: (any FileSystem)? = nil
+        _ segment: Segment, limit: UInt64?, _ fileSystem: any FileSystem
     ) throws(IOFailure) -> Segment {
         switch segment {
         case .unsealed(var scan):
             try scan.run(upTo: limit)
             return .unsealed(scan)
         case .sealed(let handle):
-            guard let limit, let fileSystem, handle.summary.dataBytes > limit else { return segment }
+            guard let limit, handle.summary.dataBytes > limit else { return segment }
             let file = try fileSystem.open(handle.path, .read)
             guard let (header, headerBytes) = try? readSegmentHeader(of: file, length: try file.size()),
                 header.segment == handle.summary.segment
@@ -248,21 +228,13 @@ struct StoreDirectory: Sendable {
         }
     }
 
-    /// Whether recovery has copied all that can be read of a segment into the one that follows in the log: it is about to be removed.
-    /// What recovery cut off was not copied.
-    private func wasCopied(_ segment: Segment, into next: Segment) -> Bool {
-        guard case .unsealed(let scan) = segment, case .sealed(let copy) = next, let cut = next.cut else {
-            return false
-        }
-        return scan.header.epoch < copy.summary.lastEpoch
-            && scan.header.baseSequence >= copy.summary.baseSequence
-            && (cut == 0 || scan.header.ordinal < cut)
-    }
-
-    private static func rank(_ segment: Segment) -> (Int, Int64) {
+    /// A footer counts when all of its sections can be read.
+    private func rank(_ segment: Segment, _ fileSystem: any FileSystem) -> (Int, Int64) {
         switch segment {
-        case .sealed(let handle): (1, Int64(handle.summary.generation))
-        case .unsealed(let scan): (0, -Int64(scan.header.generation))
+        case .sealed(let handle):
+            let footer = (try? fileSystem.open(handle.path, .read)).flatMap { try? handle.readFooter(of: $0) }
+            return (footer == nil ? 0 : 1, Int64(handle.summary.generation))
+        case .unsealed(let scan): return (0, -Int64(scan.header.generation))
         }
     }
 
@@ -275,7 +247,7 @@ struct StoreDirectory: Sendable {
         let last = segments.last?.ordinal ?? 0
         for number in rejects.indices {
             let name = SegmentName(fileName: rejects[number].fileName)
-            guard !rejects[number].isOfOtherStore, name.map({ $0.ordinal > last }) ?? true
+            guard !rejects[number].isForeign, name.map({ $0.ordinal > last }) ?? true
             else { continue }
             let file: any File
             do throws(IOFailure) {

@@ -240,7 +240,7 @@ public final class EventStore: @unchecked Sendable {
         let plan = RecoveryPlan(directory.findings)
         let readable = directory.readableEntries(plan)
         let summaries = readable.map(\.summary)
-        let lastEpoch = max(summaries.map(\.lastEpoch).max() ?? 0, directory.state?.epoch ?? 0)
+        let lastEpoch = max(summaries.map(\.lastEpoch).max() ?? 0, directory.state?.epoch ?? 0, plan.epochMax)
         guard lastEpoch < .max >> 1 else {
             throw .damaged(file: path, offset: 0, reason: "its epoch is out of range")
         }
@@ -257,8 +257,12 @@ public final class EventStore: @unchecked Sendable {
         let worker = RecoveryWorker(
             directory: directory, plan: plan, tail: tail, fileSystem: fileSystem, epoch: epoch,
             settings: options.encodingSettings)
-        for name in directory.temporaries + directory.copied { try? fileSystem.unlink(path + "/" + name) }
+        for name in directory.temporaries { try? fileSystem.unlink(path + "/" + name) }
         let (entries, report) = try worker.carryOut(readable: readable)
+        // Nobody knows any more whether all that they hold was copied.
+        for name in directory.leftovers + directory.lostEnds.map(\.fileName) {
+            try? fileSystem.setAside(path + "/" + name)
+        }
         recovery = report
         catalog = Catalog(entries)
         var position = LogPosition()
@@ -268,8 +272,10 @@ public final class EventStore: @unchecked Sendable {
             plan.sequenceMin,
             tail.nextSequence ?? 0)
         position.sessionsBegun = max(
-            entries.map(\.summary.sessionsBegun).max() ?? 0, directory.state?.sessionsBegun ?? 0)
-        position.checkpointsMade = entries.map(\.summary.checkpointsMade).max() ?? 0
+            entries.map(\.summary.sessionsBegun).max() ?? 0, directory.state?.sessionsBegun ?? 0,
+            plan.sessionsBegun)
+        position.checkpointsMade = max(
+            entries.map(\.summary.checkpointsMade).max() ?? 0, plan.checkpointsMade)
         seen = Seen(gaps: plan.gaps, position: position, isBeingWritten: true)
         // What the last one held is durable in a segment by now.
         let mapping = try EventStore.makeTail(path, store: uuid, epoch: epoch, options)

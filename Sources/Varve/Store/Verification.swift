@@ -153,6 +153,8 @@ struct Verifier {
         case let name where name.hasSuffix(".seg"): segment(name)
         case let name where name.hasSuffix(".tmp"):
             addStray(name, "an unfinished file: the next writer removes it")
+        case let name where name.hasSuffix(StoreDirectory.asideSuffix):
+            addStray(name, "recovery has left it aside, for salvage: it is not in the log")
         default: addStray(name, "not a name that Varve uses")
         }
     }
@@ -230,7 +232,7 @@ struct Verifier {
             if ordinal > last {
                 return isBeingWritten ? nil : "segment \(ordinal): it lies beyond the end of the log"
             }
-            return "segment \(ordinal): it is not in the chain of the log; salvage reads it"
+            return "segment \(ordinal): it is not in the chain of the log: the next writer sets it aside, for salvage"
         }
     }
 
