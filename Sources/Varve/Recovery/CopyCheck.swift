@@ -2,6 +2,22 @@ internal import VarveFormat
 internal import VarveIO
 
 extension RecoveryWorker {
+    /// Throws where a counter in what is kept or copied can't go on: it is none of ours. What is kept or copied is not all that a
+    /// reader reads.
+    func checkCounters(kept: [Catalog.Entry]) throws(StoreError) {
+        var counters = kept.flatMap {
+            [$0.summary.sessionsBegun, $0.summary.checkpointsMade, $0.summary.nextSequence]
+        }
+        for header in plan.copy.map(\.block.header) {
+            counters += [
+                header.sessionsBegun, header.sessionOrdinal, header.checkpointsMade, header.nextSequence,
+            ]
+        }
+        guard counters.allSatisfy({ $0 < .max >> 2 }) else {
+            throw .damaged(file: directory.path, offset: 0, reason: "a segment's counters are out of range")
+        }
+    }
+
     /// Throws unless the blocks that are to be copied mean the same in one segment as in those that they stand in.
     ///
     /// They keep the ids of their kinds, and what was compressed with a dictionary needs that one. A writer only adds to its kinds

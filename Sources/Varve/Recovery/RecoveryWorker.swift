@@ -39,6 +39,7 @@ struct RecoveryWorker {
         entries: [Catalog.Entry], report: RecoveryReport?
     ) {
         var entries = keptEntries()
+        try checkCounters(kept: entries)
         var last: LoadedSegment?
         if let entry = entries.last { last = try entry.load() }
         let activeBefore = last?.index.activeSession

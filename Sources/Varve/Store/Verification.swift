@@ -325,9 +325,15 @@ struct Verifier {
         let reader = BlockReader(
             file: scan.file, segment: scan.header.segment, kindCount: scan.header.kinds?.count ?? 0)
         reader.decompresses = true
+        let kindCount = UInt32(clamping: scan.index().kinds.count)
         for block in scan.blocks {
             do throws(FormatError) {
-                count(try reader.read(at: block.offset, end: block.end, number: block.header.number))
+                let whole = try reader.read(at: block.offset, end: block.end, number: block.header.number)
+                // Then a query does not answer from it either.
+                guard whole.header.eventCount == 0 || whole.header.kindCount <= kindCount else {
+                    throw .invalid("a block", reason: "it counts more kinds than there are")
+                }
+                count(whole)
             } catch {
                 let header = block.header
                 let range = header.eventCount > 0 ? header.firstSequence...header.nextSequence - 1 : nil
