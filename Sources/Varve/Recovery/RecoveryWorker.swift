@@ -72,7 +72,7 @@ struct RecoveryWorker {
                 }
             }
             for name in directory.leftovers { try? fileSystem.unlink(directory.path + "/" + name) }
-            try fileSystem.syncDirectory(directory.path)
+            if !Safeguard.recoveredRemovalSync.isLeftOut { try fileSystem.syncDirectory(directory.path) }
         } catch {
             throw .writing(error)
         }
@@ -221,7 +221,7 @@ struct RecoveryWorker {
             try file.sync()
         }
         try fileSystem.rename(temporary, to: path, replacing: false)
-        try fileSystem.syncDirectory(directory)
+        if !Safeguard.recoveredNameSync.isLeftOut { try fileSystem.syncDirectory(directory) }
         return SegmentHandle(
             directory: directory, fileName: name, trailer: trailer, summary: summary, fileSystem: fileSystem)
     }
@@ -309,7 +309,7 @@ struct RecoveryWorker {
             }
         }
         try fileSystem.unlink(segment.file.path)
-        try fileSystem.syncDirectory(directory)
+        if !Safeguard.resealedRemovalSync.isLeftOut { try fileSystem.syncDirectory(directory) }
         return handle
     }
 }
