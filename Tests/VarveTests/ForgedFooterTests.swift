@@ -20,6 +20,7 @@ struct ForgedFooterTests {
         for number in 0..<Self.events {
             try session.append(noise(number, 256), kind: kind, at: Int64(number))
         }
+        try session.checkpoint("cp", state: noise(1000, 100))
         try store.close()
     }
 
@@ -52,6 +53,33 @@ struct ForgedFooterTests {
         let damage = try store.verify().damage
         #expect(damage.map(\.reason) == ["the digest is not that of the stored bytes"])
         #expect(try store.count() == Self.events)
+    }
+
+    /// Changes of what a footer says about its blocks, and what verification calls them.
+    static let contradictions: [(name: String, change: @Sendable (inout Footer) -> Void)] = [
+        ("time pyramid", { $0.pyramid.levels[0][0].max += 1 }),
+        ("kinds", { $0.kinds[0].events -= 1 }),
+        ("sessions", { $0.sessions[0].payloadBytes -= 1 }),
+        ("checkpoints", { $0.checkpoints[0].stateBytes += 1 }),
+        ("ledger", { $0.ledger.append(.pin(session: 1, isPinned: true)) }),
+        ("summary", { $0.summary.lastEpoch += 1 }),
+        (
+            "kinds, summary",
+            {
+                $0.kinds[0].bytes -= 1
+                $0.summary.checkpointsMade += 1
+            }
+        ),
+    ]
+
+    @Test(
+        "Verification names the parts of a footer that contradict the blocks",
+        arguments: contradictions.indices)
+    func contradiction(_ number: Int) throws {
+        let (name, change) = Self.contradictions[number]
+        try forge(change)
+        let damage = try EventStore.openReadOnly(path).verify().damage
+        #expect(damage.map(\.reason) == ["the footer contradicts the blocks: \(name)"])
     }
 
     /// Changes of the index's second entry of a block with events.
