@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import Varve
+import VarveFormat
 import VarveTestKit
 
 /// A copy of the files of an open store is what a kill leaves.
@@ -19,6 +20,25 @@ struct DictionaryRecoveryTests {
                 .utf8)
     }
 
+    /// The types of the blocks of a store's only segment.
+    private func blockTypes(_ path: String) throws -> [BlockType] {
+        let file = try #require(try segments(of: path).first)
+        let bytes = [UInt8](try Data(contentsOf: URL(filePath: file)))
+        return try bytes.withUnsafeBytes { bytes in
+            let header = try SegmentHeader(decoding: bytes)
+            var offset = header.encode().count
+            var types: [BlockType] = []
+            while offset < bytes.count {
+                let block = try BlockHeader(
+                    decoding: UnsafeRawBufferPointer(rebasing: bytes[offset...]), segment: header.segment,
+                    number: UInt32(types.count))
+                offset += block.blockLength
+                types.append(block.type)
+            }
+            return types
+        }
+    }
+
     // The dictionary's block is copied with those that need it. Where it stands before the watermark and they stand after it, they
     // go to another segment than it.
     @Test(
@@ -27,6 +47,8 @@ struct DictionaryRecoveryTests {
     func recovered(flushes: [Int]) throws {
         var options = smallBlocks(on: ControlledFileSystem())
         options.usesDictionary = true
+        // Less than 4 KiB make no dictionary.
+        options.blockBytes = 16 << 10
         options.durability = .none
         let store = try EventStore.open(live, options: options)
         let session = try store.startSession("s", at: 0)
@@ -38,6 +60,7 @@ struct DictionaryRecoveryTests {
         }
         try FileManager.default.copyItem(atPath: live, toPath: killed)
         try store.close()
+        #expect(try blockTypes(killed).contains(.dictionary))
         for opening in 0..<2 {
             let recovered = try EventStore.open(killed, options: options)
             #expect(try recovered.collect().map(\.payload) == (0..<events).map(payload), "opening \(opening)")
