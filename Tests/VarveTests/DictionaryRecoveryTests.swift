@@ -43,7 +43,7 @@ struct DictionaryRecoveryTests {
     // go to another segment than it.
     @Test(
         "Events that were compressed with one are there after a kill and a recovery",
-        arguments: [[600], [600, 1200], [60, 600, 1200], [600, 900, 1200]])
+        arguments: [[], [600], [600, 1200], [60, 600, 1200], [600, 900, 1200]])
     func recovered(flushes: [Int]) throws {
         var options = smallBlocks(on: ControlledFileSystem())
         options.usesDictionary = true
