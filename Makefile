@@ -13,10 +13,14 @@ BENCH ?=
 KILLS ?= 500
 # Arguments of the test run: TEST="--filter VarveTests".
 TEST ?=
+# The checks and syncs to leave out, one at a time; all of them where empty.
+ORACLE ?=
+# Files of which coverage lists the lines that no test reaches: LINES=VarveFormat.
+LINES ?=
 
 SOURCES = Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources Fuzz/Package.swift Fuzz/Sources
 
-.PHONY: help demo build test lint format bench fuzz vectors check-formats asan tsan crash torture install setup clean
+.PHONY: help demo build test lint format bench fuzz vectors check-formats asan tsan crash torture oracle coverage install setup clean
 
 help:
 	@echo "make demo           record something of this machine, and query it"
@@ -30,6 +34,8 @@ help:
 	@echo "make vectors        write the golden vectors again, after a change of the format"
 	@echo "make asan, tsan     run the engine's tests under AddressSanitizer, ThreadSanitizer"
 	@echo "make crash          the crash suite with KILLS=500 kills of a writer"
+	@echo "make oracle         leave checks and syncs out, one at a time: the tests must notice (ORACLE=\"subBlockChecksum dataSync\")"
+	@echo "make coverage       which lines the tests reach (LINES=VarveFormat lists those that they do not)"
 	@echo "make torture        crash tests and fuzzing at the sizes of a night, as root; one table of figures"
 	@echo "make setup          install LZ4 and simdjson where they are missing"
 
@@ -88,6 +94,13 @@ crash: setup
 # Sizes: scripts/torture.sh.
 torture: setup
 	scripts/torture.sh
+
+# The table of what is left out, and of who notices: Tests/Crash/README.md.
+oracle: setup
+	scripts/oracle.sh $(ORACLE)
+
+coverage: setup
+	scripts/coverage.sh $(LINES)
 
 install: build
 	install -d "$(DESTDIR)$(PREFIX)/bin"

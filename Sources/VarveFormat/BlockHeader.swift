@@ -138,7 +138,8 @@ public struct BlockHeader: Hashable, Sendable {
             throw .invalid("a block", reason: "its number is \(self.number), not \(number)")
         }
         let seed = Checksum.seed(segment: segment, block: self.number, part: 0)
-        try Checksum.verify(fields, storedAt: BlockHeader.checksumOffset, after: seed, "a block header")
+        try Checksum.verify(
+            fields, storedAt: BlockHeader.checksumOffset, after: seed, "a block header", .blockHeaderChecksum)
         guard let type = BlockType(rawValue: try reader.u8()) else {
             throw .unknownFeatures(UInt64(fields[28]), of: "a block's type")
         }
@@ -172,7 +173,9 @@ public struct BlockHeader: Hashable, Sendable {
 
     private func check() throws(FormatError) {
         func limit(_ value: UInt32, _ max: Int, _ what: String) throws(FormatError) {
-            guard value <= max else { throw .beyondLimit(what, value: UInt64(value), limit: UInt64(max)) }
+            guard Safeguard.blockLimits.isLeftOut || value <= max else {
+                throw .beyondLimit(what, value: UInt64(value), limit: UInt64(max))
+            }
         }
         try limit(number, Limits.segmentBlocksMax - 1, "a block's number")
         try limit(bodyLength, Limits.blockBodyBytesMax, "a block's body")
@@ -181,17 +184,19 @@ public struct BlockHeader: Hashable, Sendable {
         try limit(eventCount, Limits.blockEventsMax, "a block's events")
         try limit(rawBytes, Limits.blockRawBytesMax, "a block's payload bytes")
         try limit(kindCount, Limits.segmentKindsMax, "a segment's kinds")
-        guard smallLength <= bodyLength, UInt64(subBlockCount) * 20 <= UInt64(smallLength) else {
-            throw .invalid("a block", reason: "its lengths contradict each other")
-        }
+        guard
+            Safeguard.blockLengths.isLeftOut
+                || smallLength <= bodyLength && UInt64(subBlockCount) * 20 <= UInt64(smallLength)
+        else { throw .invalid("a block", reason: "its lengths contradict each other") }
         guard minTimestamp <= maxTimestamp else {
             throw .invalid("a block", reason: "its times are reversed")
         }
-        guard !firstSequence.addingReportingOverflow(UInt64(eventCount)).overflow else {
-            throw .invalid("a block", reason: "its sequence numbers overflow")
-        }
         guard
-            flags.contains(.explicitIndices)
+            Safeguard.blockSequences.isLeftOut
+                || !firstSequence.addingReportingOverflow(UInt64(eventCount)).overflow
+        else { throw .invalid("a block", reason: "its sequence numbers overflow") }
+        guard
+            Safeguard.blockIndices.isLeftOut || flags.contains(.explicitIndices)
                 || !firstIndex.addingReportingOverflow(UInt64(eventCount)).overflow
         else { throw .invalid("a block", reason: "its indices overflow") }
         guard !flags.contains(.manyKinds) || kindSet == .max else {

@@ -76,13 +76,19 @@ public struct BlockIndexEntry: Hashable, Sendable {
         firstIndex = try reader.u64()
         smallLength = try reader.u32()
         subBlockCount = try reader.u32()
-        guard eventCount <= Limits.blockEventsMax, rawBytes <= Limits.blockRawBytesMax,
-            smallLength <= Limits.smallPartBytesMax, subBlockCount <= Limits.subBlocksMax,
-            offset % 8 == 0, length % 8 == 0, Int(length) >= BlockHeader.byteCount + Int(smallLength),
-            Int(length) <= BlockHeader.byteCount + Limits.blockBodyBytesMax + 8,
-            minTimestamp <= maxTimestamp, (type == .events) == (eventCount > 0),
-            !firstSequence.addingReportingOverflow(UInt64(eventCount)).overflow
-        else { throw .invalid(what, reason: "its fields contradict each other or a limit") }
+        guard Safeguard.indexEntryFields.isLeftOut || fieldsFit else {
+            throw .invalid(what, reason: "its fields contradict each other or a limit")
+        }
+    }
+
+    private var fieldsFit: Bool {
+        eventCount <= Limits.blockEventsMax && rawBytes <= Limits.blockRawBytesMax
+            && smallLength <= Limits.smallPartBytesMax && subBlockCount <= Limits.subBlocksMax
+            && offset % 8 == 0 && length % 8 == 0
+            && Int(length) >= BlockHeader.byteCount + Int(smallLength)
+            && Int(length) <= BlockHeader.byteCount + Limits.blockBodyBytesMax + 8
+            && minTimestamp <= maxTimestamp && (type == .events) == (eventCount > 0)
+            && !firstSequence.addingReportingOverflow(UInt64(eventCount)).overflow
     }
 
     /// Appends the entry: `byteCount` bytes.

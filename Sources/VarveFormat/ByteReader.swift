@@ -19,7 +19,9 @@ public struct ByteReader {
 
     /// The next `count` bytes.
     public mutating func take(_ count: Int) throws(FormatError) -> UnsafeRawBufferPointer {
-        guard count >= 0, count <= remaining else { throw .truncated(what) }
+        guard Safeguard.readerEnd.isLeftOut || count >= 0 && count <= remaining else {
+            throw .truncated(what)
+        }
         defer { position += count }
         return UnsafeRawBufferPointer(rebasing: base[position..<position + count])
     }
@@ -30,7 +32,9 @@ public struct ByteReader {
     }
 
     private mutating func integer<T: FixedWidthInteger>(_: T.Type) throws(FormatError) -> T {
-        guard MemoryLayout<T>.size <= remaining else { throw .truncated(what) }
+        guard Safeguard.readerEnd.isLeftOut || MemoryLayout<T>.size <= remaining else {
+            throw .truncated(what)
+        }
         defer { position += MemoryLayout<T>.size }
         return T(littleEndian: base.loadUnaligned(fromByteOffset: position, as: T.self))
     }
@@ -60,7 +64,9 @@ public struct ByteReader {
         var shift: UInt64 = 0
         while true {
             let byte = try u8()
-            if shift == 63, byte > 1 { throw .invalid(what, reason: "a varint exceeds 64 bits") }
+            if shift == 63, byte > 1, !Safeguard.varintBits.isLeftOut {
+                throw .invalid(what, reason: "a varint exceeds 64 bits")
+            }
             value |= UInt64(byte & 0x7F) << shift
             if byte < 0x80 {
                 if byte == 0, shift > 0 {
@@ -85,7 +91,9 @@ public struct ByteReader {
         guard value <= UInt64(max) else {
             throw .beyondLimit("\(what)'s count", value: value, limit: UInt64(max))
         }
-        guard value <= UInt64(remaining / Swift.max(itemBytes, 1)) else { throw .truncated(what) }
+        guard Safeguard.readerCount.isLeftOut || value <= UInt64(remaining / Swift.max(itemBytes, 1)) else {
+            throw .truncated(what)
+        }
         return Int(value)
     }
 
@@ -117,7 +125,7 @@ public struct ByteReader {
             }
             map[key] = try string(max: Limits.metadataBytesMax)
             previous = key
-            guard position - start <= Limits.metadataBytesMax else {
+            guard Safeguard.metadataLength.isLeftOut || position - start <= Limits.metadataBytesMax else {
                 throw .beyondLimit(
                     "\(what)'s map", value: UInt64(position - start), limit: UInt64(Limits.metadataBytesMax))
             }

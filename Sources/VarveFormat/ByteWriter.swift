@@ -46,8 +46,6 @@ public struct ByteWriter {
     public mutating func pad8() { putZeros(-bytes.count & 7) }
 
     /// The bytes as they stand, without a length.
-    public mutating func putRaw(_ raw: UnsafeRawBufferPointer) { bytes.append(contentsOf: raw) }
-    /// The bytes as they stand, without a length.
     public mutating func putRaw(_ raw: [UInt8]) { bytes.append(contentsOf: raw) }
 
     /// An unsigned LEB128 number of the shortest form: 1...10 bytes.

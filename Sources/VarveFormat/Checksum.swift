@@ -17,20 +17,21 @@ public enum Checksum {
 
     /// Throws unless the bytes before `offset` have the checksum that is stored there. `bytes` reaches beyond it.
     static func verify(
-        _ bytes: UnsafeRawBufferPointer, storedAt offset: Int, after seed: UInt32 = 0, _ what: String
+        _ bytes: UnsafeRawBufferPointer, storedAt offset: Int, after seed: UInt32 = 0, _ what: String,
+        _ safeguard: Safeguard
     ) throws(FormatError) {
-        try verify(bytes, upTo: offset, storedAt: offset, after: seed, what)
+        try verify(bytes, upTo: offset, storedAt: offset, after: seed, what, safeguard)
     }
 
     /// The same where other fields stand between the bytes and their checksum.
     static func verify(
         _ bytes: UnsafeRawBufferPointer, upTo end: Int, storedAt offset: Int, after seed: UInt32,
-        _ what: String
+        _ what: String, _ safeguard: Safeguard
     ) throws(FormatError) {
         let stored = UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: offset, as: UInt32.self))
-        guard crc(UnsafeRawBufferPointer(rebasing: bytes[..<end]), after: seed) == stored else {
-            throw .checksumMismatch(what)
-        }
+        guard
+            safeguard.isLeftOut || crc(UnsafeRawBufferPointer(rebasing: bytes[..<end]), after: seed) == stored
+        else { throw .checksumMismatch(what) }
     }
 
     /// Fills in the checksums of a block's directory of sub-blocks, and returns that of its small part.

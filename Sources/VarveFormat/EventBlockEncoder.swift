@@ -18,10 +18,10 @@ public final class EventBlockEncoder {
     private struct Summary {
         var minTimestamp: Int64
         var maxTimestamp: Int64
-        var kindSet: UInt64 = 0
-        var maxKind: UInt32 = 0
-        var rawBytes = 0
-        var subBlocks = 1
+        var kindSet: UInt64
+        var maxKind: UInt32
+        var rawBytes: Int
+        var subBlocks: Int
     }
 
     /// An encoder; its memory grows with its blocks.

@@ -160,13 +160,13 @@ public final class EventColumns {
             raw += Int(entry.rawBytes)
             offset += Int(entry.storedBytes)
         }
-        guard row == eventCount else {
+        guard Safeguard.directorySums.isLeftOut || row == eventCount else {
             throw .invalid(Self.what, reason: "its sub-blocks' events don't add up")
         }
-        guard raw == rawBytes else {
+        guard Safeguard.directorySums.isLeftOut || raw == rawBytes else {
             throw .invalid(Self.what, reason: "its sub-blocks' payloads don't add up")
         }
-        guard offset == bodyLength else {
+        guard Safeguard.directorySums.isLeftOut || offset == bodyLength else {
             throw .invalid(Self.what, reason: "its sub-blocks' stored lengths don't add up")
         }
     }
@@ -181,7 +181,7 @@ public final class EventColumns {
             for row in subBlock.firstRow..<subBlock.firstRow + subBlock.eventCount {
                 sum &+= UInt64(lengths[row])
             }
-            guard sum == UInt64(subBlock.rawBytes) else {
+            guard Safeguard.rowLengths.isLeftOut || sum == UInt64(subBlock.rawBytes) else {
                 throw .invalid(Self.what, reason: "lengths don't add up to their sub-block's")
             }
         }

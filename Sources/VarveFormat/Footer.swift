@@ -114,22 +114,30 @@ public struct Footer: Hashable, Sendable {
             SectionType.checkpoints, SectionType.ledger, SectionType.digest, SectionType.summary,
         ]
         guard required.isSubset(of: found) else { throw .invalid("a footer", reason: "a section is missing") }
-        guard footer.summary.blockCount == UInt32(footer.entries.count),
-            footer.summary.dataBytes == trailer.footerOffset, footer.summary.segment == trailer.segment,
-            footer.summary.store == trailer.store, footer.summary.ordinal == trailer.ordinal,
-            footer.pyramid.levels.first?.count ?? 0
-                == (footer.entries.count + TimePyramid.fanOut - 1) / TimePyramid.fanOut,
-            footer.checkpoints.allSatisfy({ Int($0.block) < footer.entries.count })
-        else { throw .invalid("a footer", reason: "its sections contradict each other") }
-        let summary = footer.summary
-        guard footer.kinds.allSatisfy({ $0.events <= summary.eventCount && $0.bytes <= summary.rawBytes }),
-            footer.sessions.allSatisfy({
+        guard Safeguard.footerAgreement.isLeftOut || footer.agrees(with: trailer) else {
+            throw .invalid("a footer", reason: "its sections contradict each other")
+        }
+        guard Safeguard.footerCounts.isLeftOut || footer.countsFit else {
+            throw .invalid("a footer", reason: "its counts contradict each other")
+        }
+        self = footer
+    }
+
+    private func agrees(with trailer: Trailer) -> Bool {
+        summary.blockCount == UInt32(entries.count) && summary.dataBytes == trailer.footerOffset
+            && summary.segment == trailer.segment && summary.store == trailer.store
+            && summary.ordinal == trailer.ordinal
+            && pyramid.levels.first?.count ?? 0
+                == (entries.count + TimePyramid.fanOut - 1) / TimePyramid.fanOut
+            && checkpoints.allSatisfy { Int($0.block) < entries.count }
+    }
+
+    private var countsFit: Bool {
+        kinds.allSatisfy { $0.events <= summary.eventCount && $0.bytes <= summary.rawBytes }
+            && sessions.allSatisfy {
                 $0.events <= $0.nextSequence - $0.firstSequence && $0.payloadBytes <= summary.rawBytes
                     && $0.checkpoints <= UInt64(Limits.segmentBlocksMax)
-            }),
-            summary.rawBytes <= UInt64(Limits.segmentBlocksMax) * UInt64(Limits.blockRawBytesMax)
-        else { throw .invalid("a footer", reason: "its counts contradict each other") }
-        self = footer
+            } && summary.rawBytes <= UInt64(Limits.segmentBlocksMax) * UInt64(Limits.blockRawBytesMax)
     }
 
     private static func blockIndex(_ reader: inout ByteReader, end: UInt64) throws(FormatError)
@@ -145,7 +153,9 @@ public struct Footer: Hashable, Sendable {
             throw .invalid("the block index", reason: "its entries are too short")
         }
         // At most 16,384 times 32 bits: no overflow.
-        guard Int(count) * size <= reader.remaining else { throw .truncated("the block index") }
+        guard Safeguard.indexCount.isLeftOut || Int(count) * size <= reader.remaining else {
+            throw .truncated("the block index")
+        }
         var entries: [BlockIndexEntry] = []
         entries.reserveCapacity(Int(count))
         var next: UInt64?
@@ -154,9 +164,11 @@ public struct Footer: Hashable, Sendable {
             // A later version may have fields there.
             _ = try reader.take(size - BlockIndexEntry.byteCount)
             let stop = entry.offset.addingReportingOverflow(UInt64(entry.length))
-            guard !stop.overflow, stop.partialValue <= end, next.map({ $0 == entry.offset }) ?? true else {
-                throw .invalid("the block index", reason: "its blocks do not follow each other")
-            }
+            guard
+                Safeguard.indexOrder.isLeftOut
+                    || !stop.overflow && stop.partialValue <= end
+                        && (next.map { $0 == entry.offset } ?? true)
+            else { throw .invalid("the block index", reason: "its blocks do not follow each other") }
             next = stop.partialValue
             entries.append(entry)
         }

@@ -99,7 +99,9 @@ public enum LedgerRecord: Hashable, Sendable {
         case 1, 6:
             let first = try body.varint()
             let last = try body.varint()
-            guard first <= last else { throw .invalid("a ledger record", reason: "its range is reversed") }
+            guard Safeguard.ledgerRange.isLeftOut || first <= last else {
+                throw .invalid("a ledger record", reason: "its range is reversed")
+            }
             if type == 6 {
                 self = .retention(first: first, last: last, time: try body.svarint())
             } else {

@@ -121,10 +121,10 @@ public struct SegmentHeader: Hashable, Sendable {
         guard bytes.count >= fixedBytes else { throw .truncated(what) }
         let version = try reader.u16()
         guard version == Limits.formatVersion else { throw .unknownVersion(version, of: "the segment") }
-        try Checksum.verify(bytes, storedAt: checksumOffset, what)
+        try Checksum.verify(bytes, storedAt: checksumOffset, what, .segmentHeaderChecksum)
         try reader.takeZeros(2)
         let length = try reader.u32()
-        guard length <= Limits.headerBytesMax else {
+        guard Safeguard.segmentHeaderLength.isLeftOut || length <= Limits.headerBytesMax else {
             throw .beyondLimit(what, value: UInt64(length), limit: UInt64(Limits.headerBytesMax))
         }
         guard length >= fixedBytes, length % 8 == 0 else {

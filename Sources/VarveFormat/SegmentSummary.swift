@@ -143,8 +143,10 @@ public struct SegmentSummary: Hashable, Sendable {
     {
         let trailer = try Trailer(decodingEndOf: bytes, fileLength: fileLength)
         let start = fileLength - UInt64(bytes.count)
-        guard trailer.summaryOffset >= start,
-            trailer.summaryOffset <= fileLength - UInt64(Trailer.byteCount)
+        guard
+            Safeguard.summaryPlace.isLeftOut
+                || trailer.summaryOffset >= start
+                    && trailer.summaryOffset <= fileLength - UInt64(Trailer.byteCount)
         else { throw .truncated("a summary") }
         let range = Int(trailer.summaryOffset - start)..<(bytes.count - Trailer.byteCount)
         var reader = ByteReader(UnsafeRawBufferPointer(rebasing: bytes[range]), "a summary")

@@ -82,7 +82,7 @@ public struct StateSlot: Hashable, Sendable {
         if allZero(bytes) { return nil }
         var reader = ByteReader(bytes, what)
         guard magicMatches(try reader.take(8), magic) else { throw .notFound("slot of STATE") }
-        try Checksum.verify(bytes, storedAt: checksumOffset, what)
+        try Checksum.verify(bytes, storedAt: checksumOffset, what, .stateChecksum)
         let version = try reader.u16()
         guard version == Limits.formatVersion else { throw .unknownVersion(version, of: "STATE") }
         try reader.takeZeros(6)
@@ -114,7 +114,7 @@ public enum StateFile {
 
     /// The valid slot with the higher counter; nil when there is none. Damaged slots count as none: it is a cache.
     public static func latest(of bytes: UnsafeRawBufferPointer) -> StateSlot? {
-        guard bytes.count == byteCount else { return nil }
+        guard Safeguard.stateLength.isLeftOut || bytes.count == byteCount else { return nil }
         let slots = [0, StateSlot.stride].compactMap { start in
             try? StateSlot.decode(UnsafeRawBufferPointer(rebasing: bytes[start..<start + StateSlot.stride]))
         }

@@ -52,9 +52,10 @@ public struct StoreIdentity: Hashable, Sendable {
         let version = try reader.u16()
         guard version == Limits.formatVersion else { throw .unknownVersion(version, of: "the store") }
         guard bytes.count >= StoreIdentity.fixedBytes else { throw .truncated(what) }
-        try Checksum.verify(bytes, storedAt: StoreIdentity.checksumOffset, what)
+        try Checksum.verify(bytes, storedAt: StoreIdentity.checksumOffset, what, .storeChecksum)
         try reader.takeZeros(2)
-        guard Int(try reader.u32()) == bytes.count else {
+        let length = try reader.u32()
+        guard Safeguard.storeLength.isLeftOut || Int(length) == bytes.count else {
             throw .invalid(what, reason: "its length is not the file's")
         }
         incompatibleFeatures = try reader.u64()

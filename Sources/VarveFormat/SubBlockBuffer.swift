@@ -30,14 +30,15 @@ public final class SubBlockBuffer {
         dictionary: [UInt8]?, dictionaryIdentity: UInt64
     ) throws(FormatError) -> UnsafeRawPointer {
         let what = "a sub-block"
-        guard rawBytes >= 0, rawBytes <= Limits.blockRawBytesMax else {
+        guard Safeguard.subBlockLength.isLeftOut || rawBytes >= 0 && rawBytes <= Limits.blockRawBytesMax
+        else {
             throw .beyondLimit(
                 what, value: UInt64(clamping: rawBytes), limit: UInt64(Limits.blockRawBytesMax))
         }
         guard stored.count <= Limits.blockBodyBytesMax else {
             throw .beyondLimit(what, value: UInt64(stored.count), limit: UInt64(Limits.blockBodyBytesMax))
         }
-        guard wanted >= 0, wanted <= rawBytes else {
+        guard Safeguard.subBlockWanted.isLeftOut || wanted >= 0 && wanted <= rawBytes else {
             throw .invalid(what, reason: "more is wanted of it than it holds")
         }
         if method == .raw {
@@ -45,7 +46,9 @@ public final class SubBlockBuffer {
             return stored.baseAddress ?? UnsafeRawPointer(reserve(0) + Self.dictionaryRoom)
         }
         // LZ4 can't expand more than this: it bounds what is allocated.
-        guard rawBytes <= stored.count * 255 else { throw .invalid(what, reason: "it can't hold so much") }
+        guard Safeguard.subBlockRatio.isLeftOut || rawBytes <= stored.count * 255 else {
+            throw .invalid(what, reason: "it can't hold so much")
+        }
         let memory = reserve(wanted)
         let output = memory + Self.dictionaryRoom
         guard let from = stored.baseAddress?.assumingMemoryBound(to: CChar.self) else {
@@ -73,7 +76,9 @@ public final class SubBlockBuffer {
                 : LZ4_decompress_safe_partial_usingDict(
                     from, to, size, target, target, start, Int32(dictionary.count))
         }
-        guard decoded == target else { throw .invalid(what, reason: "it can't be decompressed") }
+        guard Safeguard.subBlockDecoded.isLeftOut || decoded == target else {
+            throw .invalid(what, reason: "it can't be decompressed")
+        }
         return UnsafeRawPointer(output)
     }
 
@@ -81,7 +86,7 @@ public final class SubBlockBuffer {
         _ dictionary: [UInt8], identity: UInt64, into memory: UnsafeMutableRawPointer
     ) throws(FormatError) {
         if let loadedDictionary, loadedDictionary == (identity, dictionary.count) { return }
-        guard dictionary.count <= Self.dictionaryRoom else {
+        guard Safeguard.dictionaryLength.isLeftOut || dictionary.count <= Self.dictionaryRoom else {
             throw .beyondLimit(
                 "a dictionary", value: UInt64(dictionary.count), limit: UInt64(Self.dictionaryRoom))
         }

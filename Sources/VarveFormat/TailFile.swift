@@ -68,7 +68,7 @@ public struct TailHeader: Hashable, Sendable {
         guard bytes.count >= TailHeader.byteCount else { throw .truncated(what) }
         var reader = ByteReader(UnsafeRawBufferPointer(rebasing: bytes[..<TailHeader.byteCount]), what)
         guard magicMatches(try reader.take(8), TailHeader.magic) else { throw .notFound("TAIL header") }
-        try Checksum.verify(bytes, storedAt: TailHeader.checksumOffset, what)
+        try Checksum.verify(bytes, storedAt: TailHeader.checksumOffset, what, .tailHeaderChecksum)
         let version = try reader.u16()
         guard version == Limits.formatVersion else { throw .unknownVersion(version, of: what) }
         try reader.takeZeros(2)
@@ -85,11 +85,18 @@ public struct TailHeader: Hashable, Sendable {
         try reader.takeZeros(4)
         _ = try reader.u32()
         try reader.takeZeros(reader.remaining)
-        guard (1...64).contains(slotCount), slotBytes <= 256 << 20, slotBytes % 4096 == 0,
-            (1...65_536).contains(slotRows), kindsBytes >= 8, kindsBytes <= 64 << 20, kindsBytes % 4096 == 0,
-            slotPayloadBytes <= UInt32(Limits.payloadBytesMax), UInt64(slotCount) * slotBytes <= 1 << 30,
-            TailHeader.slotBytes(rows: Int(slotRows), payloadBytes: Int(slotPayloadBytes)) <= Int(slotBytes)
-        else { throw .invalid(what, reason: "its sizes do not fit each other") }
+        guard Safeguard.tailSizes.isLeftOut || sizesFit else {
+            throw .invalid(what, reason: "its sizes do not fit each other")
+        }
+    }
+
+    private var sizesFit: Bool {
+        (1...64).contains(slotCount) && slotBytes <= 256 << 20 && slotBytes % 4096 == 0
+            && (1...65_536).contains(slotRows) && kindsBytes >= 8 && kindsBytes <= 64 << 20
+            && kindsBytes % 4096 == 0 && slotPayloadBytes <= UInt32(Limits.payloadBytesMax)
+            && UInt64(slotCount) * slotBytes <= 1 << 30
+            && TailHeader.slotBytes(rows: Int(slotRows), payloadBytes: Int(slotPayloadBytes))
+                <= Int(slotBytes)
     }
 
     /// Where slot `number` starts.
@@ -126,7 +133,7 @@ public struct TailHeader: Hashable, Sendable {
         guard file.count >= end, kindsBytes >= 8 else { return [] }
         let region = UnsafeRawBufferPointer(rebasing: file[TailHeader.byteCount..<end])
         let committed = UInt32(littleEndian: region.loadUnaligned(as: UInt32.self))
-        guard Int(committed) <= region.count - 8 else { return [] }
+        guard Safeguard.tailKindsLength.isLeftOut || Int(committed) <= region.count - 8 else { return [] }
         let entries = UnsafeRawBufferPointer(rebasing: region[8..<8 + Int(committed)])
         var reader = ByteReader(entries, "TAIL's kinds")
         var kinds: [(UInt32, KindDefinition)] = []
@@ -135,7 +142,8 @@ public struct TailHeader: Hashable, Sendable {
             guard let id = try? reader.u32(), let kind = try? KindDefinition(from: &reader) else { break }
             let covered = UnsafeRawBufferPointer(rebasing: entries[start..<reader.position])
             guard let checksum = try? reader.u32(),
-                Checksum.crc(covered, after: TailHeader.seed(epoch)) == checksum
+                Safeguard.tailKindChecksum.isLeftOut
+                    || Checksum.crc(covered, after: TailHeader.seed(epoch)) == checksum
             else { break }
             kinds.append((id, kind))
         }
@@ -210,14 +218,16 @@ public struct TailSlot: Hashable, Sendable {
         -> TailSlot?
     {
         let what = "a slot of TAIL"
-        guard bytes.count >= Int(header.slotBytes) else { throw .truncated(what) }
+        guard Safeguard.tailSlotLength.isLeftOut || bytes.count >= Int(header.slotBytes) else {
+            throw .truncated(what)
+        }
         if allZero(UnsafeRawBufferPointer(rebasing: bytes[..<rowsOffset])) { return nil }
         var reader = ByteReader(bytes, what)
         let number = try reader.u64()
         do throws(FormatError) {
             try Checksum.verify(
                 bytes, upTo: committedOffset, storedAt: checksumOffset, after: TailHeader.seed(header.epoch),
-                what)
+                what, .tailSlotChecksum)
         } catch {
             let committed = bytes.loadUnaligned(fromByteOffset: committedOffset, as: UInt32.self)
             if committed == 0 { return nil }
@@ -231,11 +241,13 @@ public struct TailSlot: Hashable, Sendable {
         let committed = try reader.u32()
         let seed = try reader.u32()
         try reader.takeZeros(16)
-        guard number > 0, flags <= 1, committed <= header.slotRows else {
+        guard number > 0, flags <= 1, Safeguard.tailRowCount.isLeftOut || committed <= header.slotRows else {
             throw .invalid(what, reason: "reserved flags are set, or it has too many rows")
         }
-        guard !firstSequence.addingReportingOverflow(UInt64(header.slotRows)).overflow,
-            flags == 1 || !firstIndex.addingReportingOverflow(UInt64(header.slotRows)).overflow
+        guard
+            Safeguard.tailNumbers.isLeftOut
+                || !firstSequence.addingReportingOverflow(UInt64(header.slotRows)).overflow
+                    && (flags == 1 || !firstIndex.addingReportingOverflow(UInt64(header.slotRows)).overflow)
         else { throw .invalid(what, reason: "its numbers overflow") }
         var slot = TailSlot(
             number: number, firstSequence: firstSequence, session: session, firstIndex: firstIndex,
@@ -248,12 +260,15 @@ public struct TailSlot: Hashable, Sendable {
             let index = try reader.u64()
             let length = Int(try reader.u32())
             let kind = try reader.u32()
-            guard length <= min(end - offset, Limits.payloadBytesMax) else {
+            guard
+                Safeguard.tailPayloadLength.isLeftOut
+                    || length <= min(end - offset, Limits.payloadBytesMax)
+            else {
                 if slot.hasExplicitIndices { throw .invalid(what, reason: "a payload does not fit in it") }
                 break
             }
             let stored = UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + length])
-            if flags == 0,
+            if !Safeguard.tailRowChecksum.isLeftOut, flags == 0,
                 index != UInt64(checksum(stored, timestamp: timestamp, kind: kind, after: seed))
             {
                 break

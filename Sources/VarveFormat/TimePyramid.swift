@@ -77,7 +77,9 @@ public struct TimePyramid: Hashable, Sendable {
         for _ in 0..<count {
             let size = try reader.u32()
             try reader.takeZeros(4)
-            guard size >= 1, UInt64(size) * 16 <= UInt64(reader.remaining) else {
+            guard
+                Safeguard.pyramidSize.isLeftOut || size >= 1 && UInt64(size) * 16 <= UInt64(reader.remaining)
+            else {
                 throw .truncated("the time pyramid")
             }
             if let below = levels.last,

@@ -46,7 +46,7 @@ public struct Trailer: Hashable, Sendable {
         guard magicMatches(UnsafeRawBufferPointer(rebasing: fields[88...]), Trailer.magic) else {
             throw .notFound("trailer")
         }
-        try Checksum.verify(fields, storedAt: Trailer.checksumOffset, what)
+        try Checksum.verify(fields, storedAt: Trailer.checksumOffset, what, .trailerChecksum)
         footerOffset = try reader.u64()
         footerLength = try reader.u64()
         store = try reader.uniqueID()
@@ -60,10 +60,12 @@ public struct Trailer: Hashable, Sendable {
         summaryOffset = try reader.u64()
         try reader.takeZeros(4)
         let end = footerOffset.addingReportingOverflow(footerLength)
-        guard self.fileLength == fileLength, fileLength >= UInt64(Trailer.byteCount), !end.overflow,
-            end.partialValue == fileLength - UInt64(Trailer.byteCount), footerLength >= 8,
-            summaryOffset > footerOffset, summaryOffset < end.partialValue, summaryOffset % 8 == 0,
-            footerOffset % 8 == 0, ordinal > 0, sectionCount <= 64
+        guard
+            Safeguard.trailerLengths.isLeftOut
+                || self.fileLength == fileLength && fileLength >= UInt64(Trailer.byteCount) && !end.overflow
+                    && end.partialValue == fileLength - UInt64(Trailer.byteCount) && footerLength >= 8
+                    && summaryOffset > footerOffset && summaryOffset < end.partialValue
+                    && summaryOffset % 8 == 0 && footerOffset % 8 == 0 && ordinal > 0 && sectionCount <= 64
         else { throw .invalid(what, reason: "its lengths do not fit the file") }
     }
 

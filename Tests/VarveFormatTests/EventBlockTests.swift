@@ -249,6 +249,35 @@ struct EventBlockTests {
         }
     }
 
+    @Test("A header says what its block holds, and leaves the block's place alone", arguments: [false, true])
+    func header(explicitIndices: Bool) {
+        var generator = SeededGenerator(11)
+        var events = Events()
+        events.explicitIndices = explicitIndices
+        events.dictionary = PreparedDictionary(text(5000, &generator), level: 1)
+        for position in 0..<20 {
+            events.append(
+                text(300, &generator), timestamp: Int64(position), kind: explicitIndices ? 70 : 3,
+                index: explicitIndices ? 900 : nil)
+        }
+        let block = events.encode()
+        let header = BlockHeader(events: block)
+        let flags: BlockFlags = [.usesDictionary, .explicitIndices, .manyKinds]
+        #expect(header.flags == (explicitIndices ? flags : .usesDictionary))
+        #expect(header.type == .events && header.eventCount == 20 && header.rawBytes == 6000)
+        #expect(Int(header.bodyLength) == block.bodyLength && Int(header.smallLength) == block.smallLength)
+        #expect(header.blockLength == block.bytes.count && Int(header.subBlockCount) == block.subBlockCount)
+        #expect(header.minTimestamp == 0 && header.maxTimestamp == 19)
+        #expect(header.kindSet == (explicitIndices ? .max : 1 << 3))
+        #expect(header.firstIndex == (explicitIndices ? 900 : 0))
+        // A header whose place was filled in before keeps it.
+        var placed = BlockHeader(type: .events)
+        (placed.number, placed.epoch, placed.firstSequence, placed.firstIndex) = (4, 5, 6, 7)
+        placed.setContents(block)
+        #expect(placed.number == 4 && placed.epoch == 5 && placed.firstSequence == 6)
+        #expect(placed.firstIndex == (explicitIndices ? 900 : 7))
+    }
+
     @Test("Sealing puts each part's seeded checksum where the specification says")
     func checksums() throws {
         var generator = SeededGenerator(10)

@@ -76,6 +76,15 @@ struct FooterTests {
         }
     }
 
+    @Test("A footer is known by its first eight bytes")
+    func magic() {
+        let bytes = sampleFooter(blocks: 1).encode()
+        #expect(bytes.withUnsafeBytes { Footer.begins(at: $0) })
+        #expect(!bytes[..<7].withUnsafeBytes { Footer.begins(at: $0) })
+        #expect(!bytes[1...].withUnsafeBytes { Footer.begins(at: $0) })
+        #expect(Sample.entries(1)[0].nextSequence == Sample.eventsHeader.nextSequence)
+    }
+
     @Test("Every flipped bit and every truncation of a footer is refused")
     func damage() throws {
         let footer = sampleFooter(blocks: 3)
@@ -156,6 +165,13 @@ struct FooterTests {
         #expect(refuses { $0.checkpoints[0].block = 3 })
         #expect(refuses { $0.pyramid = TimePyramid(Sample.entries(65)) })
         #expect(refuses { $0.pyramid = TimePyramid([]) })
+        // Counts that sums over segments would overflow with.
+        #expect(refuses { $0.kinds[0].events = $0.summary.eventCount + 1 })
+        #expect(refuses { $0.kinds[1].bytes = $0.summary.rawBytes + 1 })
+        #expect(refuses { $0.sessions[0].events = 111 })
+        #expect(refuses { $0.sessions[0].payloadBytes = $0.summary.rawBytes + 1 })
+        #expect(refuses { $0.sessions[0].checkpoints = UInt64(Limits.segmentBlocksMax) + 1 })
+        #expect(refuses { $0.summary.rawBytes = .max })
         let footer = sampleFooter(blocks: 3)
         let bytes = footer.encode()
         let foreign = changing(SectionType.summary, of: bytes, owner: Sample.segment) { $0[192] ^= 1 }

@@ -9,7 +9,7 @@ private func seededGenerator() -> (seed: UInt64, generator: SeededGenerator) {
 }
 
 /// Whether the bytes are refused; fails when by anything but an error of the format.
-private func isRefused(_ read: () throws -> Void) -> Bool {
+func isRefused(_ read: () throws -> Void) -> Bool {
     do {
         try read()
         return false
@@ -20,7 +20,7 @@ private func isRefused(_ read: () throws -> Void) -> Bool {
 }
 
 /// The bytes with the four at `offset` replaced by the checksum of `range`, after `seed`.
-private func sealed(_ bytes: [UInt8], _ range: Range<Int>, at offset: Int, seed: UInt32 = 0) -> [UInt8] {
+func sealed(_ bytes: [UInt8], _ range: Range<Int>, at offset: Int, seed: UInt32 = 0) -> [UInt8] {
     var writer = ByteWriter()
     writer.putRaw(bytes)
     writer.patch(bytes[range].withUnsafeBytes { Checksum.crc($0, after: seed) }, at: offset)
@@ -450,11 +450,16 @@ struct StructTests {
             try r.ledgerRecords()
         }
         #expect(read == [.unknown(type: 9, body: [0xAA, 0xBB]), .pin(session: 1, isPinned: false)])
+        var writer = ByteWriter()
+        writer.put(read)
+        #expect(writer.bytes == [2, 9, 2, 0xAA, 0xBB, 4, 2, 1, 0])
     }
 
     @Test(
         "Control blocks that contradict their header or the limits are refused",
-        arguments: ["continued", "undeclared dictionary", "no kinds", "too many kinds", "copies", "lengths"])
+        arguments: [
+            "continued", "undeclared dictionary", "no kinds", "too many kinds", "copies", "lengths", "state",
+        ])
     func controlBlocks(_ what: String) throws {
         var (type, record, subBlocks) = (BlockType.sessionBegin, ByteWriter(), [ControlBlock.SubBlock]())
         var header = Sample.blockHeader(.sessionBegin)
@@ -464,6 +469,10 @@ struct StructTests {
             type = .checkpoint
             Sample.checkpoint.encode(to: &record)
             subBlocks = [.init(method: .lz4WithDictionary, rawBytes: 9, stored: [1])]
+        case "state":
+            type = .checkpoint
+            Sample.checkpoint.encode(to: &record)
+            subBlocks = [.init(method: .lz4, rawBytes: Limits.payloadBytesMax + 1, stored: [1])]
         case "no kinds", "too many kinds":
             type = .kinds
             record.put(what == "no kinds" ? [] : [KindDefinition](repeating: Sample.kinds[1], count: 5))
@@ -545,6 +554,35 @@ struct StructTests {
         #expect(throws: FormatError.self) {
             try slot.encode(header: header).withUnsafeBytes { try TailSlot.decode($0, header: otherEpoch) }
         }
+    }
+
+    @Test("The slot of a store that is closed in order names its last segment and where that one's data end")
+    func closedState() {
+        func slot(after last: SegmentSummary?) -> StateSlot {
+            StateSlot(
+                store: Sample.store, counter: 3, nextSequence: 170, epoch: 4, sessionsBegun: 8, closedAt: 99,
+                last: last)
+        }
+        var expected = StateSlot(store: Sample.store, counter: 3)
+        (expected.nextSequence, expected.epoch, expected.sessionsBegun) = (170, 4, 8)
+        (expected.writtenAt, expected.isClosed) = (99, true)
+        #expect(slot(after: nil) == expected)
+        (expected.watermarkSegment, expected.watermarkOffset) = (3, 1 << 20)
+        expected.watermarkUUID = Sample.segment
+        #expect(slot(after: Sample.summary) == expected)
+    }
+
+    @Test("A scan that knows no segment learns from a block's header which one it names")
+    func namedSegment() {
+        var bytes = [UInt8](repeating: 0, count: BlockHeader.byteCount)
+        bytes.withUnsafeMutableBytes { Sample.eventsHeader.encode(into: $0) }
+        #expect(bytes.withUnsafeBytes { BlockHeader.namedSegment(in: $0) } == Sample.segment)
+        #expect(bytes.dropLast().withUnsafeBytes { BlockHeader.namedSegment(in: $0) } == nil)
+    }
+
+    @Test("A file of TAIL ends with its last slot")
+    func tailLength() {
+        #expect(Sample.tailHeader.fileBytes == 4096 + 4096 + 3 * 4096)
     }
 
     @Test("The latest slot of STATE is the valid one with the higher counter")

@@ -147,24 +147,4 @@ struct ForgedStoreTests {
         #expect(after.allSatisfy { $0.sessionID == "its name" })
         #expect(try reader.sessions().map(\.state) == [.interrupted])
     }
-
-    // A segment with the highest of all ordinals stood behind the log's end, where nothing that is in it counted: opening the store for
-    // writing trapped over the ordinal of the next one.
-    @Test("A segment after which there can be no other makes a store unwritable, and stops nobody")
-    func highestOrdinal() throws {
-        let live = directory.path("live")
-        let store = try EventStore.open(live, options: smallBlocks(on: ControlledFileSystem()))
-        try store.startSession("s").append("1", kind: try store.kind("k", .utf8))
-        try store.flush()
-        try FileManager.default.copyItem(atPath: live, toPath: path)
-        try store.close()
-        var last = try header(of: try #require(try segments(of: path).first))
-        last.segment = UniqueID(low: 1, high: 2)
-        last.predecessor = UniqueID(low: 3, high: 4)
-        last.ordinal = .max
-        try Data(last.encode()).write(to: URL(filePath: path + "/last.seg"))
-
-        #expect(throws: StoreError.self) { try EventStore.open(path) }
-        #expect(try EventStore.openReadOnly(path).collect().count == 1)
-    }
 }

@@ -386,8 +386,10 @@ final class SegmentWriter: @unchecked Sendable {
 
     /// Syncs the files in the order of the log, then the directory.
     func carryOut(_ pass: SyncPass) throws(IOFailure) {
-        for file in pass.files { try sync { () throws(IOFailure) in try file.sync() } }
-        if pass.syncsDirectory {
+        for file in pass.files where !Safeguard.segmentSync.isLeftOut {
+            try sync { () throws(IOFailure) in try file.sync() }
+        }
+        if pass.syncsDirectory, !Safeguard.segmentNameSync.isLeftOut {
             try sync { () throws(IOFailure) in try fileSystem.syncDirectory(directory) }
         }
     }

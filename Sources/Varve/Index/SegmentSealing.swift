@@ -7,12 +7,12 @@ extension SegmentIndex {
     func seal(
         _ file: any File, at sealedAt: Int64, sync: (any File) throws(IOFailure) -> Void
     ) throws(IOFailure) -> (trailer: Trailer, summary: SegmentSummary) {
-        try sync(file)
+        if !Safeguard.dataSync.isLeftOut { try sync(file) }
         let checksum = try storedChecksum(of: file, byteCount: dataEnd)
         let footer = footer(sealedAt: sealedAt, checksum: checksum)
         let (bytes, trailer) = footer.encodeWithTrailer()
         try file.write(bytes, at: dataEnd)
-        try sync(file)
+        if !Safeguard.footerSync.isLeftOut { try sync(file) }
         return (trailer, footer.summary)
     }
 }

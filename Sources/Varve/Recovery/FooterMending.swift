@@ -15,7 +15,7 @@ extension StoreDirectory {
             let mended = try StoreError.catching(at: path, StoreError.reading) {
                 () throws -> SegmentHandle? in
                 let file = try fileSystem.open(path, .read)
-                try file.sync()
+                if !Safeguard.mendedFooterSync.isLeftOut { try file.sync() }
                 do throws(StoreError) {
                     _ = try handle.readFooter(of: file)
                     return nil

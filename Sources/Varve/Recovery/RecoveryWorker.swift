@@ -85,7 +85,7 @@ struct RecoveryWorker {
                 let path = directory.path + "/" + directory.segments[number].fileName
                 try fileSystem.setAside(path)
             }
-            try fileSystem.syncDirectory(directory.path)
+            if !Safeguard.recoveredRemovalSync.isLeftOut { try fileSystem.syncDirectory(directory.path) }
         } catch {
             throw .writing(error)
         }
@@ -278,7 +278,7 @@ struct RecoveryWorker {
             try file.sync()
         }
         try fileSystem.rename(temporary, to: path, replacing: false)
-        try fileSystem.syncDirectory(directory)
+        if !Safeguard.recoveredNameSync.isLeftOut { try fileSystem.syncDirectory(directory) }
         return SegmentHandle(
             directory: directory, fileName: name, trailer: trailer, summary: summary, fileSystem: fileSystem)
     }
@@ -380,7 +380,7 @@ struct RecoveryWorker {
         } else {
             try fileSystem.unlink(segment.file.path)
         }
-        try fileSystem.syncDirectory(directory)
+        if !Safeguard.resealedRemovalSync.isLeftOut { try fileSystem.syncDirectory(directory) }
         return handle
     }
 

@@ -101,7 +101,9 @@ extension EventStore {
                 let report = try repair.write(to: temporary)
                 // Last: until here there is no store at the new path, and from here on it is complete.
                 try fileSystem.rename(temporary, to: new, replacing: true)
-                try fileSystem.syncDirectory(parent(of: new))
+                if !Safeguard.repairedParentSync.isLeftOut {
+                    try fileSystem.syncDirectory(parent(of: new))
+                }
                 return report
             } catch {
                 for entry in (try? fileSystem.list(temporary)) ?? [] {

@@ -277,7 +277,7 @@ final class RepairWriter {
             state += Array(repeating: 0, count: StateFile.byteCount - state.count)
             try create("STATE", state)
             try create("STORE", identity.encode())
-            try fileSystem.syncDirectory(directory)
+            if !Safeguard.repairedNamesSync.isLeftOut { try fileSystem.syncDirectory(directory) }
         }
     }
 
@@ -285,6 +285,6 @@ final class RepairWriter {
         let file = try fileSystem.open(directory + "/" + name, .createExclusive)
         defer { file.close() }
         try file.write(bytes, at: 0)
-        try file.sync()
+        if !Safeguard.repairedFileSync.isLeftOut { try file.sync() }
     }
 }

@@ -90,9 +90,11 @@ public final class EventStore: @unchecked Sendable {
                 // A writer that was killed may have left names that only the page cache knows: a power cut would take
                 // them, and what is built on them.
                 if exists(at: path, fileSystem: fileSystem) {
-                    try fileSystem.syncDirectory(path)
+                    if !Safeguard.openingNamesSync.isLeftOut { try fileSystem.syncDirectory(path) }
                 } else {
-                    try fileSystem.syncDirectory(parent(of: path))
+                    if !Safeguard.storeParentSync.isLeftOut {
+                        try fileSystem.syncDirectory(parent(of: path))
+                    }
                     try create(path, options)
                 }
                 return try EventStore(writing: path, options, lock)
@@ -131,9 +133,9 @@ public final class EventStore: @unchecked Sendable {
         let file = try fileSystem.open(temporary, .createExclusive)
         defer { file.close() }
         try file.write(identity.encode(), at: 0)
-        try file.sync()
+        if !Safeguard.storeSync.isLeftOut { try file.sync() }
         try fileSystem.rename(temporary, to: path + "/STORE", replacing: false)
-        try fileSystem.syncDirectory(path)
+        if !Safeguard.storeNameSync.isLeftOut { try fileSystem.syncDirectory(path) }
     }
 
     private init(reading path: String, _ options: StoreOptions) throws(StoreError) {
@@ -587,7 +589,7 @@ public final class EventStore: @unchecked Sendable {
         // A new one, or one whose making was cut off: slots of zeros are empty.
         if try file.size() != StateFile.byteCount { try file.truncate(to: UInt64(StateFile.byteCount)) }
         try file.write(slot.encode(), at: slot.counter % 2 == 1 ? 0 : UInt64(StateSlot.stride))
-        try file.sync()
+        if !Safeguard.stateSync.isLeftOut { try file.sync() }
     }
 
     // MARK: Reading

@@ -1,0 +1,230 @@
+import Testing
+import Varve
+import VarveIO
+import VarveTestKit
+
+/// What each sync is for, one story each: without it a power cut at the worst instant takes something.
+@Suite("What syncs are for")
+struct SyncStories {
+    private static let store = "/data/store"
+    /// Power cuts at an instant, each of which takes something else.
+    private static let cuts = UInt64(0)..<60
+
+    private func disk(_ seed: UInt64) throws -> SimulatedFileSystem {
+        let system = SimulatedFileSystem(seed: seed)
+        try system.makeDirectory("/data")
+        try system.syncDirectory("/")
+        return system
+    }
+
+    private func options(
+        _ system: SimulatedFileSystem, segmentBytes: Int = 1 << 20, durability: Durability = .none
+    ) -> StoreOptions {
+        var options = StoreOptions()
+        options.blockBytes = 4 << 10
+        options.subBlockBytes = 1 << 10
+        options.segmentBytes = UInt64(segmentBytes)
+        options.encoderThreads = 1
+        options.queueBatches = 2
+        options.durability = durability
+        options.fileSystem = system
+        return options
+    }
+
+    private func payload(_ number: Int) -> [UInt8] {
+        var random = SplitMix64(seed: UInt64(number))
+        return (0..<500).map { _ in UInt8(truncatingIfNeeded: random.next()) }
+    }
+
+    /// Records events into a session of its own, without closing the store.
+    @discardableResult
+    private func record(_ events: Range<Int>, in store: EventStore) throws -> Varve.Session {
+        let session = try store.startSession("from \(events.lowerBound)", at: 0)
+        let kind = try store.kind("noise", .binary)
+        for number in events { try session.append(payload(number), kind: kind, at: Int64(number)) }
+        return session
+    }
+
+    private func openReadOnly(_ system: SimulatedFileSystem, _ path: String = store) throws -> EventStore {
+        try EventStore.openReadOnly(path, options: options(system))
+    }
+
+    private func segmentNames(_ system: SimulatedFileSystem) throws -> [String] {
+        try system.list(Self.store).map(\.name).filter { $0.hasSuffix(".seg") }.sorted()
+    }
+
+    private func bytes(_ path: String, _ system: SimulatedFileSystem) throws -> [UInt8] {
+        let file = try system.open(path, .read)
+        defer { file.close() }
+        return try file.read(at: 0, count: Int(try file.size()))
+    }
+
+    private func hasTrailer(_ system: SimulatedFileSystem) throws -> Bool {
+        for name in try system.list(Self.store).map(\.name) where name.hasSuffix(".seg") {
+            if try bytes(Self.store + "/" + name, system).suffix(8).elementsEqual("VARVEEND".utf8) {
+                return true
+            }
+        }
+        return false
+    }
+
+    @Test("A footer that has outlived a power cut has its data")
+    func dataBeforeFooter() throws {
+        let system = try disk(1)
+        // Nobody waits for events to be durable: segments that are full are sealed all the same.
+        let store = try EventStore.open(Self.store, options: options(system, segmentBytes: 16 << 10))
+        system.record()
+        try record(0..<60, in: store)
+        try store.close()
+        var instant = try #require(system.journal).cursor()
+        var sealed = 0
+        repeat {
+            for seed in Self.cuts {
+                let found = instant.afterPowerLoss(seed: seed)
+                guard try hasTrailer(found) else { continue }
+                sealed += 1
+                let reader = try openReadOnly(found)
+                var cursor = try reader.cursor()
+                while try cursor.nextEvent() != nil {}
+                let damage = cursor.coverage.gaps.filter { $0.reason != .unconfirmedTail }
+                #expect(damage == [], "after change \(instant.changesMade), power cut \(seed)")
+                try reader.close()
+            }
+        } while instant.advance()
+        #expect(sealed > 0)
+    }
+
+    @Test("What closing a store has left is there after a power cut, byte for byte")
+    func closed() throws {
+        let system = try disk(2)
+        for life in 0..<2 {
+            let store = try EventStore.open(Self.store, options: options(system))
+            try record(life * 20..<life * 20 + 20, in: store)
+            try store.close()
+        }
+        let names = ["STORE", "STATE"] + (try segmentNames(system))
+        for seed in Self.cuts {
+            let found = system.afterPowerLoss(seed: seed)
+            for name in names {
+                let path = Self.store + "/" + name
+                #expect(try bytes(path, found) == bytes(path, system), "\(name), power cut \(seed)")
+            }
+        }
+    }
+
+    // A killed writer's last footer may be in the page cache alone. What comes after it is another segment's: nobody would sync
+    // that file again, or look for what a power cut has left of its footer.
+    @Test("A footer that a killed writer had not synced is durable once the next one has opened the store")
+    func footerOfAKilledWriter() throws {
+        let system = try disk(3)
+        system.record()
+        let store = try EventStore.open(Self.store, options: options(system))
+        try record(0..<30, in: store)
+        try store.close()
+        var cursor = try #require(system.journal).cursor()
+        var killed = cursor.afterKill()
+        while !(((try? hasTrailer(killed)) ?? false)), cursor.advance() { killed = cursor.afterKill() }
+        try #require(try hasTrailer(killed))
+        let next = try EventStore.open(Self.store, options: options(killed, segmentBytes: 16 << 10))
+        try record(30..<150, in: next)
+        try next.close()
+        #expect(try segmentNames(killed).count > 3)
+        for seed in Self.cuts {
+            let reader = try openReadOnly(killed.afterPowerLoss(seed: seed))
+            #expect(try reader.verify().damage.map(\.reason) == [], "power cut \(seed)")
+            #expect(try reader.count() == 150, "power cut \(seed)")
+            try reader.close()
+        }
+    }
+
+    /// A store whose writer was killed after its first event was acknowledged: recovery copies all of it.
+    private func killed(_ seed: UInt64) throws -> SimulatedFileSystem {
+        let system = try disk(seed)
+        let store = try EventStore.open(Self.store, options: options(system))
+        try record(0..<10, in: store)
+        try store.flush()
+        let killed = system.afterKill()
+        try store.close()
+        return killed
+    }
+
+    @Test("At no instant of a recovery does a power cut take what was acknowledged before")
+    func recovery() throws {
+        let killed = try killed(4)
+        killed.record()
+        let store = try EventStore.open(Self.store, options: options(killed))
+        var cursor = try #require(killed.journal).cursor()
+        try store.close()
+        repeat {
+            for seed in Self.cuts {
+                let reader = try openReadOnly(cursor.afterPowerLoss(seed: seed))
+                #expect(
+                    try reader.count() == 10, "after change \(cursor.changesMade), power cut \(seed)")
+                try reader.close()
+            }
+        } while cursor.advance()
+    }
+
+    @Test("A segment that recovery has replaced does not come back after a power cut")
+    func removedByRecovery() throws {
+        let killed = try killed(5)
+        let before = try segmentNames(killed)
+        let store = try EventStore.open(Self.store, options: options(killed))
+        let names = try segmentNames(killed)
+        #expect(Set(names).isDisjoint(with: before))
+        for seed in Self.cuts {
+            #expect(try segmentNames(killed.afterPowerLoss(seed: seed)) == names, "power cut \(seed)")
+        }
+        try store.close()
+    }
+
+    @Test("A segment whose footer was mended does not come back as it was after a power cut")
+    func removedByMending() throws {
+        let system = try disk(6)
+        let store = try EventStore.open(Self.store, options: options(system))
+        try record(0..<30, in: store)
+        try store.close()
+        try system.unlink(Self.store + "/STATE")
+        let before = try segmentNames(system)
+        let file = try system.open(Self.store + "/" + (try #require(before.first)), .readWrite)
+        // The trailer's first field says where the footer starts.
+        let start = try file.read(at: try file.size() - 96, count: 8).reversed().reduce(UInt64(0)) {
+            $0 << 8 | UInt64($1)
+        }
+        try file.write([UInt8](repeating: 0, count: 64), at: start)
+        try file.sync()
+        file.close()
+        let next = try EventStore.open(Self.store, options: options(system))
+        let names = try segmentNames(system)
+        #expect(Set(names).isDisjoint(with: before))
+        for seed in Self.cuts {
+            #expect(try segmentNames(system.afterPowerLoss(seed: seed)) == names, "power cut \(seed)")
+        }
+        try next.close()
+    }
+
+    @Test("A store that repair has made is there after a power cut, whole")
+    func repaired() throws {
+        let system = try disk(7)
+        let store = try EventStore.open(Self.store, options: options(system, segmentBytes: 16 << 10))
+        try record(0..<60, in: store)
+        try store.close()
+        let new = "/data/new"
+        _ = try EventStore.repair(Self.store, into: new, options: options(system))
+        let names = try system.list(new).map(\.name).sorted()
+        #expect(names.contains("STATE") && names.contains("STORE"))
+        for seed in Self.cuts {
+            let found = system.afterPowerLoss(seed: seed)
+            guard try found.kind(of: new) != nil else {
+                Issue.record("power cut \(seed) takes the new store")
+                continue
+            }
+            #expect(try found.list(new).map(\.name).sorted() == names, "power cut \(seed)")
+            for name in names {
+                #expect(
+                    (try? bytes(new + "/" + name, found)) == (try bytes(new + "/" + name, system)),
+                    "\(name), power cut \(seed)")
+            }
+        }
+    }
+}
