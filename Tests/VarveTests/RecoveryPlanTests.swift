@@ -54,7 +54,9 @@ private struct LogCase: Sendable, CustomTestStringConvertible {
             var offset: UInt64 = 100
             for block in segment.blocks {
                 guard let block else {
-                    holes.append(UnreadableRange(range: offset..<offset + 1000, reason: "torn", isCutShort: isCutShort))
+                    holes.append(
+                        UnreadableRange(range: offset..<offset + 1000, reason: "torn", isCutShort: isCutShort)
+                    )
                     offset += 1000
                     sequence += 10
                     continue

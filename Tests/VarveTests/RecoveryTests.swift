@@ -144,7 +144,9 @@ struct RecoveryTests {
         return (last, try #require(held.first)...(try #require(held.last)))
     }
 
-    @Test("A segment after the end of the log is set aside; numbers, openings and sessions of it are not given to others")
+    @Test(
+        "A segment after the end of the log is set aside; numbers, openings and sessions of it are not given to others"
+    )
     func segmentBehind() throws {
         let (last, events) = try crashBetweenSegments()
         let original = try Data(contentsOf: URL(filePath: last))
@@ -180,7 +182,8 @@ struct RecoveryTests {
     }
 
     // Nobody can tell any more whether all that it holds was copied: it was removed on a guess.
-    @Test("An original that a recovery which was cut off has left is set aside, and its events are there once")
+    @Test(
+        "An original that a recovery which was cut off has left is set aside, and its events are there once")
     func cutOffRecovery() throws {
         try crash(events: 50)
         let original = try segments(of: path)[0]
@@ -194,7 +197,9 @@ struct RecoveryTests {
     }
 
     // Its name told nothing, and the log was cut at the start of its last segment: a reader saw none of it, and TAIL did not fit any more.
-    @Test("A stray of another segment with a damaged header takes nothing away from the log", arguments: [false, true])
+    @Test(
+        "A stray of another segment with a damaged header takes nothing away from the log",
+        arguments: [false, true])
     func nameless(killed: Bool) throws {
         if killed { try kill(unwritten: 20..<30) } else { try crash(events: 20) }
         let other = directory.path("other")

@@ -183,7 +183,9 @@ struct StoreDirectory: Sendable {
         // Of several generations the highest counts, provided that it has a footer; of those without one the lowest.
         var byOrdinal: [UInt64: Segment] = [:]
         for (ordinal, candidates) in Dictionary(grouping: found, by: \.ordinal) {
-            let ranked = candidates.count > 1 ? candidates.sorted { rank($0, fileSystem) > rank($1, fileSystem) } : candidates
+            let ranked =
+                candidates.count > 1
+                ? candidates.sorted { rank($0, fileSystem) > rank($1, fileSystem) } : candidates
             byOrdinal[ordinal] = ranked[0]
             leftovers += ranked.dropFirst().map(\.fileName)
         }

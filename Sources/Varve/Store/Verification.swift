@@ -232,7 +232,8 @@ struct Verifier {
             if ordinal > last {
                 return isBeingWritten ? nil : "segment \(ordinal): it lies beyond the end of the log"
             }
-            return "segment \(ordinal): it is not in the chain of the log: the next writer sets it aside, for salvage"
+            return
+                "segment \(ordinal): it is not in the chain of the log: the next writer sets it aside, for salvage"
         }
     }
 
