@@ -32,10 +32,12 @@ package enum Safeguard: Sendable {
 
     // Syncs of files.
     case segmentSync, dataSync, footerSync, mendedFooterSync, storeSync, stateSync, repairedFileSync
+    case earlierSegmentSync
 
     // Syncs of directories.
     case segmentNameSync, storeNameSync, storeParentSync, openingNamesSync, recoveredNameSync
     case recoveredRemovalSync, resealedRemovalSync, repairedNamesSync, repairedParentSync
+    case sealedNamesSync
 
     /// Whether this build and run go without it.
     @inlinable

@@ -1,3 +1,4 @@
+import Foundation
 import Testing
 import Varve
 import VarveIO
@@ -92,6 +93,66 @@ struct SyncStories {
             }
         } while instant.advance()
         #expect(sealed > 0)
+    }
+
+    /// At every instant, after each of some power cuts, a store that nobody synced is a prefix without damage, if there is one.
+    private func expectPrefixes(_ system: SimulatedFileSystem, cuts: Range<UInt64>) throws {
+        var instant = try #require(system.journal).cursor()
+        repeat {
+            for seed in cuts {
+                let found = instant.afterPowerLoss(seed: seed)
+                guard try segmentNames(found).count > 1 else { continue }
+                let reader = try openReadOnly(found)
+                var cursor = try reader.cursor()
+                var next: UInt64 = 0
+                while let event = try cursor.nextEvent() {
+                    #expect(event.sequence == next, "after change \(instant.changesMade), power cut \(seed)")
+                    next = event.sequence + 1
+                }
+                let damage = cursor.coverage.gaps.filter { $0.reason != .unconfirmedTail }
+                #expect(damage == [], "after change \(instant.changesMade), power cut \(seed)")
+                try reader.close()
+            }
+        } while instant.advance()
+    }
+
+    // A segment that a full disk had ended has no footer, and nothing synced it: the footer of the one after it called it durable, and a
+    // power cut left a hole in the middle of the log.
+    @Test("A footer that has outlived a power cut has the segment before it that a full disk has ended")
+    func givenUpSegment() throws {
+        let system = try disk(5)
+        let store = try EventStore.open(Self.store, options: options(system, segmentBytes: 16 << 10))
+        let session = try store.startSession("s", at: 0)
+        let kind = try store.kind("noise", .binary)
+        system.record()
+        var isFull = false
+        for number in 0..<80 {
+            if number == 10 { system.limitSpace(to: 6000) }
+            while true {
+                do {
+                    try session.append(payload(number), kind: kind, at: Int64(number))
+                    break
+                } catch {
+                    guard case .outOfSpace = error else { throw error }
+                    isFull = true
+                    system.limitSpace(to: nil)
+                    sched_yield()
+                }
+            }
+        }
+        try #require(isFull)
+        try store.close()
+        try expectPrefixes(system, cuts: 0..<12)
+    }
+
+    @Test("A footer that has outlived a power cut has the names of the segments before it")
+    func namesBeforeFooter() throws {
+        let system = try disk(6)
+        let store = try EventStore.open(Self.store, options: options(system, segmentBytes: 16 << 10))
+        system.record()
+        try record(0..<120, in: store)
+        try store.close()
+        try expectPrefixes(system, cuts: 0..<12)
     }
 
     @Test("What closing a store has left is there after a power cut, byte for byte")

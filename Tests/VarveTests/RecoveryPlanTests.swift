@@ -16,6 +16,7 @@ private struct LogCase: Sendable, CustomTestStringConvertible {
         var ordinal: UInt64
         var isSealed = false
         var blocks: [Block?] = []
+        var epoch: UInt64 = 1
         /// nil: the segment before it in the list, whole.
         var predecessor: (ordinal: UInt64, length: UInt64)?
     }
@@ -27,6 +28,11 @@ private struct LogCase: Sendable, CustomTestStringConvertible {
     var isBare = false
     /// Whether unreadable bytes are a block that the file's end cuts short.
     var isCutShort = false
+    /// Whether they start with a block's header.
+    var startsWithBlock = false
+    /// By block: what its header says, where it differs.
+    var kindCounts: [UInt32] = []
+    var epochs: [UInt64] = []
 
     var watermark: Watermark?
     /// What stays, by ordinal: bytes.
@@ -52,11 +58,12 @@ private struct LogCase: Sendable, CustomTestStringConvertible {
             var holes: [UnreadableRange] = []
             let base = sequence
             var offset: UInt64 = 100
-            for block in segment.blocks {
+            for (position, block) in segment.blocks.enumerated() {
                 guard let block else {
                     holes.append(
-                        UnreadableRange(range: offset..<offset + 1000, reason: "torn", isCutShort: isCutShort)
-                    )
+                        UnreadableRange(
+                            range: offset..<offset + 1000, reason: "torn", isCutShort: isCutShort,
+                            startsWithBlock: startsWithBlock))
                     offset += 1000
                     sequence += 10
                     continue
@@ -67,6 +74,8 @@ private struct LogCase: Sendable, CustomTestStringConvertible {
                 header.firstSequence = sequence
                 header.durableSegment = block.durable?.segment ?? 0
                 header.durableOffset = block.durable?.offset ?? 0
+                if position < kindCounts.count { header.kindCount = kindCounts[position] }
+                if position < epochs.count { header.epoch = epochs[position] }
                 sequence += UInt64(block.events)
                 blocks.append(
                     ScannedBlock(header: header, offset: offset, record: nil, tally: [], nextIndex: 0))
@@ -80,6 +89,7 @@ private struct LogCase: Sendable, CustomTestStringConvertible {
                     predecessor: (
                         predecessor.ordinal == 0 ? .zero : Self.uuid(predecessor.ordinal), predecessor.length
                     ), baseSequence: base, nextSequence: blocks.last?.header.nextSequence ?? base,
+                    epoch: segment.epoch,
                     headerBytes: 100,
                     content: segment.isSealed
                         ? .sealed(dataBytes: offset) : .unsealed(blocks, unreadable: holes)))
@@ -232,6 +242,59 @@ struct RecoveryPlanTests {
         #expect(plan.cut == item.cut)
         #expect(plan.unreadableBytes == item.unreadable)
         #expect(plan.setAside.map { findings.segments[$0].ordinal } == item.setsAside)
+    }
+
+    // Each opening recovered the same segment again, which can't be sealed for its damage, and told of it again.
+    @Test("A gap that the opening after it has recovered is no finding any more, and still a gap")
+    func knownGap() {
+        var item = LogCase(testDescription: "", segments: [])
+        item.segments = [
+            .init(ordinal: 1, blocks: [Block(), nil, Block(durable: Self.at(1, 2100))]),
+            .init(ordinal: 2, isSealed: true, blocks: [Block()], epoch: 2),
+        ]
+        let known = RecoveryPlan(item.findings)
+        #expect(known.gaps.map(\.sequences) == [10...19] && known.newGaps == [] && known.crashedSegments == 0)
+        item.segments[1].epoch = 1
+        let new = RecoveryPlan(item.findings)
+        #expect(new.newGaps.map(\.sequences) == [10...19] && new.crashedSegments == 1)
+    }
+
+    // A definition that was damaged made a store unwritable for good.
+    @Test(
+        "Blocks of which nobody knows all kinds are not copied; their numbers are a gap, and their file is set aside"
+    )
+    func unknownKinds() {
+        var item = LogCase(
+            testDescription: "", segments: [.init(ordinal: 1, blocks: [Block(), Block(), Block()])])
+        item.kindCounts = [1, 3, 1]
+        var plan = RecoveryPlan(item.findings)
+        plan.leaveOut(kindsBeyond: 3)
+        #expect(plan.copy.count == 3 && plan.gaps == [] && plan.remove == [0])
+        plan.leaveOut(kindsBeyond: 2)
+        #expect(plan.copy.map(\.block.header.firstSequence) == [0, 20])
+        #expect(plan.newGaps.map(\.sequences) == [10...19] && plan.sequenceMin == 20)
+        #expect(plan.remove == [] && plan.setAside == [0])
+    }
+
+    // What stood behind the end, or in a segment without a header, was not counted: the next opening gave its epoch and its sessions again.
+    @Test("The highest epoch and counters count, wherever they stand")
+    func counters() {
+        var item = LogCase(
+            testDescription: "", segments: [.init(ordinal: 1, blocks: [Block(), nil, Block()])])
+        item.epochs = [4, 0, 9]
+        #expect(RecoveryPlan(item.findings).epochMax == 9)
+        item.epochs = [4, 0, .max]
+        #expect(RecoveryPlan(item.findings).epochMax == 4)
+    }
+
+    @Test(
+        "A damaged block that lies in its file is set aside, for what can be read of it",
+        arguments: [true, false])
+    func damagedBlock(startsWithBlock: Bool) {
+        var item = LogCase(testDescription: "", segments: [.init(ordinal: 1, blocks: [Block(), nil])])
+        item.startsWithBlock = startsWithBlock
+        let plan = RecoveryPlan(item.findings)
+        #expect(plan.setAside == (startsWithBlock ? [0] : []) && plan.remove == (startsWithBlock ? [] : [0]))
     }
 
     // A checkpoint that was written, and damaged, went unmentioned when the events after it were in TAIL.

@@ -27,7 +27,7 @@ final class Keeper: Sendable {
         self.catalog = catalog
         self.directory = directory
         self.options = options
-        crashed = catalog.unsealed
+        crashed = catalog.unsealed.filter(\.isContiguous)
     }
 
     /// Runs until `isStopping`, which is asked with the pipeline's monitor held.
@@ -102,6 +102,7 @@ final class Keeper: Sendable {
                 segment, directory: directory, fileSystem: options.fileSystem)
             catalog.replace(handle.summary.ordinal, with: handle)
         } catch {
+            if error.operation == .sync { pipeline.poisonAfter(error) }
             options.diagnostics?(.maintenanceFailed(error.description))
         }
     }

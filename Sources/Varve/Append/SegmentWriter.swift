@@ -47,7 +47,9 @@ final class SegmentWriter: @unchecked Sendable {
 
     // Shared between the writer role, syncs and sealing.
     private let monitor = Monitor()
-    private var dirty: [any File] = []
+    private var dirty: [(ordinal: UInt64, file: any File)] = []
+    /// What the sync that runs was begun with.
+    private var beingSynced: [(ordinal: UInt64, file: any File)] = []
     private var directoryIsDirty = false
     private var written = DurablePoint()
     private var retired: [OpenSegment] = []
@@ -264,7 +266,7 @@ final class SegmentWriter: @unchecked Sendable {
         monitor.withLock {
             written = DurablePoint(
                 place: Watermark(segment: ordinal, offset: offset), nextSequence: nextSequence)
-            if let file, !dirty.contains(where: { $0 === file }) { dirty.append(file) }
+            if let file, !dirty.contains(where: { $0.file === file }) { dirty.append((ordinal, file)) }
         }
     }
 
@@ -345,7 +347,7 @@ final class SegmentWriter: @unchecked Sendable {
         openedAt = fileSystem.monotonic()
         monitor.withLock {
             directoryIsDirty = true
-            dirty.append(made)
+            dirty.append((ordinal, made))
         }
         catalog.begin(made, SegmentIndex(header: fresh, headerBytes: UInt64(bytes.count)))
     }
@@ -377,7 +379,8 @@ final class SegmentWriter: @unchecked Sendable {
     /// What a sync that starts now makes durable.
     func beginSync() -> SyncPass {
         monitor.withLock {
-            let pass = SyncPass(files: dirty, syncsDirectory: directoryIsDirty, point: written)
+            let pass = SyncPass(files: dirty.map(\.file), syncsDirectory: directoryIsDirty, point: written)
+            beingSynced = dirty
             dirty = []
             directoryIsDirty = false
             return pass
@@ -392,6 +395,7 @@ final class SegmentWriter: @unchecked Sendable {
         if pass.syncsDirectory, !Safeguard.segmentNameSync.isLeftOut {
             try sync { () throws(IOFailure) in try fileSystem.syncDirectory(directory) }
         }
+        monitor.withLock { beingSynced = [] }
     }
 
     /// The one gate to syncs: after the first that fails there is no other, since the page cache can't be believed then.
@@ -424,6 +428,15 @@ final class SegmentWriter: @unchecked Sendable {
     }
 
     private func seal(_ segment: OpenSegment) throws(IOFailure) {
+        // A footer proves all segments before its own, which may have been given up without one, and that all of them have names.
+        let ordinal = segment.index.header.ordinal
+        let earlier = monitor.withLock { (beingSynced + dirty).filter { $0.ordinal < ordinal } }
+        for (_, file) in earlier where !Safeguard.earlierSegmentSync.isLeftOut {
+            try sync { () throws(IOFailure) in try file.sync() }
+        }
+        if !Safeguard.sealedNamesSync.isLeftOut {
+            try sync { () throws(IOFailure) in try fileSystem.syncDirectory(directory) }
+        }
         let (trailer, summary) = try segment.index.seal(segment.file, at: fileSystem.now()) {
             file throws(IOFailure) in
             try sync { () throws(IOFailure) in try file.sync() }

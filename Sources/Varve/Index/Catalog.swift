@@ -5,6 +5,16 @@ internal import VarveIO
 struct OpenSegment: Sendable {
     let file: any File
     let index: SegmentIndex
+
+    /// Whether a footer can be made for it: an index has no holes. With damage in it, it stays as it is.
+    var isContiguous: Bool {
+        var end = index.headerBytes
+        for entry in index.entries {
+            guard entry.offset == end else { return false }
+            end += UInt64(entry.length)
+        }
+        return true
+    }
 }
 
 /// The segments of a store, in the order of the log. Any thread may call.

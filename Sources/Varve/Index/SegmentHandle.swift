@@ -183,7 +183,16 @@ final class SegmentHandle: @unchecked Sendable {
 
     /// The header, which must be that of the footer's segment.
     func readHeader(of file: any File) throws(StoreError) -> (header: SegmentHeader, byteCount: UInt64) {
-        let (header, byteCount) = try readSegmentHeader(of: file, length: trailer.fileLength)
+        let (header, byteCount): (SegmentHeader, UInt64)
+        do throws(StoreError) {
+            (header, byteCount) = try readSegmentHeader(of: file, length: trailer.fileLength)
+        } catch {
+            // The version stands in front of what says that it is as written. With this footer it can be no other one.
+            guard case .unknownVersion = error, let version = try? file.read(at: 8, count: 2),
+                version != [UInt8(Limits.formatVersion & 0xFF), UInt8(Limits.formatVersion >> 8)]
+            else { throw error }
+            throw .damaged(file: path, offset: 0, reason: "its version is not the one in its footer")
+        }
         guard header.segment == summary.segment, header.store == summary.store,
             header.ordinal == summary.ordinal, header.baseSequence == summary.baseSequence,
             header.predecessor == summary.predecessor,

@@ -35,7 +35,8 @@ extension RecoveryWorker {
             func refuse(_ reason: String) -> StoreError {
                 .damaged(file: directory.path + "/" + scan.fileName, offset: 0, reason: reason)
             }
-            guard kindCount <= tail.kinds.count, kindCount <= index.kinds.count,
+            // Where a definition is damaged, the segment itself knows fewer.
+            guard kindCount <= tail.kinds.count, kindCount <= index.kinds.count || !scan.unreadable.isEmpty,
                 zip(index.kinds, tail.kinds).prefix(kindCount).allSatisfy({ $0.definition == $1 })
             else { throw refuse("its kinds contradict those of a segment after it") }
             guard index.dictionaryEntry != nil else { continue }

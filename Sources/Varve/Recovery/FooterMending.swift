@@ -34,9 +34,13 @@ extension StoreDirectory {
                 guard let index = (try? handle.scannedIndex(of: file, header, headerBytes)) ?? nil else {
                     return nil
                 }
-                return try? RecoveryWorker.reseal(
-                    OpenSegment(file: file, index: index), directory: self.path, fileSystem: fileSystem
-                )
+                do throws(IOFailure) {
+                    return try RecoveryWorker.reseal(
+                        OpenSegment(file: file, index: index), directory: self.path, fileSystem: fileSystem)
+                } catch {
+                    if error.operation == .sync { throw error }
+                    return nil
+                }
             }
             if let mended { segments[position] = .sealed(mended) }
         }

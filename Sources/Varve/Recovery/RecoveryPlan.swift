@@ -25,6 +25,8 @@ struct RecoveryPlan: Sendable {
         var predecessor: (segment: UniqueID, length: UInt64)
         /// The number of the first event that can stand in it, and the one after its last.
         var baseSequence: UInt64, nextSequence: UInt64
+        /// The opening that began it, and the counters at its start.
+        var epoch: UInt64 = 0, sessionsBegun: UInt64 = 0, checkpointsMade: UInt64 = 0
         /// Where its blocks start.
         var headerBytes: UInt64
         var content: Content
@@ -65,6 +67,10 @@ struct RecoveryPlan: Sendable {
     private(set) var setAside: [Int] = []
     /// What can't be read before the watermark.
     private(set) var gaps: [Gap] = []
+    /// Those of them that no earlier recovery has written down.
+    private(set) var newGaps: [Gap] = []
+    /// Unsealed segments that no earlier recovery has seen.
+    private(set) var crashedSegments = 0
     /// Bytes that can't be read after the last readable block.
     private(set) var unreadableBytes: UInt64 = 0
     /// Where they start.
@@ -83,6 +89,9 @@ struct RecoveryPlan: Sendable {
         var hasEnded = false
         for (number, segment) in findings.segments.enumerated() {
             guard case .unsealed(let found, let unreadable) = segment.content else { continue }
+            // The opening that began a later one has recovered it.
+            let isKnown = findings.segments[(number + 1)...].contains { $0.epoch > segment.epoch }
+            if !isKnown { crashedSegments += 1 }
             if !hasEnded, let end = Self.end(before: number, of: findings, watermark: w) {
                 hasEnded = true
                 cut = end
@@ -103,10 +112,10 @@ struct RecoveryPlan: Sendable {
                     if Watermark(segment: ordinal, offset: hole.range.lowerBound) < w {
                         let next = blocks.first?.header.firstSequence ?? before
                         if next > before {
-                            gaps.append(
-                                Gap(
-                                    sequences: before...next - 1, reason: .damage,
-                                    note: "\(segment.fileName) at \(hole.range.lowerBound): \(hole.reason)"))
+                            addGap(
+                                before...next - 1,
+                                "\(segment.fileName) at \(hole.range.lowerBound): \(hole.reason)",
+                                isNew: !isKnown)
                         }
                     } else {
                         hasEnded = true
@@ -128,20 +137,25 @@ struct RecoveryPlan: Sendable {
                     copy.append(Copy(segment: number, block: block))
                 }
             }
+            let isLeft =
+                !blocks.isEmpty
+                || hasEnded
+                    && unreadable.contains { $0.startsWithBlock && $0.range.lowerBound == cut?.offset }
             let reached = found.last?.end ?? segment.headerBytes
             if !hasEnded, ordinal == w.segment, reached < w.offset {
+                let isLast = !findings.segments[(number + 1)...].contains { $0.readableEnd != nil }
                 addLoss(
                     findings, after: before, bytes: w.offset - reached,
-                    from: Watermark(segment: ordinal, offset: reached),
+                    from: isLast ? Watermark(segment: ordinal, offset: reached) : nil,
                     "\(segment.fileName) ends at \(reached), and was durable up to \(w.offset)")
             }
             if Watermark(segment: ordinal, offset: segment.headerBytes) < w {
                 // Blocks behind the log's end are set aside when it is sealed anew.
                 keep.append(Keep(segment: number, length: length))
-            } else if blocks.isEmpty {
-                remove.append(number)
-            } else {
+            } else if isLeft {
                 setAside.append(number)
+            } else {
+                remove.append(number)
             }
         }
         addLostEnds(findings)
@@ -152,12 +166,21 @@ struct RecoveryPlan: Sendable {
             // Counters that can't go on are no counters of ours.
             if value < .max >> 2 { counter = max(counter, value) }
         }
-        for case .unsealed(let blocks, _) in findings.segments.map(\.content) {
+        for segment in findings.segments {
+            raise(&epochMax, segment.epoch)
+            raise(&sessionsBegun, segment.sessionsBegun)
+            raise(&checkpointsMade, segment.checkpointsMade)
+            guard case .unsealed(let blocks, _) = segment.content else { continue }
             for header in blocks.map(\.header) {
                 raise(&epochMax, header.epoch)
                 raise(&sessionsBegun, max(header.sessionsBegun, header.sessionOrdinal))
                 raise(&checkpointsMade, header.checkpointsMade)
             }
+        }
+        for remains in findings.lostEnds.compactMap(\.remains) {
+            raise(&epochMax, remains.epochMax)
+            raise(&sessionsBegun, remains.sessionsBegun)
+            raise(&checkpointsMade, remains.checkpointsMade)
         }
     }
 
@@ -188,6 +211,29 @@ struct RecoveryPlan: Sendable {
     /// short. What that held is in it then.
     func unconfirmedBytes(beside tail: TailPlan?) -> UInt64 {
         tail?.goesOn == true && cutShortBytes == unreadableBytes ? 0 : unreadableBytes
+    }
+
+    private mutating func addGap(_ sequences: ClosedRange<UInt64>, _ note: String, isNew: Bool = true) {
+        let gap = Gap(sequences: sequences, reason: .damage, note: note)
+        gaps.append(gap)
+        if isNew { newGaps.append(gap) }
+    }
+
+    /// Leaves out what can't be copied: blocks of which nobody knows all the kinds, because the place that defines them is damaged.
+    /// They stay in their files, for salvage.
+    mutating func leaveOut(kindsBeyond known: Int) {
+        let lost = copy.filter { $0.block.header.eventCount > 0 && $0.block.header.kindCount > known }
+        guard !lost.isEmpty else { return }
+        copy.removeAll { $0.block.header.eventCount > 0 && $0.block.header.kindCount > known }
+        for item in lost {
+            let header = item.block.header
+            addGap(header.firstSequence...header.nextSequence - 1, "the kinds of these events can't be read")
+            sequenceMin = max(sequenceMin, header.nextSequence)
+            if remove.contains(item.segment) {
+                remove.removeAll { $0 == item.segment }
+                setAside.append(item.segment)
+            }
+        }
     }
 
     private mutating func addUnreadable(_ bytes: UInt64) {
@@ -238,10 +284,7 @@ struct RecoveryPlan: Sendable {
         }
         if remains.isDurable || isKnown ?? false, remains.nextSequence > next {
             sequenceMin = max(sequenceMin, remains.nextSequence)
-            gaps.append(
-                Gap(
-                    sequences: next...remains.nextSequence - 1, reason: .damage,
-                    note: "\(reject.fileName): \(reject.reason)"))
+            addGap(next...remains.nextSequence - 1, "\(reject.fileName): \(reject.reason)")
         } else {
             addUnreadable(remains.byteCount)
             // No block of it was ever written, as far as the disk knows.
@@ -254,10 +297,10 @@ struct RecoveryPlan: Sendable {
 
     /// What was durable at the end of the log and is not there any more; the cache knows how far it went.
     private mutating func addLoss(
-        _ findings: Findings, after next: UInt64, bytes: UInt64, from place: Watermark, _ note: String
+        _ findings: Findings, after next: UInt64, bytes: UInt64, from place: Watermark?, _ note: String
     ) {
         if let end = findings.state?.nextSequence, end > next {
-            gaps.append(Gap(sequences: next...end - 1, reason: .damage, note: note))
+            addGap(next...end - 1, note)
         } else {
             // No event that anybody knows of.
             addUnreadable(bytes)
@@ -279,24 +322,24 @@ extension StoreDirectory {
     var findings: RecoveryPlan.Findings {
         RecoveryPlan.Findings(
             segments: segments.map { segment in
-                let base: UInt64
-                let headerBytes: UInt64
-                let content: RecoveryPlan.Segment.Content
+                var found = RecoveryPlan.Segment(
+                    fileName: segment.fileName, ordinal: segment.ordinal, uuid: segment.uuid,
+                    predecessor: segment.predecessor, baseSequence: 0, nextSequence: segment.nextSequence,
+                    headerBytes: 0, content: .sealed(dataBytes: 0))
                 switch segment {
                 case .sealed(let handle):
-                    base = handle.summary.baseSequence
-                    headerBytes = 0
-                    content = .sealed(dataBytes: handle.summary.dataBytes)
+                    found.baseSequence = handle.summary.baseSequence
+                    found.epoch = handle.summary.firstEpoch
+                    found.content = .sealed(dataBytes: handle.summary.dataBytes)
                 case .unsealed(let scan):
-                    base = scan.header.baseSequence
-                    headerBytes = scan.headerBytes
-                    content = .unsealed(scan.blocks, unreadable: scan.unreadable)
+                    found.baseSequence = scan.header.baseSequence
+                    found.epoch = scan.header.epoch
+                    found.sessionsBegun = scan.header.sessionsBegun
+                    found.checkpointsMade = scan.header.checkpointsMade
+                    found.headerBytes = scan.headerBytes
+                    found.content = .unsealed(scan.blocks, unreadable: scan.unreadable)
                 }
-                return RecoveryPlan.Segment(
-                    fileName: segment.fileName, ordinal: segment.ordinal, uuid: segment.uuid,
-                    predecessor: segment.predecessor, baseSequence: base, nextSequence: segment.nextSequence,
-                    headerBytes: headerBytes,
-                    content: content)
+                return found
             }, state: state, lostEnds: lostEnds, ordinalMax: ordinalMax, isBare: identity == nil)
     }
 }

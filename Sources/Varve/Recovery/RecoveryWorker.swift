@@ -25,7 +25,7 @@ struct RecoveryWorker {
         return entries
     }
 
-    private var gaps: [Gap] { plan.gaps + tail.gaps }
+    private var gaps: [Gap] { plan.newGaps + tail.gaps }
     private var unreadableBytes: UInt64 {
         plan.unconfirmedBytes(beside: tail).addingClamped(tail.unreadableBytes)
     }
@@ -43,9 +43,8 @@ struct RecoveryWorker {
         var last: LoadedSegment?
         if let entry = entries.last { last = try entry.load() }
         let activeBefore = last?.index.activeSession
-        let unsealed = directory.segments.count {
-            if case .unsealed = $0 { true } else { false }
-        }
+        // What an earlier opening has recovered, and could not seal anew, is no finding of this one.
+        let unsealed = plan.crashedSegments
         // Does the log end inside a session?
         var active = activeBefore?.begin
         var lost = headerSessions
@@ -53,6 +52,7 @@ struct RecoveryWorker {
             switch copy.block.record {
             case .sessionBegin(let begin): active = begin
             case .sessionEnd: active = nil
+            case .kinds, .dictionary: break
             default: active = lostBeginning(of: copy.block, after: active?.ordinal, &lost) ?? active
             }
         }
@@ -141,11 +141,14 @@ struct RecoveryWorker {
                 hasDictionary = true
             default:
                 if source.header.flags.contains(.usesDictionary), !hasDictionary {
-                    // Its dictionary stands before the watermark.
-                    if let block = scan.blocks.first(where: { $0.header.type == .dictionary }) {
+                    // Its dictionary stands before the watermark. That it is the same in all segments was checked.
+                    for case .unsealed(let scan) in directory.segments where !hasDictionary {
+                        guard let block = scan.blocks.first(where: { $0.header.type == .dictionary }) else {
+                            continue
+                        }
                         try put(block, from: scan, to: file, &index)
+                        hasDictionary = true
                     }
-                    hasDictionary = true
                 }
             }
             if let begin = lostBeginning(of: source, after: index.activeSession?.begin.ordinal, &lost) {
@@ -287,10 +290,16 @@ struct RecoveryWorker {
     private func put(
         _ block: ScannedBlock, from scan: SegmentScan, to file: any File, _ index: inout SegmentIndex
     ) throws(IOFailure) {
-        var bytes = try scan.file.read(at: block.offset, count: block.header.blockLength)
-        guard bytes.count == block.header.blockLength else {
+        // Read once more, and verified once more: the checksums that it gets must not make bytes good which changed since.
+        let reader = BlockReader(file: scan.file, segment: scan.header.segment, kindCount: nil)
+        let found = try? reader.readBytes(at: block.offset, end: block.end, number: block.header.number)
+        guard let found, found.block.header == block.header else {
             throw IOFailure(.read, path: scan.file.path, code: 5)
         }
+        if let dictionary = reader.dictionary {
+            return try put(dictionary, like: block.header, to: file, &index)
+        }
+        var bytes = found.bytes
         var header = block.header
         place(&header, index)
         bytes.withUnsafeMutableBytes { whole in
@@ -305,6 +314,21 @@ struct RecoveryWorker {
             ScannedBlock(
                 header: header, offset: index.dataEnd, record: block.record, tally: block.tally,
                 nextIndex: block.nextIndex))
+    }
+
+    /// Writes a dictionary, twice again.
+    private func put(
+        _ dictionary: [UInt8], like source: BlockHeader, to file: any File, _ index: inout SegmentIndex
+    ) throws(IOFailure) {
+        var header = source
+        place(&header, index)
+        let copy = ControlBlock.SubBlock(method: .raw, rawBytes: dictionary.count, stored: dictionary)
+        let (stored, bytes) = ControlBlock.assemble(header, record: [], subBlocks: [copy, copy])
+        let count = UInt32(dictionary.count)
+        let entry = SubBlockDirectoryEntry(
+            eventCount: 0, rawBytes: count, storedBytes: count, method: .raw, checksum: 0)
+        try file.write(bytes, at: index.dataEnd)
+        index.add(control: stored, at: index.dataEnd, .dictionary(entry, copy: entry))
     }
 
     private func put(
@@ -342,12 +366,7 @@ struct RecoveryWorker {
         _ segment: OpenSegment, directory: String, fileSystem: any FileSystem
     ) throws(IOFailure) -> SegmentHandle {
         var index = segment.index
-        // A footer's index has no holes: a segment with damage before the watermark stays as it is.
-        var end = index.headerBytes
-        for entry in index.entries {
-            guard entry.offset == end else { throw IOFailure(.read, path: segment.file.path, code: 5) }
-            end += UInt64(entry.length)
-        }
+        guard segment.isContiguous else { throw IOFailure(.read, path: segment.file.path, code: 5) }
         guard index.header.generation < .max else {
             throw IOFailure(.read, path: segment.file.path, code: 5)
         }
@@ -384,26 +403,29 @@ struct RecoveryWorker {
         return handle
     }
 
-    /// Whether blocks stand in a segment's file behind bytes that can't be read, or that the system refuses to read, after its end.
-    /// What follows its end right away was copied.
+    /// Whether something may be salvaged of a segment's file behind its end: a block of which parts may be readable, blocks behind
+    /// bytes that can't be read, bytes that the system refuses to read. Blocks that follow its end right away were copied.
     private static func holdsMore(_ segment: OpenSegment) throws(IOFailure) -> Bool {
         let size = try segment.file.size()
         let reader = BlockReader(file: segment.file, segment: segment.index.header.segment, kindCount: nil)
         var end = segment.index.dataEnd
         while end < size, let block = try? reader.read(at: end, end: size, number: nil) { end = block.end }
+        if end < size, reader.hasBlock(at: end, end: size) { return true }
         let rest = RepairReader(file: segment.file, segment: segment.index.header.segment)
         return rest.nextHeader(from: min(end + 1, size), end: size, after: nil) != nil || rest.failure != nil
     }
 }
 
 extension FileSystem {
-    /// Leaves a file aside that is in the log no more: under a name that only salvage and verification know. Where that name is taken it
-    /// stays as it is.
+    /// Leaves a file aside that is in the log no more: under a name that only salvage and verification know.
     func setAside(_ path: String) throws(IOFailure) {
-        do throws(IOFailure) {
-            try rename(path, to: path + StoreDirectory.asideSuffix, replacing: false)
-        } catch {
-            guard error.isExisting else { throw error }
+        for number in 0..<1000 {
+            do throws(IOFailure) {
+                let more = number == 0 ? "" : ".\(number)"
+                return try rename(path, to: path + more + StoreDirectory.asideSuffix, replacing: false)
+            } catch {
+                guard error.isExisting else { throw error }
+            }
         }
     }
 }

@@ -14,6 +14,8 @@ struct SegmentRemains: Hashable, Sendable {
     private(set) var nextSequence: UInt64 = 0
     /// Blocks say that others before them, in this segment, were durable.
     private(set) var isDurable = false
+    /// The highest epoch, and the counters, in its blocks.
+    private(set) var epochMax: UInt64 = 0, sessionsBegun: UInt64 = 0, checkpointsMade: UInt64 = 0
 
     /// Looks through a file. O(bytes). What the system refuses to read counts as damaged, or is thrown.
     init(of file: any File, _ fileName: String, ignoresRefusals: Bool) throws(IOFailure) {
@@ -29,13 +31,15 @@ struct SegmentRemains: Hashable, Sendable {
     }
 
     private mutating func look(for segment: UniqueID, _ reader: RepairReader) {
-        var (next, isDurable) = (nextSequence, false)
+        var found = self
         reader.forEachBlock(byteCount) { header in
             guard header.segment == segment else { return }
-            next = max(next, header.nextSequence)
-            if header.durableSegment == name?.ordinal { isDurable = true }
+            found.nextSequence = max(found.nextSequence, header.nextSequence)
+            if header.durableSegment == name?.ordinal { found.isDurable = true }
+            found.epochMax = max(found.epochMax, header.epoch)
+            found.sessionsBegun = max(found.sessionsBegun, header.sessionsBegun, header.sessionOrdinal)
+            found.checkpointsMade = max(found.checkpointsMade, header.checkpointsMade)
         }
-        nextSequence = next
-        self.isDurable = isDurable
+        self = found
     }
 }

@@ -18,6 +18,8 @@ struct UnreadableRange: Hashable, Sendable {
     let reason: String
     /// The file ends before the block does, as after a kill in the middle of a write.
     var isCutShort = false
+    /// It starts with a block's header, and the block lies in the file: parts of it may be readable.
+    var startsWithBlock = false
 }
 
 /// What a scan found in a segment without a footer. O(bytes).
@@ -65,11 +67,10 @@ struct SegmentScan: Sendable {
                 if try reader.isZero(offset..<end) { break }
                 let next =
                     try reader.nextBlock(after: offset, end: end, number: blocks.last?.header.number) ?? end
-                var isCutShort = false
-                if case .truncated = error { isCutShort = next == end }
-                unreadable.append(
-                    UnreadableRange(
-                        range: offset..<next, reason: error.description, isCutShort: isCutShort))
+                var hole = UnreadableRange(range: offset..<next, reason: error.description)
+                if case .truncated = error { hole.isCutShort = next == end }
+                hole.startsWithBlock = reader.hasBlock(at: offset, end: end)
+                unreadable.append(hole)
                 offset = next
             }
         }
@@ -103,10 +104,11 @@ final class BlockReader {
     private let buffer = SubBlockBuffer()
     /// Kinds that were defined so far; nil: nobody knows.
     private var kindCount: Int?
-    private var dictionary: [UInt8]?
+    /// The segment's dictionary: the copy of it that has its checksum.
+    private(set) var dictionary: [UInt8]?
     /// The last refusal of the system.
     private(set) var failure: IOFailure?
-    /// Also decompress the payloads.
+    /// For verification: also decompress the payloads, and take no dictionary with a damaged copy.
     var decompresses = false
 
     init(file: any File, segment: UniqueID, kindCount: Int?) {
@@ -126,6 +128,14 @@ final class BlockReader {
         }
         guard length == count else { throw .truncated("a block") }
         return UnsafeRawBufferPointer(target)
+    }
+
+    /// Reads a block, and a copy of its bytes: the very ones whose checksums were verified.
+    func readBytes(at offset: UInt64, end: UInt64, number: UInt32?) throws(FormatError) -> (
+        block: ScannedBlock, bytes: [UInt8]
+    ) {
+        let block = try read(at: offset, end: end, number: number)
+        return (block, Array(scratch.reserve(block.header.blockLength)))
     }
 
     func read(at offset: UInt64, end: UInt64, number: UInt32?) throws(FormatError) -> ScannedBlock {
@@ -163,13 +173,17 @@ final class BlockReader {
                     0, smallEnd, Int(state.storedBytes), Int(state.rawBytes), state.method, state.checksum)
             case .dictionary(let first, let second):
                 let length = Int(first.storedBytes)
-                try verify(0, smallEnd, length, length, .raw, first.checksum)
-                try verify(1, smallEnd + length, length, length, .raw, second.checksum)
-                guard block[smallEnd..<smallEnd + length].elementsEqual(block[smallEnd + length..<bodyEnd])
-                else {
-                    throw .invalid("a dictionary block", reason: "its copies differ")
+                if decompresses {
+                    try verify(0, smallEnd, length, length, .raw, first.checksum)
+                    try verify(1, smallEnd + length, length, length, .raw, second.checksum)
+                    guard
+                        block[smallEnd..<smallEnd + length].elementsEqual(block[smallEnd + length..<bodyEnd])
+                    else { throw .invalid("a dictionary block", reason: "its copies differ") }
                 }
-                dictionary = Array(block[smallEnd..<smallEnd + length])
+                guard let intact = LoadedSegment.dictionary(in: block, header: header) else {
+                    throw .checksumMismatch("a dictionary")
+                }
+                dictionary = intact
             case .kinds(let definitions):
                 guard kindCount.map({ $0 + definitions.count == Int(header.kindCount) }) ?? true else {
                     throw .invalid("a kinds block", reason: "its ids do not follow those before")
@@ -219,6 +233,15 @@ final class BlockReader {
             columns.indices.map({ $0[0] == header.firstIndex }) ?? true
         else { throw .invalid("an events block", reason: "its header contradicts its columns") }
         return counts.sorted { $0.key < $1.key }.map { ($0.key, $0.value.events, $0.value.bytes) }
+    }
+
+    /// Whether a header of this segment stands at a place, whose block ends in the file.
+    func hasBlock(at offset: UInt64, end: UInt64) -> Bool {
+        guard end - offset >= UInt64(BlockHeader.byteCount),
+            let bytes = try? bytes(at: offset, BlockHeader.byteCount),
+            let header = try? BlockHeader(decoding: bytes, segment: segment, number: nil)
+        else { return false }
+        return UInt64(header.blockLength) <= end - offset
     }
 
     /// Whether only zeros stand in a range.

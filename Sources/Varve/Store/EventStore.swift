@@ -190,9 +190,9 @@ public final class EventStore: @unchecked Sendable {
             } catch {
                 // A file went away between the listing and its opening: a segment was resealed. List again.
                 attempts += 1
-                guard attempts < 8, case .cannotRead = error, fileSystem.isLocked(path + "/LOCK") else {
-                    throw error
-                }
+                guard attempts < 64, case .cannotRead(let file, _) = error,
+                    ((try? fileSystem.kind(of: file)) ?? nil) == nil
+                else { throw error }
             }
         }
         let plan = RecoveryPlan(directory.findings)
@@ -239,7 +239,7 @@ public final class EventStore: @unchecked Sendable {
         // What the system does not let it read may have been acknowledged: no place to go on from.
         if let refusal = directory.refusal { throw .reading(refusal) }
         try directory.mendFooters(fileSystem)
-        let plan = RecoveryPlan(directory.findings)
+        var plan = RecoveryPlan(directory.findings)
         let readable = directory.readableEntries(plan)
         let summaries = readable.map(\.summary)
         let lastEpoch = max(summaries.map(\.lastEpoch).max() ?? 0, directory.state?.epoch ?? 0, plan.epochMax)
@@ -256,6 +256,7 @@ public final class EventStore: @unchecked Sendable {
         }
         let contents = try TailContents.read(path, fileSystem: fileSystem)?.belonging(to: uuid)
         let tail = TailPlan(contents, after: LogEnd(readable))
+        plan.leaveOut(kindsBeyond: tail.kinds.count)
         let worker = RecoveryWorker(
             directory: directory, plan: plan, tail: tail, fileSystem: fileSystem, epoch: epoch,
             settings: options.encodingSettings)
@@ -596,7 +597,8 @@ public final class EventStore: @unchecked Sendable {
 
     /// An immutable view of the store as it is now.
     ///
-    /// In a read-only store it shows what other processes have written since. Errors: `cannotRead`.
+    /// In a read-only store it shows what other processes have written since. What a killed one had only in `TAIL` shows as long as
+    /// nobody writes, and again once the next writer has taken it over. Errors: `cannotRead`.
     public func snapshot() throws(StoreError) -> Snapshot {
         if let writing {
             // The queue first, the segments after: what is written in between shows in both, and is told apart by its number.
@@ -618,7 +620,7 @@ public final class EventStore: @unchecked Sendable {
                 pendingKinds: registry.definitions(), position: position, isBeingWritten: true,
                 knownGaps: seen.gaps, isRecorders: true)
         }
-        if monitor.withLock({ seen.isBeingWritten }) {
+        if monitor.withLock({ seen.isBeingWritten }) || fileSystem.isLocked(path + "/LOCK") {
             let view = try EventStore.read(path, options)
             monitor.withLock { seen = view.seen }
             catalog.replaceAll(view.entries)

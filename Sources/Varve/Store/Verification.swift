@@ -289,7 +289,8 @@ struct Verifier {
                 try scan.run()
                 let end = log.open[name]?.dataEnd ?? .max
                 report.bytes += (try? scan.file.size()) ?? 0
-                scanned(name, scan, end: end, isBeingWritten: log.isBeingWritten && scan.failure == nil)
+                let isActive = log.isBeingWritten && scan.failure == nil && scan.header.ordinal >= log.last
+                scanned(name, scan, end: end, isBeingWritten: isActive)
                 if log.sealedAfter(scan.header), hasFooter(scan, at: end) {
                     // Nothing is lost; a crash may leave it so until the segment is sealed anew.
                     addStray(name, "its footer is damaged or was cut off: it is read by its blocks")
@@ -306,7 +307,10 @@ struct Verifier {
                 } else {
                     add(name, offset, nil, reason)
                 }
-            } else {
+            } else if !log.isBeingWritten
+                || ((try? fileSystem.kind(of: path + "/" + name)) ?? .regular) != nil
+            {
+                // Beside a writer a segment that is sealed anew goes away between the listing and its opening.
                 add(name, 0, nil, error.description)
             }
         } catch {
@@ -327,7 +331,7 @@ struct Verifier {
             file: scan.file, segment: scan.header.segment, kindCount: scan.header.kinds?.count ?? 0)
         reader.decompresses = true
         let kindCount = UInt32(clamping: scan.index().kinds.count)
-        for block in scan.blocks {
+        for block in scan.blocks where block.end <= end {
             do throws(FormatError) {
                 let whole = try reader.read(at: block.offset, end: block.end, number: block.header.number)
                 // Then a query does not answer from it either.
