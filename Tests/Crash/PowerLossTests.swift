@@ -1,5 +1,6 @@
 import Testing
 import Varve
+import VarveFormat
 import VarveIO
 import VarveTestKit
 
@@ -11,6 +12,8 @@ struct PowerLossTests {
         let events: Int
         let payloadBytes: Int
         var usesDictionary = false
+        var blockBytes = 4 << 10
+        var segmentBytes: UInt64 = 16 << 10
         var testDescription: String { name }
     }
 
@@ -23,7 +26,8 @@ struct PowerLossTests {
         Scenario(
             name: "until close, large events, a dictionary", durability: .none, events: 60,
             payloadBytes: 1500,
-            usesDictionary: true),
+            // Less than 4 KiB make no dictionary, and a segment holds two copies of it.
+            usesDictionary: true, blockBytes: 8 << 10, segmentBytes: 32 << 10),
     ]
 
     /// How many crash states are looked at in all.
@@ -31,9 +35,9 @@ struct PowerLossTests {
 
     static func options(_ scenario: Scenario) -> StoreOptions {
         var options = StoreOptions()
-        options.blockBytes = 4 << 10
+        options.blockBytes = scenario.blockBytes
         options.subBlockBytes = 1 << 10
-        options.segmentBytes = 16 << 10
+        options.segmentBytes = scenario.segmentBytes
         options.queueBatches = 2
         options.encoderThreads = 1
         options.durability = scenario.durability
@@ -72,6 +76,27 @@ struct PowerLossTests {
         return history
     }
 
+    /// Blocks with a dictionary in the segments of the recorded store.
+    private static func dictionaries(on system: SimulatedFileSystem) throws -> Int {
+        var count = 0
+        for entry in try system.list(CrashExaminer.path) where entry.name.hasSuffix(".seg") {
+            let file = try system.open("\(CrashExaminer.path)/\(entry.name)", .read)
+            let bytes = try file.read(at: 0, count: Int(try file.size()))
+            try bytes.withUnsafeBytes { bytes in
+                let header = try SegmentHeader(decoding: bytes)
+                var offset = header.encode().count
+                while let block = try? BlockHeader(
+                    decoding: UnsafeRawBufferPointer(rebasing: bytes[offset...]), segment: header.segment,
+                    number: nil)
+                {
+                    if block.type == .dictionary { count += 1 }
+                    offset += block.blockLength
+                }
+            }
+        }
+        return count
+    }
+
     /// The event's number, and bytes half of which do not compress.
     static func payload(_ number: Int, _ scenario: Scenario) -> [UInt8] {
         var random = SplitMix64(seed: UInt64(number))
@@ -96,6 +121,11 @@ struct PowerLossTests {
         ignored.forEach(system.ignore)
         system.record()
         let history = try run(scenario, on: system)
+        // Each life makes its own, and each full segment begins with one.
+        let dictionaries = try dictionaries(on: system)
+        guard scenario.usesDictionary ? dictionaries > 2 : dictionaries == 0 else {
+            throw CrashHistory.Mismatch("\(dictionaries) dictionaries were made")
+        }
         let journal = try #require(system.journal)
         var examiner = CrashExaminer(options: options(scenario))
         var random = SplitMix64(seed: seed)

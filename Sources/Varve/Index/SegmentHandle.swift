@@ -66,40 +66,38 @@ final class LoadedSegment: @unchecked Sendable {
         return (header, small)
     }
 
+    /// The first of a dictionary's two copies that has its checksum. Each is read alone: a sector that can't be read takes one of
+    /// them, and not both.
     private static func readDictionary(_ index: SegmentIndex, _ position: Int, _ file: any File) -> [UInt8]? {
         let entry = index.entries[position]
-        guard let block = try? file.read(at: entry.offset, count: Int(entry.length)),
-            block.count == Int(entry.length)
+        let smallEnd = BlockHeader.byteCount + Int(entry.smallLength)
+        guard smallEnd <= Int(entry.length), let front = try? file.read(at: entry.offset, count: smallEnd),
+            front.count == smallEnd
         else { return nil }
-        return block.withUnsafeBytes { bytes -> [UInt8]? in
+        return front.withUnsafeBytes { front -> [UInt8]? in
+            let small = UnsafeRawBufferPointer(rebasing: front[BlockHeader.byteCount...])
             guard
                 let header = try? BlockHeader(
-                    decoding: bytes, segment: index.header.segment, number: UInt32(position)),
-                bytes.count >= BlockHeader.byteCount + Int(header.bodyLength)
+                    decoding: front, segment: index.header.segment, number: UInt32(position)),
+                header.smallLength == entry.smallLength,
+                (try? ControlBlock.verifySmallPart(small, of: header)) != nil,
+                case .dictionary(let first, let second)? = try? ControlBlock.decode(small, of: header)
             else { return nil }
-            return dictionary(in: bytes, header: header)
-        }
-    }
-
-    /// The dictionary in a block: the first of its two copies that has its checksum.
-    static func dictionary(in bytes: UnsafeRawBufferPointer, header: BlockHeader) -> [UInt8]? {
-        let start = BlockHeader.byteCount + Int(header.smallLength)
-        let small = UnsafeRawBufferPointer(rebasing: bytes[BlockHeader.byteCount..<start])
-        guard (try? ControlBlock.verifySmallPart(small, of: header)) != nil,
-            case .dictionary(let first, let second)? = try? ControlBlock.decode(small, of: header)
-        else { return nil }
-        var offset = start
-        for (position, entry) in [first, second].enumerated() {
-            let copy = UnsafeRawBufferPointer(rebasing: bytes[offset..<offset + Int(entry.storedBytes)])
-            offset += copy.count
-            if (try? ControlBlock.verifySubBlock(
-                copy, position, checksum: entry.checksum, segment: header.segment, block: header.number))
-                != nil
-            {
-                return Array(copy)
+            var offset = entry.offset + UInt64(smallEnd)
+            for (number, copy) in [first, second].enumerated() {
+                if let stored = try? file.read(at: offset, count: Int(copy.storedBytes)),
+                    (try? stored.withBytes({ bytes throws(FormatError) in
+                        try ControlBlock.verifySubBlock(
+                            bytes, number, checksum: copy.checksum, segment: header.segment,
+                            block: header.number)
+                    })) != nil
+                {
+                    return stored
+                }
+                offset += UInt64(copy.storedBytes)
             }
+            return nil
         }
-        return nil
     }
 }
 

@@ -261,11 +261,11 @@ public struct Snapshot: Sendable {
         }
         var gaps: [Gap] = []
         for hole in holes {
-            if let known = reasons.first(where: { $0.range.overlaps(hole) }) {
-                gaps.append(Gap(sequences: hole, reason: known.reason, note: known.note))
-            } else {
+            for (range, known) in hole.parts(named: reasons) {
                 gaps.append(
-                    Gap(sequences: hole, reason: .lostSegment, note: "no segment holds these numbers"))
+                    Gap(
+                        sequences: range, reason: known?.reason ?? .lostSegment,
+                        note: known?.note ?? "no segment holds these numbers"))
             }
         }
         // After what was lost at the end there is nothing to show it, and of a tail that can't be read nobody knows the numbers.

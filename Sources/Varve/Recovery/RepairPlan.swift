@@ -480,8 +480,9 @@ struct RepairPlan {
     /// Writes down which numbers no step holds, but for those that the ledger names already.
     private mutating func addLedger(_ recovery: RecoveryPlan, _ tail: TailPlan, _ damage: [Damage]) {
         var records: [LedgerRecord] = []
+        let knownGaps = knownGaps
         for hole in RepairPlan.holes(in: taken.map(\.sequences), end: knownEnd) {
-            for (range, known) in split(hole) {
+            for (range, known) in hole.parts(named: knownGaps) {
                 if let known {
                     gaps.append(Gap(sequences: range, reason: known.reason, note: known.note))
                     continue
@@ -532,31 +533,15 @@ struct RepairPlan {
         return holes
     }
 
-    /// The parts of a hole that one record of the ledger names, and the rest.
-    private func split(_ hole: ClosedRange<UInt64>) -> [(
-        ClosedRange<UInt64>, (reason: GapReason, note: String)?
-    )] {
-        var known: [(range: ClosedRange<UInt64>, reason: GapReason, note: String)] = []
-        for record in ledger {
+    /// What the ledger says is missing.
+    private var knownGaps: [(range: ClosedRange<UInt64>, reason: GapReason, note: String)] {
+        ledger.compactMap { record in
             switch record {
-            case .gap(let first, let last, let reason, _, let note):
-                known.append((first...last, GapReason(reason), note))
-            case .retention(let first, let last, _): known.append((first...last, .retention, ""))
-            default: break
+            case .gap(let first, let last, let reason, _, let note): (first...last, GapReason(reason), note)
+            case .retention(let first, let last, _): (first...last, .retention, "")
+            default: nil
             }
         }
-        known = known.filter { $0.range.overlaps(hole) }.sorted { $0.range.lowerBound < $1.range.lowerBound }
-        var parts: [(ClosedRange<UInt64>, (reason: GapReason, note: String)?)] = []
-        var next = hole.lowerBound
-        for (range, reason, note) in known {
-            let part = range.clamped(to: hole)
-            guard part.upperBound >= next else { continue }
-            if part.lowerBound > next { parts.append((next...part.lowerBound - 1, nil)) }
-            parts.append((max(next, part.lowerBound)...part.upperBound, (reason, note)))
-            next = part.upperBound + 1
-        }
-        if next <= hole.upperBound { parts.append((next...hole.upperBound, nil)) }
-        return parts
     }
 
     /// What of the events beyond the log was not taken, because its numbers were.

@@ -184,7 +184,7 @@ final class RepairReader {
         }
         do throws(FormatError) {
             guard header.type == .events else {
-                let record = try control(header, bytes)
+                let record = try control(header, bytes, &damage)
                 let block = RepairSource.Block(
                     header: header, offset: offset, record: record, runs: [], nextIndex: header.firstIndex)
                 return (block, damage)
@@ -249,19 +249,35 @@ final class RepairReader {
     }
 
     /// A control block's record; throws where it, or a checkpoint's state, can't be read.
-    private func control(_ header: BlockHeader, _ bytes: Bytes) throws(FormatError) -> ControlBlock.Record {
+    private func control(
+        _ header: BlockHeader, _ bytes: Bytes, _ damage: inout [(rows: Range<Int>?, reason: String)]
+    ) throws(FormatError) -> ControlBlock.Record {
         guard header.type != .padding else { return .padding }
         let record = try ControlBlock.decode(try small(header, bytes), of: header)
         switch record {
         case .checkpoint(_, let entry): _ = try state(entry, header, bytes)
-        case .dictionary:
-            guard let whole = bytes.whole,
-                let found = LoadedSegment.dictionary(in: whole, header: header)
-            else { throw .checksumMismatch("a dictionary") }
+        case .dictionary(let first, let second):
+            let start = BlockHeader.byteCount + Int(header.smallLength)
+            let copies = [(0, first, start), (1, second, start + Int(first.storedBytes))].map {
+                dictionaryCopy($0, $1, at: $2, header, bytes)
+            }
+            guard let found = copies[0] ?? copies[1] else { throw .checksumMismatch("a dictionary") }
+            if copies.contains(nil) { damage.append((nil, "a copy of the dictionary can't be read")) }
             dictionary = found
         default: break
         }
         return record
+    }
+
+    /// One of a dictionary's two copies: a sector that can't be read takes one of them, and not both.
+    private func dictionaryCopy(
+        _ position: Int, _ entry: SubBlockDirectoryEntry, at start: Int, _ header: BlockHeader, _ bytes: Bytes
+    ) -> [UInt8]? {
+        guard let stored = part(bytes, start, Int(entry.storedBytes)),
+            (try? ControlBlock.verifySubBlock(
+                stored, position, checksum: entry.checksum, segment: segment, block: header.number)) != nil
+        else { return nil }
+        return Array(stored)
     }
 
     private func state(_ entry: SubBlockDirectoryEntry, _ header: BlockHeader, _ bytes: Bytes)
