@@ -180,10 +180,12 @@ final class BlockReader {
                         block[smallEnd..<smallEnd + length].elementsEqual(block[smallEnd + length..<bodyEnd])
                     else { throw .invalid("a dictionary block", reason: "its copies differ") }
                 }
-                guard let intact = LoadedSegment.dictionary(in: block, header: header) else {
-                    throw .checksumMismatch("a dictionary")
+                let copies = [(0, smallEnd, first.checksum), (1, smallEnd + length, second.checksum)]
+                let intact = copies.first { position, start, checksum in
+                    (try? verify(position, start, length, length, .raw, checksum)) != nil
                 }
-                dictionary = intact
+                guard let (_, start, _) = intact else { throw .checksumMismatch("a dictionary") }
+                dictionary = Array(block[start..<start + length])
             case .kinds(let definitions):
                 guard kindCount.map({ $0 + definitions.count == Int(header.kindCount) }) ?? true else {
                     throw .invalid("a kinds block", reason: "its ids do not follow those before")
