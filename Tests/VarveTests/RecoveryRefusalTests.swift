@@ -278,6 +278,24 @@ struct RecoveryRefusalTests {
         #expect(try Data(contentsOf: URL(filePath: file)) == before)
     }
 
+    @Test("Nor are events copied of a session whose number nothing can follow")
+    func blockOutOfRange() throws {
+        try crash()
+        let file = try segments(of: path)[0]
+        var parts = try SegmentParts(file)
+        let number = try #require(parts.blocks.lastIndex { $0.header.type == .events })
+        parts.blocks[number].header.sessionOrdinal = .max >> 2
+        try parts.write(to: file)
+        let before = try Data(contentsOf: URL(filePath: file))
+        #expect {
+            try EventStore.open(path, options: options())
+        } throws: {
+            guard case .damaged(path, _, let reason)? = $0 as? StoreError else { return false }
+            return reason == "a segment's counters are out of range"
+        }
+        #expect(try segments(of: path) == [file] && Data(contentsOf: URL(filePath: file)) == before)
+    }
+
     /// Headers that can't be written anew as they are.
     static let headers: [(name: String, change: @Sendable (SegmentHeader) -> [UInt8])] = [
         (
@@ -306,6 +324,14 @@ struct RecoveryRefusalTests {
         let blocks = forged.encode().dropFirst(parts.header.encode().count)
         try Data(header + blocks).write(to: URL(filePath: file))
         let before = try Data(contentsOf: URL(filePath: file))
+        // What a writer's background thread does, sooner or later.
+        let found = try StoreDirectory(path: path, fileSystem: options().fileSystem)
+        for case .open(let segment) in found.readableEntries(RecoveryPlan(found.findings)) {
+            #expect(throws: IOFailure.self) {
+                try RecoveryWorker.reseal(segment, directory: path, fileSystem: options().fileSystem)
+            }
+        }
+        #expect(try segments(of: path) == [file] && Data(contentsOf: URL(filePath: file)) == before)
         for opening in 0..<2 {
             let store = try EventStore.open(path, options: options())
             #expect(try store.count() == 64, "opening \(opening)")

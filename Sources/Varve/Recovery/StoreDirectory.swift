@@ -131,10 +131,10 @@ struct StoreDirectory: Sendable {
         } else if stores.count == 1, let only = stores.first {
             identifier = only
         } else {
+            let example = rejects.first.map { " (\($0.fileName): \($0.reason))" } ?? ""
             let reason =
                 stores.isEmpty
-                ? rejects.first.map { "no segment in it can be read (\($0.fileName): \($0.reason))" }
-                    ?? "it is empty"
+                ? "no segment in it can be read\(example)"
                 : "its segments belong to different stores, and there is no STORE file that can be read"
             throw .notAStore(path: path, reason: reason)
         }
