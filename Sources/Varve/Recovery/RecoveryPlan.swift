@@ -130,10 +130,21 @@ struct RecoveryPlan: Sendable {
             }
             let reached = found.last?.end ?? segment.headerBytes
             if !hasEnded, ordinal == w.segment, reached < w.offset {
-                addLoss(
-                    findings, after: before, bytes: w.offset - reached,
-                    from: Watermark(segment: ordinal, offset: reached),
-                    "\(segment.fileName) ends at \(reached), and was durable up to \(w.offset)")
+                let note = "\(segment.fileName) ends at \(reached), and was durable up to \(w.offset)"
+                let next = number + 1
+                if next < findings.segments.count, Self.end(before: next, of: findings, watermark: w) == nil {
+                    // The log goes on in the next segment, which knows how far the numbers went.
+                    let end = findings.segments[next].baseSequence
+                    if end > before {
+                        gaps.append(Gap(sequences: before...end - 1, reason: .damage, note: note))
+                    } else {
+                        addUnreadable(w.offset - reached)
+                    }
+                } else {
+                    addLoss(
+                        findings, after: before, bytes: w.offset - reached,
+                        from: Watermark(segment: ordinal, offset: reached), note)
+                }
             }
             if Watermark(segment: ordinal, offset: segment.headerBytes) < w {
                 // Blocks behind the log's end are set aside when it is sealed anew.
