@@ -296,6 +296,47 @@ struct RecoveryRefusalTests {
         #expect(try segments(of: path) == [file] && Data(contentsOf: URL(filePath: file)) == before)
     }
 
+    // A reader took the place for the end of the log, and showed nothing of the segments behind it; recovery took them over.
+    @Test(
+        "What follows a segment that is shorter than it was durable is shown by a reader, as recovery does",
+        arguments: [true, false])
+    func behindACutSegment(isTold: Bool) throws {
+        try crash()
+        let first = try segments(of: path)[0]
+        var parts = try SegmentParts(first)
+        var second = parts
+        let split = try #require(parts.blocks.firstIndex { $0.numbers.contains(40) })
+        second.blocks.removeFirst(split)
+        parts.blocks.removeLast(parts.blocks.count - split)
+        second.header.predecessor = parts.header.segment
+        second.header.predecessorLength = UInt64(parts.encode().count)
+        second.header.segment = UniqueID(low: 1, high: 2)
+        second.header.ordinal += 1
+        second.header.baseSequence = second.blocks[0].header.firstSequence
+        second.header.kinds = [KindDefinition(name: "noise", encoding: .binary)]
+        second.header.session = SessionBegin(
+            ordinal: 1, flags: [.continued], id: "s", start: 1, firstIndex: second.header.baseSequence)
+        for block in second.blocks.indices {
+            second.blocks[block].header.number = UInt32(block)
+            second.blocks[block].header.durableSegment = 1
+            second.blocks[block].header.durableOffset = second.header.predecessorLength
+        }
+        // Where the header of the next one does not tell that numbers are missing, its blocks do.
+        let last = parts.blocks.removeLast()
+        if !isTold {
+            second.header.baseSequence = last.header.firstSequence
+        }
+        try parts.write(to: first)
+        try second.write(to: "\(path)/\(second.header.fileName)")
+        let expected = (0..<64 as Range<UInt64>).filter { !last.numbers.contains($0) }
+        let reader = try EventStore.openReadOnly(path)
+        #expect(try reader.collect().map(\.sequence) == expected)
+        #expect(try reader.info().gaps.map(\.sequences).first == ClosedRange(last.numbers))
+        try EventStore.open(path, options: options()).close()
+        #expect(try numbers() == expected)
+        #expect(try EventStore.openReadOnly(path).info().gaps.map(\.sequences) == [ClosedRange(last.numbers)])
+    }
+
     /// Headers that can't be written anew as they are.
     static let headers: [(name: String, change: @Sendable (SegmentHeader) -> [UInt8])] = [
         (

@@ -143,11 +143,21 @@ struct RecoveryPlan: Sendable {
                     && unreadable.contains { $0.startsWithBlock && $0.range.lowerBound == cut?.offset }
             let reached = found.last?.end ?? segment.headerBytes
             if !hasEnded, ordinal == w.segment, reached < w.offset {
-                let isLast = !findings.segments[(number + 1)...].contains { $0.readableEnd != nil }
-                addLoss(
-                    findings, after: before, bytes: w.offset - reached,
-                    from: isLast ? Watermark(segment: ordinal, offset: reached) : nil,
-                    "\(segment.fileName) ends at \(reached), and was durable up to \(w.offset)")
+                let note = "\(segment.fileName) ends at \(reached), and was durable up to \(w.offset)"
+                let next = number + 1
+                if next < findings.segments.count, Self.end(before: next, of: findings, watermark: w) == nil {
+                    // The log goes on in the next segment, which knows how far the numbers went.
+                    let end = findings.segments[next].baseSequence
+                    if end > before {
+                        addGap(before...end - 1, note, isNew: !isKnown)
+                    } else {
+                        addUnreadable(w.offset - reached)
+                    }
+                } else {
+                    addLoss(
+                        findings, after: before, bytes: w.offset - reached,
+                        from: Watermark(segment: ordinal, offset: reached), note)
+                }
             }
             if Watermark(segment: ordinal, offset: segment.headerBytes) < w {
                 // Blocks behind the log's end are set aside when it is sealed anew.
@@ -297,7 +307,7 @@ struct RecoveryPlan: Sendable {
 
     /// What was durable at the end of the log and is not there any more; the cache knows how far it went.
     private mutating func addLoss(
-        _ findings: Findings, after next: UInt64, bytes: UInt64, from place: Watermark?, _ note: String
+        _ findings: Findings, after next: UInt64, bytes: UInt64, from place: Watermark, _ note: String
     ) {
         if let end = findings.state?.nextSequence, end > next {
             addGap(next...end - 1, note)
