@@ -1136,9 +1136,6 @@ class Store:
         heads = [(0, 0)] + [(slot["head_sequence"], slot["head_checkpoint"]) for slot in slots]
         marks += [(slot["watermark_segment"], slot["watermark_offset"]) for slot in slots]
         for segment in self.segments:
-            before = {s.uuid: s.ordinal for s in self.segments}.get(segment.header["predecessor"])
-            if before:
-                marks.append((before, segment.header["predecessor_length"]))
             if segment.footer:
                 marks.append((segment.ordinal, len(segment.data)))
                 heads.append((segment.footer[26]["head_sequence"], segment.footer[26]["head_checkpoint"]))
