@@ -12,6 +12,8 @@ struct FaultScenario {
     private(set) var appended: UInt64 = 0
     /// Checkpoints whose recording returned.
     private(set) var checkpoints: UInt64 = 0
+    /// Those that were asked for: one that was refused may be there.
+    private(set) var checkpointsTried: UInt64 = 0
     /// Events of which a flush said that they are durable.
     private(set) var acknowledged: UInt64 = 0
     /// Whether everything went well to the end.
@@ -94,6 +96,7 @@ struct FaultScenario {
             if number % 20 == 19 {
                 let state = Array("state after \(number)".utf8)
                 let (_, met) = try retrying { () throws(StoreError) in
+                    checkpointsTried = checkpoints + 1
                     try session.checkpoint("cp-\(checkpoints)", state: state)
                 }
                 failures += met

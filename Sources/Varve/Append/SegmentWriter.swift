@@ -226,13 +226,8 @@ final class SegmentWriter: @unchecked Sendable {
     private func write(
         dictionary: PreparedDictionary, _ position: LogPosition, _ durable: Watermark?
     ) throws(IOFailure) {
-        let copy = ControlBlock.SubBlock(
-            method: .raw, rawBytes: dictionary.bytes.count, stored: dictionary.bytes)
-        let entry = SubBlockDirectoryEntry(
-            eventCount: 0, rawBytes: UInt32(dictionary.bytes.count),
-            storedBytes: UInt32(dictionary.bytes.count),
-            method: .raw, checksum: 0)
-        try writeOwn(.dictionary, [], [copy, copy], .dictionary(entry, copy: entry), position, durable)
+        let (copies, shown) = ControlBlock.parts(ofDictionary: dictionary.bytes)
+        try writeOwn(.dictionary, [], copies, shown, position, durable)
         self.dictionary = dictionary
         catalog.update(item: nil) { $0.dictionary = dictionary.bytes }
     }
@@ -446,6 +441,17 @@ final class SegmentWriter: @unchecked Sendable {
             with: SegmentHandle(
                 directory: directory, fileName: String(segment.file.path.dropFirst(directory.count + 1)),
                 trailer: trailer, summary: summary, fileSystem: fileSystem))
+    }
+}
+
+extension ControlBlock {
+    /// What the block of a dictionary holds: the dictionary, twice.
+    static func parts(ofDictionary bytes: [UInt8]) -> (copies: [SubBlock], shown: Record) {
+        let copy = SubBlock(method: .raw, rawBytes: bytes.count, stored: bytes)
+        let count = UInt32(bytes.count)
+        let entry = SubBlockDirectoryEntry(
+            eventCount: 0, rawBytes: count, storedBytes: count, method: .raw, checksum: 0)
+        return ([copy, copy], .dictionary(entry, copy: entry))
     }
 }
 

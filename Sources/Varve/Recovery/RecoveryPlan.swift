@@ -106,6 +106,8 @@ struct RecoveryPlan: Sendable {
             var blocks = found[...]
             var holes = unreadable[...]
             var before = segment.baseSequence
+            // Whether something of it that is not copied may be read.
+            var isLeft = false
             while !hasEnded, !blocks.isEmpty || !holes.isEmpty {
                 if let hole = holes.first, hole.range.lowerBound < blocks.first?.offset ?? .max {
                     holes.removeFirst()
@@ -119,6 +121,7 @@ struct RecoveryPlan: Sendable {
                         }
                     } else {
                         hasEnded = true
+                        isLeft = hole.startsWithBlock || !blocks.isEmpty
                         cut = Watermark(segment: ordinal, offset: hole.range.lowerBound)
                         if hole.isCutShort {
                             cutShortBytes = hole.range.upperBound - hole.range.lowerBound
@@ -137,10 +140,6 @@ struct RecoveryPlan: Sendable {
                     copy.append(Copy(segment: number, block: block))
                 }
             }
-            let isLeft =
-                !blocks.isEmpty
-                || hasEnded
-                    && unreadable.contains { $0.startsWithBlock && $0.range.lowerBound == cut?.offset }
             let reached = found.last?.end ?? segment.headerBytes
             if !hasEnded, ordinal == w.segment, reached < w.offset {
                 let note = "\(segment.fileName) ends at \(reached), and was durable up to \(w.offset)"

@@ -322,13 +322,10 @@ struct RecoveryWorker {
     ) throws(IOFailure) {
         var header = source
         place(&header, index)
-        let copy = ControlBlock.SubBlock(method: .raw, rawBytes: dictionary.count, stored: dictionary)
-        let (stored, bytes) = ControlBlock.assemble(header, record: [], subBlocks: [copy, copy])
-        let count = UInt32(dictionary.count)
-        let entry = SubBlockDirectoryEntry(
-            eventCount: 0, rawBytes: count, storedBytes: count, method: .raw, checksum: 0)
+        let (copies, shown) = ControlBlock.parts(ofDictionary: dictionary)
+        let (stored, bytes) = ControlBlock.assemble(header, record: [], subBlocks: copies)
         try file.write(bytes, at: index.dataEnd)
-        index.add(control: stored, at: index.dataEnd, .dictionary(entry, copy: entry))
+        index.add(control: stored, at: index.dataEnd, shown)
     }
 
     private func put(

@@ -301,7 +301,9 @@ struct Verifier {
             if case .damaged(_, let offset, let reason) = error {
                 let file = try? fileSystem.open(path + "/" + name, .read)
                 let isZero =
-                    file.flatMap { try? SegmentRemains(of: $0, name, ignoresRefusals: true).isZero } ?? false
+                    file.flatMap { file in
+                        (try? file.size()).map { RepairReader(file: file, segment: .zero).isZero(0..<$0) }
+                    } ?? false
                 if let outside = log.reasonOutside(unreadable: name, isZero: isZero) {
                     addStray(name, outside)
                 } else {
