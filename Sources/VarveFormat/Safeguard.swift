@@ -35,7 +35,7 @@ package enum Safeguard: Sendable {
     case earlierSegmentSync
 
     // Syncs of directories.
-    case segmentNameSync, storeNameSync, storeParentSync, openingNamesSync, recoveredNameSync
+    case segmentNameSync, storeNameSync, stateNameSync, storeParentSync, openingNamesSync, recoveredNameSync
     case recoveredRemovalSync, resealedRemovalSync, repairedNamesSync, repairedParentSync
     case sealedNamesSync
 

@@ -38,17 +38,18 @@ public struct StateSlot: Hashable, Sendable {
         self.counter = counter
     }
 
-    /// A slot for a store that is closed in order, after its last segment.
+    /// A slot for a store whose last segment is durable, with all before it: as an opening for writing has found it or made it, or
+    /// as it is closed.
     public init(
         store: UniqueID, counter: UInt64, nextSequence: UInt64, epoch: UInt64, sessionsBegun: UInt64,
-        closedAt: Int64, last: SegmentSummary?
+        writtenAt: Int64, isClosed: Bool, last: SegmentSummary?
     ) {
         self.init(store: store, counter: counter)
         self.nextSequence = nextSequence
         self.epoch = epoch
         self.sessionsBegun = sessionsBegun
-        writtenAt = closedAt
-        isClosed = true
+        self.writtenAt = writtenAt
+        self.isClosed = isClosed
         if let last {
             watermarkSegment = last.ordinal
             watermarkOffset = last.dataBytes

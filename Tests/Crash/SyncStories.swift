@@ -155,6 +155,79 @@ struct SyncStories {
         try expectPrefixes(system, cuts: 0..<12)
     }
 
+    // An opening's number was durable only with its first block: after a power cut two openings had the same one, and gave the same
+    // sequence numbers to different events under it.
+    @Test("No two openings have the same epoch, whatever a power cut takes", arguments: [false, true])
+    func epochs(isNew: Bool) throws {
+        let system = try disk(9)
+        if !isNew {
+            let before = try EventStore.open(Self.store, options: options(system))
+            try record(0..<20, in: before)
+            try before.close()
+        }
+        let store = try EventStore.open(Self.store, options: options(system))
+        let epoch = try store.info().epoch
+        for events in [0..<0, 0..<3] {
+            try record(events, in: store).end()
+            for seed in Self.cuts {
+                let next = try EventStore.open(
+                    Self.store, options: options(system.afterPowerLoss(seed: seed)))
+                #expect(try next.info().epoch > epoch, "power cut \(seed)")
+                try next.close()
+            }
+        }
+        try store.close()
+    }
+
+    // Every one of them was to be copied into the same segment, which has no room for so many: no opening succeeded again.
+    @Test("Segments that a disk has left which was full again and again are sealed one by one")
+    func fullAgainAndAgain() throws {
+        let system = try disk(10)
+        var options = options(system)
+        options.segmentBlocksMax = 16
+        let store = try EventStore.open(Self.store, options: options)
+        let session = try store.startSession("s", at: 0)
+        let kind = try store.kind("noise", .binary)
+        var fullCount = 0
+        for number in 0..<390 {
+            if number % 50 == 40 { system.limitSpace(to: 6000) }
+            while true {
+                do {
+                    try session.append(payload(number), kind: kind, at: Int64(number))
+                    break
+                } catch {
+                    guard case .outOfSpace = error else { throw error }
+                    fullCount += 1
+                    system.limitSpace(to: nil)
+                    sched_yield()
+                }
+            }
+        }
+        try #require(fullCount > 5)
+        let killed = system.afterKill()
+        try store.close()
+        options.fileSystem = killed
+        killed.record()
+        let next = try EventStore.open(Self.store, options: options)
+        #expect(next.recovery?.recoveredEvents == 390)
+        #expect(next.recovery?.unsealedSegments == 8)
+        #expect(try segmentNames(killed).count > 3)
+        #expect(try next.verify().damage.isEmpty)
+        try next.close()
+        // Killed at any instant of it, it begins again.
+        var instant = try #require(killed.journal).cursor()
+        repeat {
+            options.fileSystem = instant.afterKill()
+            let again = try EventStore.open(Self.store, options: options)
+            var found: [[UInt8]] = []
+            var cursor = try again.cursor()
+            while let event = try cursor.nextEvent() { found.append(event.payload) }
+            #expect(found == (0..<390).map(payload), "after change \(instant.changesMade)")
+            try again.close()
+        } while instant.advance()
+        try expectPrefixes(killed, cuts: 0..<12)
+    }
+
     @Test("What closing a store has left is there after a power cut, byte for byte")
     func closed() throws {
         let system = try disk(2)

@@ -556,16 +556,18 @@ struct StructTests {
         }
     }
 
-    @Test("The slot of a store that is closed in order names its last segment and where that one's data end")
-    func closedState() {
+    @Test(
+        "A slot of STATE names the store's last segment and where that one's data end",
+        arguments: [false, true])
+    func stateAfter(isClosed: Bool) {
         func slot(after last: SegmentSummary?) -> StateSlot {
             StateSlot(
-                store: Sample.store, counter: 3, nextSequence: 170, epoch: 4, sessionsBegun: 8, closedAt: 99,
-                last: last)
+                store: Sample.store, counter: 3, nextSequence: 170, epoch: 4, sessionsBegun: 8, writtenAt: 99,
+                isClosed: isClosed, last: last)
         }
         var expected = StateSlot(store: Sample.store, counter: 3)
         (expected.nextSequence, expected.epoch, expected.sessionsBegun) = (170, 4, 8)
-        (expected.writtenAt, expected.isClosed) = (99, true)
+        (expected.writtenAt, expected.isClosed) = (99, isClosed)
         #expect(slot(after: nil) == expected)
         (expected.watermarkSegment, expected.watermarkOffset) = (3, 1 << 20)
         expected.watermarkUUID = Sample.segment

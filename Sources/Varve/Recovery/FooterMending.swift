@@ -45,4 +45,30 @@ extension StoreDirectory {
             if let mended { segments[position] = .sealed(mended) }
         }
     }
+
+    /// Seals the first segment that is not durable to its end, whole, so that its blocks need not be copied into another; false: there
+    /// is none before the one that the log ends in. O(bytes) of the segment.
+    ///
+    /// In the order of the log, since a footer says that everything before its segment is durable.
+    mutating func sealFirstUnconfirmed(
+        _ plan: RecoveryPlan, _ fileSystem: any FileSystem
+    ) throws(StoreError) -> Bool {
+        let watermark = plan.watermark ?? Watermark(segment: 0, offset: 0)
+        for position in segments.indices {
+            guard case .unsealed(let scan) = segments[position] else { continue }
+            let end = scan.blocks.last?.end ?? scan.headerBytes
+            guard Watermark(segment: scan.header.ordinal, offset: end) > watermark else { continue }
+            if let cut = plan.cut, cut.segment <= scan.header.ordinal { return false }
+            do throws(IOFailure) {
+                let handle = try RecoveryWorker.reseal(
+                    OpenSegment(file: scan.file, index: scan.index()), directory: path,
+                    fileSystem: fileSystem)
+                segments[position] = .sealed(handle)
+                return true
+            } catch {
+                throw .writing(error)
+            }
+        }
+        return false
+    }
 }

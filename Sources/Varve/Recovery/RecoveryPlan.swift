@@ -252,7 +252,7 @@ struct RecoveryPlan: Sendable {
     private mutating func addLostEnds(_ findings: Findings) {
         let last = findings.segments.last
         // The log's last segment is gone: only the cache remembers it.
-        if let state = findings.state, state.isClosed, last?.ordinal ?? 0 < state.watermarkSegment {
+        if let state = findings.state, last?.ordinal ?? 0 < state.watermarkSegment {
             addLoss(
                 findings, after: last?.nextSequence ?? 0, bytes: state.watermarkOffset,
                 from: Watermark(segment: state.watermarkSegment, offset: 0),

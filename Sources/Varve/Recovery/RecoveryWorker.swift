@@ -4,8 +4,10 @@ internal import VarveIO
 /// Carries a recovery plan out: copies what is readable after the watermark into a new, sealed segment, ends the session that
 /// was cut off, and only then removes what the copy replaces.
 struct RecoveryWorker {
-    let directory: StoreDirectory
-    let plan: RecoveryPlan
+    var directory: StoreDirectory
+    var plan: RecoveryPlan
+    /// What the directory was like before anything was changed in it.
+    let found: RecoveryPlan
     let tail: TailPlan
     let fileSystem: any FileSystem
     let epoch: UInt64
@@ -44,7 +46,7 @@ struct RecoveryWorker {
         if let entry = entries.last { last = try entry.load() }
         let activeBefore = last?.index.activeSession
         // What an earlier opening has recovered, and could not seal anew, is no finding of this one.
-        let unsealed = plan.crashedSegments
+        let unsealed = found.crashedSegments
         // Does the log end inside a session?
         var active = activeBefore?.begin
         var lost = headerSessions
@@ -67,7 +69,7 @@ struct RecoveryWorker {
         guard unsealed > 0 || active != nil || hasFindings else { return (entries, nil) }
         let report = RecoveryReport(
             unsealedSegments: unsealed,
-            recoveredEvents: plan.copy.reduce(tail.eventCount) { $0 + UInt64($1.block.header.eventCount) },
+            recoveredEvents: found.copy.reduce(tail.eventCount) { $0 + UInt64($1.block.header.eventCount) },
             interruptedSession: active?.ordinal, unreadableBytes: unreadableBytes, gaps: gaps)
         if plan.copy.isEmpty, active == nil, !hasFindings, plan.remove.isEmpty {
             return (entries, report)
@@ -92,12 +94,13 @@ struct RecoveryWorker {
         return (entries, report)
     }
 
+    /// How many blocks are to be written at most.
+    var blockCount: Int { plan.copy.count + 2 * tail.slots.count + headerSessions.count + 4 }
+
     private func build(
         after last: LoadedSegment?, active: SessionSummary?, readable: [Catalog.Entry]
     ) throws(IOFailure) -> SegmentHandle {
-        // More than one segment's blocks can't be copied into one; the writer's limits make sure that it never comes to that.
-        guard plan.copy.count + 2 * tail.slots.count + headerSessions.count + 4 <= Limits.segmentBlocksMax
-        else {
+        guard blockCount <= Limits.segmentBlocksMax else {
             throw IOFailure(.write, path: directory.path, code: 27)
         }
         let now = fileSystem.now()
@@ -389,6 +392,14 @@ struct RecoveryWorker {
             try forEachChunk(of: segment.file, index.headerBytes..<index.dataEnd) {
                 bytes, offset throws(IOFailure) in
                 try file.write(bytes, at: offset)
+            }
+            // What was scanned may have been other bytes: a page cache forgets what a failed sync has left in it.
+            var copied = SegmentScan(
+                fileName: index.header.fileName, file: file, header: index.header,
+                headerBytes: index.headerBytes)
+            try copied.run(upTo: index.dataEnd)
+            guard copied.index().dataEnd == index.dataEnd else {
+                throw IOFailure(.read, path: segment.file.path, code: 5)
             }
         }
         if try holdsMore(segment) {

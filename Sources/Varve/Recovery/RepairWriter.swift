@@ -272,7 +272,7 @@ final class RepairWriter {
             try seal()
             let slot = StateSlot(
                 store: store, counter: 1, nextSequence: nextSequence, epoch: previous?.lastEpoch ?? 0,
-                sessionsBegun: sessionsBegun, closedAt: fileSystem.now(), last: previous)
+                sessionsBegun: sessionsBegun, writtenAt: fileSystem.now(), isClosed: true, last: previous)
             var state = slot.encode()
             state += Array(repeating: 0, count: StateFile.byteCount - state.count)
             try create("STATE", state)

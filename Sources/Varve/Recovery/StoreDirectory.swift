@@ -274,8 +274,7 @@ struct StoreDirectory: Sendable {
     /// Segments after the last one whose file is all zeros: a power cut came before their header was synced, or they are just
     /// being made. There was never anything in them that could be missed.
     var unbegun: [Reject] {
-        let last = max(
-            segments.last?.ordinal ?? 0, state.map { $0.isClosed ? $0.watermarkSegment : 0 } ?? 0)
+        let last = max(segments.last?.ordinal ?? 0, state?.watermarkSegment ?? 0)
         return rejects.filter { $0.remains.map { $0.isZero && $0.name?.ordinal ?? 0 > last } ?? false }
     }
 

@@ -32,7 +32,7 @@ public final class EventStore: @unchecked Sendable {
         var keeper: WorkerThread?
         // Guarded by the pipeline's monitor.
         var isStopping = false
-        var stateCounter: UInt64
+        let stateCounter: UInt64
 
         init(lock: any FileLock, writer: SegmentWriter, pipeline: Pipeline, tail: Tail, stateCounter: UInt64)
         {
@@ -257,9 +257,18 @@ public final class EventStore: @unchecked Sendable {
         let contents = try TailContents.read(path, fileSystem: fileSystem)?.belonging(to: uuid)
         let tail = TailPlan(contents, after: LogEnd(readable))
         plan.leaveOut(kindsBeyond: tail.kinds.count)
-        let worker = RecoveryWorker(
-            directory: directory, plan: plan, tail: tail, fileSystem: fileSystem, epoch: epoch,
+        var worker = RecoveryWorker(
+            directory: directory, plan: plan, found: plan, tail: tail, fileSystem: fileSystem, epoch: epoch,
             settings: options.encodingSettings)
+        // A disk that was full again and again leaves many segments: their blocks may be too many for one.
+        while worker.blockCount > min(2 * options.segmentBlocksMax, Limits.segmentBlocksMax) {
+            try worker.checkCopies()
+            guard try directory.sealFirstUnconfirmed(plan, fileSystem) else { break }
+            plan = RecoveryPlan(directory.findings)
+            plan.leaveOut(kindsBeyond: tail.kinds.count)
+            worker.directory = directory
+            worker.plan = plan
+        }
         for name in directory.temporaries { try? fileSystem.unlink(path + "/" + name) }
         let (entries, report) = try worker.carryOut(readable: readable)
         // Nobody knows any more whether all that they hold was copied.
@@ -280,6 +289,14 @@ public final class EventStore: @unchecked Sendable {
         position.checkpointsMade = max(
             entries.map(\.summary.checkpointsMade).max() ?? 0, plan.checkpointsMade)
         seen = Seen(gaps: plan.gaps, position: position, isBeingWritten: true)
+        // Before anything is recorded in this opening: after a power cut the next one must not have the same epoch.
+        let stateCounter = (directory.state?.counter ?? 0) &+ 1
+        EventStore.writeState(
+            StateSlot(
+                store: uuid, counter: stateCounter, nextSequence: position.nextSequence, epoch: epoch,
+                sessionsBegun: position.sessionsBegun, writtenAt: fileSystem.now(), isClosed: false,
+                last: entries.last?.summary),
+            path, options)
         // What the last one held is durable in a segment by now.
         let mapping = try EventStore.makeTail(path, store: uuid, epoch: epoch, options)
         let registryID = fileSystem.randomBytes(8).reduce(UInt64(1)) { $0 << 8 ^ UInt64($1) } | 1
@@ -303,7 +320,7 @@ public final class EventStore: @unchecked Sendable {
             pipeline: pipeline, options: options, position: position, isMapped: mapping != nil)
         let writing = Writing(
             lock: lock, writer: writer, pipeline: pipeline, tail: ending,
-            stateCounter: directory.state?.counter ?? 0)
+            stateCounter: stateCounter)
         self.writing = writing
         for _ in 0..<options.encoderThreads {
             // What runs already is ended by deinit.
@@ -561,11 +578,14 @@ public final class EventStore: @unchecked Sendable {
             }
         }
         if failure == nil {
-            do throws(IOFailure) {
-                try writeClosedState(writing)
-            } catch {
-                options.diagnostics?(.maintenanceFailed(error.description))
-            }
+            let position = writing.tail.position
+            EventStore.writeState(
+                StateSlot(
+                    store: uuid, counter: writing.stateCounter &+ 1, nextSequence: position.nextSequence,
+                    epoch: position.epoch, sessionsBegun: position.sessionsBegun,
+                    writtenAt: options.fileSystem.now(), isClosed: true,
+                    last: catalog.view().entries.last?.summary),
+                path, options)
             // All that it holds is durable: left behind, it would only take room.
             try? options.fileSystem.unlink(path + "/TAIL")
         }
@@ -573,24 +593,25 @@ public final class EventStore: @unchecked Sendable {
         if let failure { throw failure }
     }
 
-    /// Writes the cache of the log's ends. Without it a later loss of the log's very end would not be noticed; what is
-    /// recorded does not need it: a failure is no failure to close.
-    private func writeClosedState(_ writing: Writing) throws(IOFailure) {
+    /// Writes the cache of the log's ends. Without it a later loss of the log's very end would not be noticed, and an opening's epoch
+    /// is durable only with its first block. What is recorded does not need it: a failure is none of opening or closing.
+    private static func writeState(_ slot: StateSlot, _ path: String, _ options: StoreOptions) {
         let fileSystem = options.fileSystem
         let statePath = path + "/STATE"
-        writing.stateCounter &+= 1
-        let position = writing.tail.position
-        let slot = StateSlot(
-            store: uuid, counter: writing.stateCounter, nextSequence: position.nextSequence,
-            epoch: position.epoch, sessionsBegun: position.sessionsBegun, closedAt: fileSystem.now(),
-            last: catalog.view().entries.last?.summary)
-        let exists = try fileSystem.kind(of: statePath) != nil
-        let file = try fileSystem.open(statePath, exists ? .readWrite : .createExclusive)
-        defer { file.close() }
-        // A new one, or one whose making was cut off: slots of zeros are empty.
-        if try file.size() != StateFile.byteCount { try file.truncate(to: UInt64(StateFile.byteCount)) }
-        try file.write(slot.encode(), at: slot.counter % 2 == 1 ? 0 : UInt64(StateSlot.stride))
-        if !Safeguard.stateSync.isLeftOut { try file.sync() }
+        do throws(IOFailure) {
+            let exists = try fileSystem.kind(of: statePath) != nil
+            let file = try fileSystem.open(statePath, exists ? .readWrite : .createExclusive)
+            defer { file.close() }
+            // A new one, or one whose making was cut off: slots of zeros are empty.
+            if try file.size() != StateFile.byteCount {
+                try file.truncate(to: UInt64(StateFile.byteCount))
+            }
+            try file.write(slot.encode(), at: slot.counter % 2 == 1 ? 0 : UInt64(StateSlot.stride))
+            if !Safeguard.stateSync.isLeftOut { try file.sync() }
+            if !exists, !Safeguard.stateNameSync.isLeftOut { try fileSystem.syncDirectory(path) }
+        } catch {
+            options.diagnostics?(.maintenanceFailed(error.description))
+        }
     }
 
     // MARK: Reading

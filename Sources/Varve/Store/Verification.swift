@@ -309,15 +309,18 @@ struct Verifier {
                 } else {
                     add(name, offset, nil, reason)
                 }
-            } else if !log.isBeingWritten
-                || ((try? fileSystem.kind(of: path + "/" + name)) ?? .regular) != nil
-            {
+            } else if !log.isBeingWritten || !isGone(name) {
                 // Beside a writer a segment that is sealed anew goes away between the listing and its opening.
                 add(name, 0, nil, error.description)
             }
         } catch {
             add(name, 0, nil, "\(error)")
         }
+    }
+
+    /// Whether there is no such file any more.
+    private func isGone(_ name: String) -> Bool {
+        do { return try fileSystem.kind(of: path + "/" + name) == nil } catch { return false }
     }
 
     /// Whether a footer begins where a segment's blocks end.
