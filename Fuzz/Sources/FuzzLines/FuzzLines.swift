@@ -6,10 +6,33 @@ import VarveJSON
 /// The first two bytes of an input say how large the pieces are, and how long a line may be.
 @main
 struct FuzzLines {
-    struct Piece: Equatable {
-        var bytes: [UInt8]
-        var isPiece: Bool
-        var isLast: Bool
+    /// The lines as they should be, one piece after the other.
+    struct Pieces {
+        let bytes: UnsafeRawBufferPointer
+        let lineBytesMax: Int
+        var position = 0
+        var isInPieces = false
+
+        init(_ bytes: UnsafeRawBufferPointer, _ lineBytesMax: Int) {
+            (self.bytes, self.lineBytesMax) = (bytes, lineBytesMax)
+        }
+
+        mutating func next() -> (bytes: UnsafeRawBufferPointer, isPiece: Bool, isLast: Bool)? {
+            // What follows the last newline is a line only where it is not empty.
+            guard isInPieces || position < bytes.count else { return nil }
+            let start = position
+            // No farther than a piece and what shows that there is more.
+            let window = bytes[start..<start + min(bytes.count - start, lineBytesMax + 1)]
+            let end = start + (firstNewline(in: UnsafeRawBufferPointer(rebasing: window)) ?? window.count)
+            guard end - start <= lineBytesMax else {
+                position += lineBytesMax
+                isInPieces = true
+                return (UnsafeRawBufferPointer(rebasing: bytes[start..<position]), true, false)
+            }
+            position = end + 1
+            defer { isInPieces = false }
+            return (UnsafeRawBufferPointer(rebasing: bytes[start..<end]), isInPieces, true)
+        }
     }
 
     // For one thread; made once, as a recording does.
@@ -31,7 +54,7 @@ struct FuzzLines {
 
     static func split(_ bytes: UnsafeRawBufferPointer, pieceBytes: Int, lineBytesMax: Int) {
         var splitter = LineSplitter(bufferBytes: 64, lineBytesMax: lineBytesMax)
-        var found: [Piece] = []
+        var expected = Pieces(bytes, lineBytesMax)
         var position = 0
         while true {
             let count = min(pieceBytes, bytes.count - position)
@@ -47,33 +70,17 @@ struct FuzzLines {
                 position += taken
             }
             while let line = splitter.next() {
-                found.append(
-                    Piece(bytes: Array(line.bytes), isPiece: line.isPiece, isLast: line.isLast))
+                let piece = expected.next()
+                require(
+                    piece.map {
+                        $0.isPiece == line.isPiece && $0.isLast == line.isLast
+                            && isEqual($0.bytes, line.bytes)
+                    } ?? false, "lines are what stands between newlines")
                 if !line.isPiece { look(line.bytes) }
             }
             if count == 0 { break }
         }
-        require(found == pieces(bytes, lineBytesMax), "lines are what stands between newlines")
-    }
-
-    /// The lines as they should be.
-    static func pieces(_ bytes: UnsafeRawBufferPointer, _ lineBytesMax: Int) -> [Piece] {
-        var pieces: [Piece] = []
-        let lines = bytes.split(separator: 0x0A, omittingEmptySubsequences: false)
-        for (number, line) in lines.enumerated() {
-            // What follows the last newline is a line only where it is not empty.
-            if number == lines.count - 1, line.isEmpty { break }
-            var rest = Array(line)
-            var isInPieces = false
-            while rest.count > lineBytesMax {
-                pieces.append(
-                    Piece(bytes: Array(rest.prefix(lineBytesMax)), isPiece: true, isLast: false))
-                rest.removeFirst(lineBytesMax)
-                isInPieces = true
-            }
-            pieces.append(Piece(bytes: rest, isPiece: isInPieces, isLast: true))
-        }
-        return pieces
+        require(expected.next() == nil, "no line is left out")
     }
 
     /// A line as it stands in the splitter, and an exact copy: both must say the same.

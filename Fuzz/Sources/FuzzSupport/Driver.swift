@@ -69,6 +69,19 @@ public func fuzz(
     exit(status)
 }
 
+/// Whether they are the same bytes: in one call, since each comparison of a loop is looked at by the fuzzer.
+public func isEqual(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Bool {
+    guard left.count == right.count else { return false }
+    guard let start = left.baseAddress, let other = right.baseAddress else { return true }
+    return memcmp(start, other, left.count) == 0
+}
+
+/// Where the first newline stands; in one call too.
+public func firstNewline(in bytes: UnsafeRawBufferPointer) -> Int? {
+    guard let start = bytes.baseAddress, let found = memchr(start, 0x0A, bytes.count) else { return nil }
+    return UnsafeRawPointer(found) - start
+}
+
 /// Ends the process as a finding unless the condition holds.
 public func require(_ condition: Bool, _ what: StaticString) {
     if condition { return }
