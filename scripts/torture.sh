@@ -3,7 +3,8 @@
 #
 #   sudo scripts/torture.sh        (tests that mount file systems need root, and are left out otherwise)
 #
-# Sizes come from the environment: VARVE_CRASH_STATES, VARVE_KILLS, VARVE_POWER_CUTS, and RUNS for each fuzz target (0: no fuzzing).
+# Sizes come from the environment: VARVE_CRASH_STATES, VARVE_KILLS, VARVE_POWER_CUTS, VARVE_DAMAGE (all: each bit and each byte), and
+# RUNS for each fuzz target (0: no fuzzing).
 # The status is other than 0 when a test failed, when there was a finding, or when less was reached than asked for.
 set -euo pipefail
 cd "$(dirname "$0")/.."
@@ -11,6 +12,7 @@ cd "$(dirname "$0")/.."
 export VARVE_CRASH_STATES="${VARVE_CRASH_STATES:-1000000}"
 export VARVE_KILLS="${VARVE_KILLS:-2000}"
 export VARVE_POWER_CUTS="${VARVE_POWER_CUTS:-1000}"
+export VARVE_DAMAGE="${VARVE_DAMAGE:-all}"
 export RUNS="${RUNS:-20000000}"
 
 mkdir -p .build

@@ -19,7 +19,7 @@ struct KillTests {
 
     @Test(
         "by SIGKILL at any moment, at each durability level that acknowledges on the way",
-        .timeLimit(.minutes(30)))
+        .timeLimit(.minutes(60)))
     func kill() throws {
         let seed = SplitMix64.freshSeed()
         print("kill test: VARVE_SEED=0x\(String(seed, radix: 16)), \(Self.kills) kills")
