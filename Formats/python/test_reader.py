@@ -809,8 +809,14 @@ class StoreTests(unittest.TestCase):
         ]
         self.write(seg_1=join(*parts)[0])
         self.assertEqual((list(self.store().events()), self.store().sessions()), ([], []))
-        self.write(seg_1=join(*parts, block(2, 4, end(1, 5, 1, 0, 1), first=1, index=1, kinds=1))[0])
+        parts.append(block(2, 4, end(1, 5, 1, 0, 1), first=1, index=1, kinds=1))
+        self.write(seg_1=join(*parts)[0])
         self.assertEqual((len(list(self.store().events())), len(self.store().sessions())), (1, 1))
+        # It goes on: as an import it waits for its end again, as any other session it was interrupted.
+        for flags, count in [(3, 0), (1, 1)]:
+            again = block(3, 3, begin(1, "s1", 5, flags=flags), first=1, index=1, kinds=1)
+            self.write(seg_1=join(*parts, again)[0])
+            self.assertEqual((len(list(self.store().events())), len(self.store().sessions())), (count, count))
 
     def test_damage_in_a_sealed_segment_costs_what_it_touches(self):
         data, offsets = self.first()

@@ -1156,7 +1156,9 @@ class Store:
         self.known = known = {}
 
         def begin(record):
-            return known.setdefault(record["ordinal"], {"begin": record, "ended": None})
+            session = known.setdefault(record["ordinal"], {"begin": record, "ended": None})
+            session["importing"] = record["imported"]
+            return session
 
         for segment in self.segments:
             if segment.header["session"]:
@@ -1170,7 +1172,7 @@ class Store:
                 session = begin(entry["begin"])
                 if entry["state"] and segment.end == segment.trailer["footer_offset"]:
                     session["ended"] = (entry["state"], entry["end"])
-        for ordinal in [n for n, s in known.items() if s["begin"]["imported"] and not s["ended"]]:
+        for ordinal in [n for n, s in known.items() if s["importing"] and not s["ended"]]:
             del known[ordinal]
         self.unfinished = {
             record["ordinal"] for record in self._begins() if record["imported"]

@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import Varve
+import VarveIO
 import VarveTestKit
 
 @Suite("What others do to a store's files is told, and ends no reader")
@@ -171,6 +172,12 @@ struct ForeignHandsTests {
             #expect(record.outcome == .exited(name == "LOCK" ? 1 : 0), "\(record.errors)")
             if name == "LOCK" { #expect(record.errors.contains("not a regular file"), "\(record.errors)") }
             #expect(try Data(contentsOf: URL(fileURLWithPath: aside)) == before)
+            if name == "STATE" {
+                // In its place there is one of the store's own.
+                let made = try POSIXFileSystem().kind(of: file)
+                #expect(made == .regular)
+                #expect(try POSIXFileSystem().kind(of: file + ".cut") != nil)
+            }
             let query = try ChildProcess.varve("query", path, "--count")
             #expect(query.text == (name == "LOCK" ? "200\n" : "201\n"), "\(query.errors)")
         }

@@ -168,7 +168,8 @@ struct SyncStories {
         let store = try EventStore.open(Self.store, options: options(system))
         let epoch = try store.info().epoch
         for events in [0..<0, 0..<3] {
-            try record(events, in: store).end()
+            // Nothing waits until it is durable.
+            if !events.isEmpty { try record(events, in: store) }
             for seed in Self.cuts {
                 let next = try EventStore.open(
                     Self.store, options: options(system.afterPowerLoss(seed: seed)))
@@ -205,12 +206,13 @@ struct SyncStories {
         }
         try #require(fullCount > 5)
         let killed = system.afterKill()
+        let before = try segmentNames(killed)
         try store.close()
         options.fileSystem = killed
         killed.record()
         let next = try EventStore.open(Self.store, options: options)
         #expect(next.recovery?.recoveredEvents == 390)
-        #expect(next.recovery?.unsealedSegments == 8)
+        #expect(next.recovery?.unsealedSegments == before.count)
         #expect(try segmentNames(killed).count > 3)
         #expect(try next.verify().damage.isEmpty)
         try next.close()

@@ -176,7 +176,13 @@ struct RecoveryPlanTests {
                 .init(
                     ordinal: 2, blocks: [Block(durable: at(1, 2100)), Block(durable: at(2, 1100))],
                     predecessor: (1, 2100)),
-            ], watermark: at(2, 1100), keeps: [1: 1100, 2: 1100], copies: [20]),
+            ], watermark: at(2, 1100), keeps: [1: 1100, 2: 1100], copies: [20], unreadable: 1000),
+        LogCase(
+            testDescription: "also where the watermark is in a segment after it, and no number is missing",
+            segments: [
+                .init(ordinal: 1, blocks: [Block()]),
+                .init(ordinal: 2, isSealed: true, blocks: [Block()], predecessor: (1, 2100)),
+            ], watermark: at(2, 1100), keeps: [1: 1100], unreadable: 1000),
         LogCase(
             testDescription: "a predecessor that is missing ends the log",
             segments: [

@@ -104,6 +104,24 @@ struct RecoveryTests {
         try store.close()
     }
 
+    @Test("Verification says that a segment is shorter than the next one knows")
+    func shortened() throws {
+        try crash(events: 300, segmentBytes: 16 << 10, flushAt: [299])
+        let report = try EventStore.openReadOnly(path).verify()
+        let files = try segments(of: path)
+        let file = try #require(
+            try files.dropLast().last {
+                !(try Data(contentsOf: URL(filePath: $0))).suffix(8).elementsEqual("VARVEEND".utf8)
+            })
+        let last = try #require(try SegmentParts(file).blocks.last)
+        let size = try Data(contentsOf: URL(filePath: file)).count
+        #expect(truncate(file, last.offset) == 0)
+        let damage = try EventStore.openReadOnly(path).verify().damage.filter { $0.file == file }
+        #expect(report.damage.isEmpty)
+        #expect(damage.map(\.offset) == [UInt64(last.offset)])
+        #expect(damage.first?.reason == "it ends here, and had \(size) bytes")
+    }
+
     // The copy got fresh checksums for whatever its second reading gave: a wrong event, for good.
     @Test("Bytes that are others when they are copied are not copied")
     func forgotten() throws {

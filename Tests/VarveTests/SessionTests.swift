@@ -164,6 +164,37 @@ struct SessionTests {
         #expect(try reader.sessions().first?.metadata == ["a": "b"])
     }
 
+    // It was an import once more, which counts with its end alone: a crash took the whole session out of sight.
+    @Test(
+        "An import that goes on as a session is there after a crash, with what it has got since",
+        arguments: [false, true])
+    func resumedImport(isRepaired: Bool) throws {
+        let store = try EventStore.open(path)
+        let kind = try store.kind("k", .utf8)
+        let imported = try store.startImportedSession("s", at: 5)
+        try imported.append(Array("7".utf8), kind: kind, at: 1, index: 7)
+        try imported.end()
+        let session = try store.resume(session: 1)
+        #expect(session.nextIndex == 8)
+        #expect(throws: StoreError.self) { try session.append([], kind: kind, at: 1, index: 3) }
+        try session.append("8", kind: kind)
+        try store.flush()
+        var crashed = directory.path("crashed")
+        try FileManager.default.copyItem(atPath: path, toPath: crashed)
+        try store.close()
+        if isRepaired {
+            _ = try EventStore.repair(crashed, into: directory.path("repaired"))
+            crashed = directory.path("repaired")
+        }
+        for _ in 0..<2 {
+            let reader = try EventStore.openReadOnly(crashed)
+            #expect(try reader.collect().map(\.index) == [7, 8])
+            #expect(try reader.sessions().map(\.state) == [.interrupted])
+            #expect(try reader.sessions().map(\.isImported) == [true])
+            try EventStore.open(crashed).close()
+        }
+    }
+
     @Test("A session can be resumed in a later opening, and one that there is not can't")
     func resumeLater() throws {
         let first = try EventStore.open(path)

@@ -83,6 +83,42 @@ struct StoreDirectoryTests {
         try store.close()
     }
 
+    // The new slot had counter 1 beside an old one with 8: it did not count, and the next opening had the same epoch.
+    @Test("What opening writes into STATE counts, whatever it had", arguments: [-1, 1, 1 << 20])
+    func stateStartsAgain(difference: Int) throws {
+        var slot = try #require(
+            try Data(contentsOf: URL(filePath: path + "/STATE")).withUnsafeBytes { StateFile.latest(of: $0) })
+        slot.counter = 8
+        slot.epoch = 1
+        let size = StateFile.byteCount + difference
+        let bytes = [UInt8](repeating: 0, count: StateSlot.stride) + slot.encode()
+        try Data((bytes + [UInt8](repeating: 0, count: max(difference, 0))).prefix(size))
+            .write(to: URL(filePath: path + "/STATE"))
+        let store = try EventStore.open(path, options: smallBlocks())
+        let found = try Data(contentsOf: URL(filePath: path + "/STATE")).withUnsafeBytes {
+            StateFile.latest(of: $0)
+        }
+        #expect(try found?.epoch == store.info().epoch && found?.isClosed == false)
+        try store.close()
+    }
+
+    @Test("A STATE that the system does not let it read is no place to go on from")
+    func stateRefused() throws {
+        let system = FaultInjectingFileSystem()
+        system.inject(.init(.read, onPathsEndingIn: "STATE", code: 5))
+        #expect(throws: StoreError.self) { try EventStore.open(path, options: smallBlocks(on: system)) }
+        try EventStore.open(path, options: smallBlocks(on: system)).close()
+    }
+
+    @Test(
+        "A STATE that can't be made durable ends the opening", arguments: [IOFailure.Operation.write, .sync])
+    func stateUnsynced(operation: IOFailure.Operation) throws {
+        let system = FaultInjectingFileSystem()
+        system.inject(.init(operation, onPathsEndingIn: "STATE", code: 5))
+        #expect(throws: StoreError.self) { try EventStore.open(path, options: smallBlocks(on: system)) }
+        try EventStore.open(path, options: smallBlocks(on: system)).close()
+    }
+
     // What is believed of a good one.
     @Test("A STATE that knows of later numbers is believed")
     func believed() throws {

@@ -76,12 +76,15 @@ final class Keeper: Sendable {
                     pipeline.monitor.unlock()
                 }
             }
-            if let segment = crashed.popLast() { reseal(segment) }
+            if let segment = crashed.popLast(), isHealthy { reseal(segment) }
         }
     }
 
+    /// No sync has failed: after one nothing is synced again.
+    private var isHealthy: Bool { pipeline.monitor.withLock { pipeline.poisoned == nil } }
+
     private func seal() {
-        guard writer.hasRetired, pipeline.monitor.withLock({ pipeline.poisoned == nil }) else { return }
+        guard writer.hasRetired, isHealthy else { return }
         do throws(IOFailure) {
             for sealed in try writer.sealRetired() {
                 options.diagnostics?(.sealed(segment: sealed.ordinal, bytes: sealed.dataBytes))

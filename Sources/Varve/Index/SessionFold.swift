@@ -4,6 +4,8 @@ internal import VarveFormat
 struct SessionFold {
     private var order: [UInt64] = []
     private var sessions: [UInt64: SessionInfo] = [:]
+    /// Imported sessions whose end is not recorded. One that was resumed afterwards, as any session is, counts.
+    private(set) var importsWithoutEnd: Set<UInt64> = []
     /// What is left out.
     private(set) var unread = Unread()
 
@@ -44,6 +46,11 @@ struct SessionFold {
             sessions[begin.ordinal]?.state = .active
             sessions[begin.ordinal]?.endedAt = nil
         }
+        if begin.flags.contains(.imported) {
+            importsWithoutEnd.insert(begin.ordinal)
+        } else {
+            importsWithoutEnd.remove(begin.ordinal)
+        }
     }
 
     private mutating func widen(_ ordinal: UInt64, _ min: Int64, _ max: Int64) {
@@ -72,7 +79,10 @@ struct SessionFold {
         case .closed: sessions[ordinal]?.state = .closed
         case .interrupted: sessions[ordinal]?.state = .interrupted
         }
-        if summary.state != .active { sessions[ordinal]?.endedAt = summary.end }
+        if summary.state != .active {
+            sessions[ordinal]?.endedAt = summary.end
+            importsWithoutEnd.remove(ordinal)
+        }
     }
 
     /// Adds a record that no segment shows yet.
@@ -83,6 +93,7 @@ struct SessionFold {
             sessions[end.ordinal]?.state = end.reason == .closed ? .closed : .interrupted
             sessions[end.ordinal]?.endedAt = end.end
             sessions[end.ordinal]?.nextIndex = end.nextIndex
+            importsWithoutEnd.remove(end.ordinal)
         case .checkpoint(let checkpoint, _): sessions[checkpoint.session]?.checkpointCount &+= 1
         case .ledger, .kinds: break
         }
@@ -111,11 +122,6 @@ struct SessionFold {
             batch.hasExplicitIndices
             ? batch.rows[count - 1].index &+ 1 : batch.start.nextIndex &+ UInt64(count)
         widen(ordinal, smallest, largest)
-    }
-
-    /// Imported sessions whose end is not recorded.
-    var importsWithoutEnd: Set<UInt64> {
-        Set(sessions.values.filter { $0.isImported && $0.state == .active }.map(\.ordinal))
     }
 
     /// The sessions in order. Without a writer, one that has no end was interrupted at its last event.

@@ -5,11 +5,12 @@ extension StoreDirectory {
     /// Makes the footers durable that the last writer may not have synced, and writes anew those that a power cut has torn: their
     /// data were synced before, so that nothing is lost. O(bytes) of a segment with a torn footer.
     ///
-    /// A writer seals one segment after the other: only the last two can have such a footer. What can't be mended stays as it is;
-    /// it is read by its blocks.
+    /// A writer seals one segment after the other: only the last two sealed ones can have such a footer. What can't be mended stays as
+    /// it is; it is read by its blocks.
     mutating func mendFooters(_ fileSystem: any FileSystem) throws(StoreError) {
         if let state, state.isClosed, state.watermarkUUID == segments.last?.uuid { return }
-        for position in segments.indices.suffix(2) {
+        let sealed = segments.indices.filter { if case .sealed = segments[$0] { true } else { false } }
+        for position in sealed.suffix(2) {
             guard case .sealed(let handle) = segments[position] else { continue }
             let path = handle.path
             let mended = try StoreError.catching(at: path, StoreError.reading) {
@@ -47,7 +48,7 @@ extension StoreDirectory {
     }
 
     /// Seals the first segment that is not durable to its end, whole, so that its blocks need not be copied into another; false: there
-    /// is none before the one that the log ends in. O(bytes) of the segment.
+    /// is none before the one that the log ends in, or it can't have a footer. O(bytes) of the segment.
     ///
     /// In the order of the log, since a footer says that everything before its segment is durable.
     mutating func sealFirstUnconfirmed(
@@ -66,7 +67,8 @@ extension StoreDirectory {
                 segments[position] = .sealed(handle)
                 return true
             } catch {
-                throw .writing(error)
+                if error.operation == .sync || error.isOutOfSpace { throw .writing(error) }
+                return false
             }
         }
         return false

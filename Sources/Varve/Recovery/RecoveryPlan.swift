@@ -118,6 +118,9 @@ struct RecoveryPlan: Sendable {
                                 before...next - 1,
                                 "\(segment.fileName) at \(hole.range.lowerBound): \(hole.reason)",
                                 isNew: !isKnown)
+                        } else if !blocks.isEmpty, !isKnown {
+                            // Records that have no numbers.
+                            addUnreadable(hole.range.upperBound - hole.range.lowerBound)
                         }
                     } else {
                         hasEnded = true
@@ -141,20 +144,21 @@ struct RecoveryPlan: Sendable {
                 }
             }
             let reached = found.last?.end ?? segment.headerBytes
-            if !hasEnded, ordinal == w.segment, reached < w.offset {
-                let note = "\(segment.fileName) ends at \(reached), and was durable up to \(w.offset)"
+            let durable = Self.durableLength(of: number, in: findings, watermark: w)
+            if !hasEnded, reached < durable {
+                let note = "\(segment.fileName) ends at \(reached), and was durable up to \(durable)"
                 let next = number + 1
                 if next < findings.segments.count, Self.end(before: next, of: findings, watermark: w) == nil {
                     // The log goes on in the next segment, which knows how far the numbers went.
                     let end = findings.segments[next].baseSequence
                     if end > before {
                         addGap(before...end - 1, note, isNew: !isKnown)
-                    } else {
-                        addUnreadable(w.offset - reached)
+                    } else if !isKnown {
+                        addUnreadable(durable - reached)
                     }
                 } else {
                     addLoss(
-                        findings, after: before, bytes: w.offset - reached,
+                        findings, after: before, bytes: durable - reached,
                         from: Watermark(segment: ordinal, offset: reached), note)
                 }
             }
@@ -168,6 +172,17 @@ struct RecoveryPlan: Sendable {
             }
         }
         addLostEnds(findings)
+    }
+
+    /// How many bytes of a segment were durable: up to W, or as many as the next segment says.
+    private static func durableLength(
+        of number: Int, in findings: Findings, watermark w: Watermark
+    ) -> UInt64 {
+        let segment = findings.segments[number]
+        if segment.ordinal == w.segment { return w.offset }
+        guard segment.ordinal < w.segment, number + 1 < findings.segments.count else { return 0 }
+        let (predecessor, length) = findings.segments[number + 1].predecessor
+        return predecessor == segment.uuid ? length : 0
     }
 
     private mutating func findCounters(_ findings: Findings) {
@@ -291,7 +306,9 @@ struct RecoveryPlan: Sendable {
         let isKnown = findings.state.map {
             $0.watermarkSegment == remains.name?.ordinal && $0.watermarkUUID == remains.segment
         }
-        if remains.isDurable || isKnown ?? false, remains.nextSequence > next {
+        if remains.isDurable || isKnown ?? false, remains.nextSequence > next,
+            remains.nextSequence < .max >> 2
+        {
             sequenceMin = max(sequenceMin, remains.nextSequence)
             addGap(next...remains.nextSequence - 1, "\(reject.fileName): \(reject.reason)")
         } else {

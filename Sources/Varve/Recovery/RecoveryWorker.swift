@@ -27,9 +27,9 @@ struct RecoveryWorker {
         return entries
     }
 
-    private var gaps: [Gap] { plan.newGaps + tail.gaps }
+    private var gaps: [Gap] { found.newGaps + tail.gaps }
     private var unreadableBytes: UInt64 {
-        plan.unconfirmedBytes(beside: tail).addingClamped(tail.unreadableBytes)
+        found.unconfirmedBytes(beside: tail).addingClamped(tail.unreadableBytes)
     }
     /// The number after the last event that is known to have been given, lost or not.
     private var knownEnd: UInt64 {
@@ -65,7 +65,7 @@ struct RecoveryWorker {
         // An import that was cut off gets no end: without one it does not exist.
         if let begin = active, begin.flags.contains(.imported) { active = nil }
         let hasFindings =
-            !gaps.isEmpty || plan.unreadableBytes > 0 || tail.unreadableBytes > 0 || !tail.slots.isEmpty
+            !gaps.isEmpty || found.unreadableBytes > 0 || tail.unreadableBytes > 0 || !tail.slots.isEmpty
         guard unsealed > 0 || active != nil || hasFindings else { return (entries, nil) }
         let report = RecoveryReport(
             unsealedSegments: unsealed,
@@ -398,7 +398,7 @@ struct RecoveryWorker {
                 fileName: index.header.fileName, file: file, header: index.header,
                 headerBytes: index.headerBytes)
             try copied.run(upTo: index.dataEnd)
-            guard copied.index().dataEnd == index.dataEnd else {
+            guard copied.index().entries == index.entries, copied.unreadable.isEmpty else {
                 throw IOFailure(.read, path: segment.file.path, code: 5)
             }
         }
@@ -432,7 +432,7 @@ extension FileSystem {
                 let more = number == 0 ? "" : ".\(number)"
                 return try rename(path, to: path + more + StoreDirectory.asideSuffix, replacing: false)
             } catch {
-                guard error.isExisting else { throw error }
+                guard error.isExisting, number < 999 else { throw error }
             }
         }
     }

@@ -394,6 +394,14 @@ struct RepairPlan {
         logSessions.session(ordinal) ?? otherSessions.session(ordinal)
     }
 
+    /// Whether the session counts only with its end: not one that goes on after it, as far as its begin records tell.
+    private func isImport(_ info: SessionInfo) -> Bool {
+        let isUnfinished =
+            logSessions.importsWithoutEnd.contains(info.ordinal)
+            || otherSessions.importsWithoutEnd.contains(info.ordinal)
+        return info.isImported && (info.state != .active || isUnfinished)
+    }
+
     /// Makes the session the active one: what comes next belongs to it.
     private mutating func activate(_ ordinal: UInt64, index: UInt64) {
         guard active?.ordinal != ordinal else { return }
@@ -401,7 +409,7 @@ struct RepairPlan {
         var begin: SessionBegin
         if let info = info(ordinal) {
             begin = SessionBegin(
-                ordinal: ordinal, flags: info.isImported ? [.imported] : [], id: info.id,
+                ordinal: ordinal, flags: isImport(info) ? [.imported] : [], id: info.id,
                 start: info.startedAt,
                 metadata: info.metadata)
         } else {
@@ -419,7 +427,11 @@ struct RepairPlan {
 
     private mutating func begin(_ begin: SessionBegin, _ header: BlockHeader) {
         begun.insert(begin.ordinal)
-        if begin.flags.contains(.imported) { unfinishedImports.insert(begin.ordinal) }
+        if begin.flags.contains(.imported) {
+            unfinishedImports.insert(begin.ordinal)
+        } else {
+            unfinishedImports.remove(begin.ordinal)
+        }
         sessionsBegun = max(sessionsBegun, begin.ordinal)
         active = begin
         nextIndex = begin.firstIndex
@@ -437,7 +449,8 @@ struct RepairPlan {
         let known = info(session.ordinal)
         let isClosed = known?.state == .closed
         // An import without its end does not exist. Salvage shows what there is of it.
-        if session.flags.contains(.imported), !isClosed, !isSalvaging { return }
+        let hasEnded = known.map { $0.state != .active } ?? false
+        if session.flags.contains(.imported), !hasEnded, !isSalvaging { return }
         let lastKnown = max(lastTimestamp ?? .min, known?.timeRange?.upperBound ?? .min)
         let interruptedAt = lastKnown == .min ? session.start : lastKnown
         let end = SessionEnd(

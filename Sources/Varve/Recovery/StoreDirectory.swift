@@ -65,6 +65,8 @@ struct StoreDirectory: Sendable {
     var identity: StoreIdentity?
     let identifier: UniqueID
     var state: StateSlot?
+    /// Why the system did not let `STATE` be read: an opening that only it knows of would get no numbers of its own.
+    private(set) var stateRefusal: IOFailure?
     /// In the order of the log.
     var segments: [Segment] = []
     /// Segments that are not in the log: other generations, and what no segment of the log goes on from.
@@ -87,7 +89,12 @@ struct StoreDirectory: Sendable {
     init(path: String, fileSystem: any FileSystem, isSalvaging: Bool = false) throws(StoreError) {
         self.path = path
         // Before the listing: what it names was in the directory by then, also when a writer closes meanwhile.
-        let stateBytes = try? fileSystem.readWhole(path + "/STATE", byteCountMax: StateFile.byteCount)
+        var stateBytes: [UInt8]?
+        do throws(IOFailure) {
+            stateBytes = try fileSystem.readWhole(path + "/STATE", byteCountMax: StateFile.byteCount)
+        } catch {
+            if !error.isNotFound, !error.isNotRegularFile { stateRefusal = error }
+        }
         let entries = try StoreDirectory.list(path, fileSystem)
         let files = Set(entries.filter { $0.kind == .regular }.map(\.name))
         identity = files.contains("STORE") ? try StoreDirectory.identity(path, fileSystem) : nil
@@ -138,12 +145,14 @@ struct StoreDirectory: Sendable {
                 : "its segments belong to different stores, and there is no STORE file that can be read"
             throw .notAStore(path: path, reason: reason)
         }
-        if let bytes = stateBytes ?? nil {
+        if let bytes = stateBytes {
             state = bytes.withUnsafeBytes { StateFile.latest(of: $0) }
             // It is a cache: one that says what can't be is ignored.
             if let found = state,
-                found.store != identifier || found.nextSequence > .max >> 1 || found.epoch > .max >> 2
-                    || found.sessionsBegun > .max >> 1
+                found.store != identifier
+                    || max(
+                        found.nextSequence, found.epoch, found.sessionsBegun, found.counter,
+                        found.watermarkSegment) >= .max >> 2
             {
                 state = nil
             }

@@ -133,7 +133,7 @@ struct TailPlan: Sendable {
                 return
             }
             // Bytes that no writer leaves: nothing after them can be trusted either.
-            guard slot.session == end.session, end.session > 0, reached < .max >> 1,
+            guard slot.session == end.session, end.session > 0, reached < .max >> 2,
                 slot.firstIndex < .max >> 1, slot.rows.allSatisfy({ $0.kind < kinds.count })
             else {
                 goesOn = false

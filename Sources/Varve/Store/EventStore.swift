@@ -237,7 +237,7 @@ public final class EventStore: @unchecked Sendable {
         identity = directory.identity
         uuid = directory.identifier
         // What the system does not let it read may have been acknowledged: no place to go on from.
-        if let refusal = directory.refusal { throw .reading(refusal) }
+        if let refusal = directory.refusal ?? directory.stateRefusal { throw .reading(refusal) }
         try directory.mendFooters(fileSystem)
         var plan = RecoveryPlan(directory.findings)
         let readable = directory.readableEntries(plan)
@@ -288,15 +288,19 @@ public final class EventStore: @unchecked Sendable {
             plan.sessionsBegun)
         position.checkpointsMade = max(
             entries.map(\.summary.checkpointsMade).max() ?? 0, plan.checkpointsMade)
-        seen = Seen(gaps: plan.gaps, position: position, isBeingWritten: true)
+        seen = Seen(gaps: worker.found.gaps, position: position, isBeingWritten: true)
         // Before anything is recorded in this opening: after a power cut the next one must not have the same epoch.
-        let stateCounter = (directory.state?.counter ?? 0) &+ 1
-        EventStore.writeState(
-            StateSlot(
-                store: uuid, counter: stateCounter, nextSequence: position.nextSequence, epoch: epoch,
-                sessionsBegun: position.sessionsBegun, writtenAt: fileSystem.now(), isClosed: false,
-                last: entries.last?.summary),
-            path, options)
+        let stateCounter = (directory.state?.counter ?? 0) + 1
+        do throws(IOFailure) {
+            try EventStore.writeState(
+                StateSlot(
+                    store: uuid, counter: stateCounter, nextSequence: position.nextSequence, epoch: epoch,
+                    sessionsBegun: position.sessionsBegun, writtenAt: fileSystem.now(), isClosed: false,
+                    last: entries.last?.summary),
+                path, fileSystem)
+        } catch {
+            throw .writing(error)
+        }
         // What the last one held is durable in a segment by now.
         let mapping = try EventStore.makeTail(path, store: uuid, epoch: epoch, options)
         let registryID = fileSystem.randomBytes(8).reduce(UInt64(1)) { $0 << 8 ^ UInt64($1) } | 1
@@ -445,15 +449,24 @@ public final class EventStore: @unchecked Sendable {
         return Session(active, store: self, tail: writing.tail)
     }
 
-    /// Goes on with a session that has ended, at its last index + 1. Errors: `noSuchSession`, `sessionAlreadyActive`.
+    /// Goes on with a session that has ended, at its last index + 1. An import that goes on is recorded like any other session.
+    ///
+    /// Errors: `noSuchSession`, `sessionAlreadyActive`, and as `Session.append`.
     public func resume(session ordinal: UInt64) throws(StoreError) -> Session {
+        try resume(ordinal, [])
+    }
+
+    /// Goes on with an import, whose events come with their own indices: the session counts again once it has ended.
+    package func resumeImport(session ordinal: UInt64) throws(StoreError) -> Session {
+        try resume(ordinal, [.imported])
+    }
+
+    private func resume(_ ordinal: UInt64, _ flags: SessionBegin.Flags) throws(StoreError) -> Session {
         let writing = try writer()
         if let active = writing.tail.active { throw .sessionAlreadyActive(id: active.begin.id) }
         let info = try snapshot().session(ordinal: ordinal)
         let active = try writing.tail.begin(
-            id: info.id, start: info.startedAt, metadata: info.metadata,
-            flags: info.isImported ? [.imported] : [],
-            resuming: info)
+            id: info.id, start: info.startedAt, metadata: info.metadata, flags: flags, resuming: info)
         return Session(active, store: self, tail: writing.tail)
     }
 
@@ -579,13 +592,18 @@ public final class EventStore: @unchecked Sendable {
         }
         if failure == nil {
             let position = writing.tail.position
-            EventStore.writeState(
-                StateSlot(
-                    store: uuid, counter: writing.stateCounter &+ 1, nextSequence: position.nextSequence,
-                    epoch: position.epoch, sessionsBegun: position.sessionsBegun,
-                    writtenAt: options.fileSystem.now(), isClosed: true,
-                    last: catalog.view().entries.last?.summary),
-                path, options)
+            // Without it a later loss of the log's very end would not be noticed, and no more.
+            do throws(IOFailure) {
+                try EventStore.writeState(
+                    StateSlot(
+                        store: uuid, counter: writing.stateCounter + 1, nextSequence: position.nextSequence,
+                        epoch: position.epoch, sessionsBegun: position.sessionsBegun,
+                        writtenAt: options.fileSystem.now(), isClosed: true,
+                        last: catalog.view().entries.last?.summary),
+                    path, options.fileSystem)
+            } catch {
+                options.diagnostics?(.maintenanceFailed(error.description))
+            }
             // All that it holds is durable: left behind, it would only take room.
             try? options.fileSystem.unlink(path + "/TAIL")
         }
@@ -593,25 +611,43 @@ public final class EventStore: @unchecked Sendable {
         if let failure { throw failure }
     }
 
-    /// Writes the cache of the log's ends. Without it a later loss of the log's very end would not be noticed, and an opening's epoch
-    /// is durable only with its first block. What is recorded does not need it: a failure is none of opening or closing.
-    private static func writeState(_ slot: StateSlot, _ path: String, _ options: StoreOptions) {
-        let fileSystem = options.fileSystem
+    /// Writes a slot of `STATE`, and makes it durable. Where something else has that name, or a file that may not be written, it is set
+    /// aside.
+    private static func writeState(
+        _ slot: StateSlot, _ path: String, _ fileSystem: any FileSystem
+    ) throws(IOFailure) {
         let statePath = path + "/STATE"
+        let kind = try fileSystem.kind(of: statePath)
         do throws(IOFailure) {
-            let exists = try fileSystem.kind(of: statePath) != nil
-            let file = try fileSystem.open(statePath, exists ? .readWrite : .createExclusive)
+            let file = try fileSystem.open(statePath, kind == nil ? .createExclusive : .readWrite)
             defer { file.close() }
             // A new one, or one whose making was cut off: slots of zeros are empty.
             if try file.size() != StateFile.byteCount {
                 try file.truncate(to: UInt64(StateFile.byteCount))
             }
             try file.write(slot.encode(), at: slot.counter % 2 == 1 ? 0 : UInt64(StateSlot.stride))
+            // Nothing in it was to go on from: what is left there must not come after this.
+            if slot.counter == 1 {
+                try file.write([UInt8](repeating: 0, count: StateSlot.stride), at: UInt64(StateSlot.stride))
+            }
             if !Safeguard.stateSync.isLeftOut { try file.sync() }
-            if !exists, !Safeguard.stateNameSync.isLeftOut { try fileSystem.syncDirectory(path) }
         } catch {
-            options.diagnostics?(.maintenanceFailed(error.description))
+            guard error.operation != .sync, let kind, kind != .regular || error.isNotPermitted else {
+                throw error
+            }
+            // The new one first: what the old one says is known nowhere else.
+            let temporary = statePath + ".tmp"
+            try? fileSystem.unlink(temporary)
+            let file = try fileSystem.open(temporary, .createExclusive)
+            defer { file.close() }
+            try file.truncate(to: UInt64(StateFile.byteCount))
+            try file.write(slot.encode(), at: slot.counter % 2 == 1 ? 0 : UInt64(StateSlot.stride))
+            try file.sync()
+            try fileSystem.setAside(statePath)
+            try fileSystem.rename(temporary, to: statePath, replacing: false)
+            return try fileSystem.syncDirectory(path)
         }
+        if kind == nil, !Safeguard.stateNameSync.isLeftOut { try fileSystem.syncDirectory(path) }
     }
 
     // MARK: Reading

@@ -171,6 +171,8 @@ struct Verifier {
     /// The segments that a reader of the store reads.
     private struct Log {
         var open: [String: SegmentIndex] = [:]
+        /// How long a segment without a footer was when the next one was begun, by its UUID.
+        var lengths: [UniqueID: UInt64] = [:]
         var generations: [UInt64: UInt32] = [:]
         var names: Set<String> = []
         var last: UInt64 = 0
@@ -199,6 +201,7 @@ struct Verifier {
                 }
                 generations[entry.ordinal] = entry.summary.generation
                 last = max(last, entry.ordinal)
+                lengths[entry.summary.predecessor] = entry.summary.predecessorLength
                 if entry.summary.predecessor == before.segment, before.ordinal < entry.ordinal {
                     skipped.append(before.ordinal + 1..<entry.ordinal)
                 }
@@ -290,7 +293,10 @@ struct Verifier {
                 let end = log.open[name]?.dataEnd ?? .max
                 report.bytes += (try? scan.file.size()) ?? 0
                 let isActive = log.isBeingWritten && scan.failure == nil && scan.header.ordinal >= log.last
-                scanned(name, scan, end: end, isBeingWritten: isActive)
+                let length = log.open[name] == nil ? 0 : log.lengths[scan.header.segment] ?? 0
+                scanned(name, scan, end: max(end, length), isBeingWritten: isActive)
+                let size = (try? scan.file.size()) ?? 0
+                if size < length { add(name, size, nil, "it ends here, and had \(length) bytes") }
                 if log.sealedAfter(scan.header), hasFooter(scan, at: end) {
                     // Nothing is lost; a crash may leave it so until the segment is sealed anew.
                     addStray(name, "its footer is damaged or was cut off: it is read by its blocks")

@@ -56,7 +56,11 @@ package final class ExportApplier {
             try end()
         case .resume(let number):
             guard let ordinal = ordinals[number] else { return }
-            session = try store.resume(session: ordinal)
+            session =
+                switch mode {
+                case .importing: try store.resumeImport(session: ordinal)
+                case .live: try store.resume(session: ordinal)
+                }
         case .end(let end):
             try self.end(at: end.endedAt, as: end.state)
         case .kind(let kind):

@@ -180,7 +180,6 @@ public struct RandomOperations: ~Copyable {
     private mutating func resume() throws {
         guard session == nil, !model.sessions.isEmpty else { return }
         let position = Int(random.below(UInt32(model.sessions.count)))
-        guard !model.sessions[position].isImported else { return }
         session = try store.resume(session: model.sessions[position].ordinal)
         model.resume(position)
     }
