@@ -7,6 +7,7 @@
 #include <new>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <vector>
 
 namespace dom = simdjson::dom;
@@ -525,6 +526,81 @@ bool varve_json_members_next(
     *value = value_of(parser->next.value());
     ++parser->next;
     return true;
+}
+
+// The parser's own form of a value's place, and of a place among an object's members, is two words without any ownership.
+static_assert(sizeof(dom::element) == 16 && std::is_trivially_copyable<dom::element>::value, "");
+static_assert(sizeof(dom::object::iterator) == 16 && std::is_trivially_copyable<dom::object::iterator>::value, "");
+
+static void set_part(const varve_json_parser *parser, dom::element element, const uint8_t *start, varve_json_part *part) {
+    part->value = value_of(element);
+    part->start = size_t(start - parser->bytes);
+    part->end = size_t(skip_value(start, parser->bytes + parser->length) - parser->bytes);
+    if (parser->is_blanked && part->value.type == varve_json_int64 &&
+        memcmp(start, parser->blanked.data() + part->start, part->end - part->start) != 0)
+        part->value.type = varve_json_double;
+    memcpy(part->place, &element, sizeof element);
+}
+
+bool varve_json_parse_root(
+    varve_json_parser *parser, const uint8_t *bytes, size_t length, bool padded, varve_json_part *root) {
+    if (!parser->parse(bytes, length, padded)) return false;
+    *root = varve_json_part{};
+    set_part(parser, parser->root, skip_space(parser->bytes, parser->bytes + parser->length), root);
+    return true;
+}
+
+void varve_json_walk_begin(const varve_json_part *object, varve_json_walk *walk) {
+    *walk = varve_json_walk{};
+    if (object->value.type != varve_json_object) return;
+    dom::element element;
+    memcpy(static_cast<void *>(&element), object->place, sizeof element);
+    const dom::object members = element.get_object().value_unsafe();
+    const dom::object::iterator next = members.begin();
+    const dom::object::iterator last = members.end();
+    memcpy(walk->next, &next, sizeof next);
+    memcpy(walk->last, &last, sizeof last);
+    walk->position = object->start + 1;
+}
+
+bool varve_json_walk_next(const varve_json_parser *parser, varve_json_walk *walk, varve_json_part *member) {
+    if (walk->next[0] == walk->last[0] && walk->next[1] == walk->last[1]) return false;
+    dom::object::iterator next;
+    memcpy(static_cast<void *>(&next), walk->next, sizeof next);
+    // The text is walked along with the parser's own form, which does not know where values stand.
+    const uint8_t *const end = parser->bytes + parser->length;
+    const uint8_t *p = skip_space(parser->bytes + walk->position, end);
+    member->key = reinterpret_cast<const uint8_t *>(next.key_c_str());
+    member->key_length = next.key_length();
+    member->key_start = size_t(p - parser->bytes);
+    p = skip_space(skip_string(p, end), end);
+    if (p < end) ++p;  // The colon.
+    set_part(parser, next.value(), skip_space(p, end), member);
+    p = skip_space(parser->bytes + member->end, end);
+    if (p < end) ++p;  // The comma, or the closing brace.
+    walk->position = size_t(p - parser->bytes);
+    ++next;
+    memcpy(walk->next, &next, sizeof next);
+    return true;
+}
+
+size_t varve_json_too_deep(const uint8_t *bytes, size_t length, size_t depth_max) {
+    const uint8_t *const end = bytes + length;
+    size_t depth = 0;
+    for (const uint8_t *p = bytes; p < end;) {
+        if (*p == '"') {
+            p = skip_string(p, end);
+            continue;
+        }
+        if (*p == '{' || *p == '[') {
+            if (depth == depth_max) return size_t(p - bytes);
+            ++depth;
+        } else if ((*p == '}' || *p == ']') && depth > 0) {
+            --depth;
+        }
+        ++p;
+    }
+    return length;
 }
 
 bool varve_json_utf8(const uint8_t *bytes, size_t length) {

@@ -3,10 +3,10 @@ public enum RFC3339 {
     /// Reads a time: a date, `T`, `t` or a space, a time of day, any number of fraction digits (those beyond nine are cut),
     /// and a zone (`Z`, `z`, `±HH:MM`, `±HHMM`, `±HH`) or none.
     ///
-    /// - Parameter defaultOffsetSeconds: the offset from UTC of text without a zone.
+    /// - Parameter defaultOffsetSeconds: the offset from UTC of text without a zone; nil when there must be one.
     /// - Returns: nanoseconds since 1970 in UTC, or nil when the text is anything else or its time doesn't fit. A leap second
     ///   (`:60`) is the first instant of the next minute.
-    public static func parse(_ text: UnsafeRawBufferPointer, defaultOffsetSeconds: Int = 0) -> Int64? {
+    public static func parse(_ text: UnsafeRawBufferPointer, defaultOffsetSeconds: Int? = 0) -> Int64? {
         guard let base = text.baseAddress, text.count >= 19 else { return nil }
         let size = text.count
         // SAFETY: every index below is less than `size`.
@@ -56,6 +56,7 @@ public enum RFC3339 {
                 offset = zone
             }
         }
+        guard let offset else { return nil }
         let whole = Int64(days(year, month, day) &* 86400 &+ hour &* 3600 &+ minute &* 60 &+ second)
         let (seconds, overflow) = whole.subtractingReportingOverflow(Int64(offset))
         return overflow ? nil : combine(seconds: seconds, nanoseconds: fraction)

@@ -84,6 +84,40 @@ varve_json_type varve_json_members_begin(varve_json_parser *parser, const uint8_
 bool varve_json_members_next(
     varve_json_parser *parser, const uint8_t **key, size_t *length, varve_json_value *value);
 
+// A value of the document at hand and where it stands in its bytes; of a member also its key. Valid until the parser's next
+// document, which the bytes of a padded one must outlive.
+typedef struct {
+    // A number whose text is needed has none here: it is at start.
+    varve_json_value value;
+    size_t start;
+    size_t end;
+    // Decoded; null for the root.
+    const uint8_t *key;
+    size_t key_length;
+    // Where the key's opening quote stands.
+    size_t key_start;
+    // Where the value stands in the parser's own form.
+    uint64_t place[2];
+} varve_json_part;
+
+// The members of an object that are still to come.
+typedef struct {
+    uint64_t next[2];
+    uint64_t last[2];
+    size_t position;
+} varve_json_walk;
+
+// Parses one document and gives its root; false when it isn't valid JSON: then varve_json_error says why. Does not copy
+// padded bytes.
+bool varve_json_parse_root(
+    varve_json_parser *parser, const uint8_t *bytes, size_t length, bool padded, varve_json_part *root);
+// Walks all members of an object in their order, those with the same key too. Linear in the object's text.
+void varve_json_walk_begin(const varve_json_part *object, varve_json_walk *walk);
+bool varve_json_walk_next(const varve_json_parser *parser, varve_json_walk *walk, varve_json_part *member);
+
+// Where the first bracket stands that opens a level beyond depth_max, in a valid document; its length when there is none.
+size_t varve_json_too_deep(const uint8_t *bytes, size_t length, size_t depth_max);
+
 bool varve_json_utf8(const uint8_t *bytes, size_t length);
 
 #ifdef __cplusplus
