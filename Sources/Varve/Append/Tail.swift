@@ -527,6 +527,18 @@ final class Tail: @unchecked Sendable {
         }
     }
 
+    /// Leaves an import without its end: it does not exist then.
+    func abandon(beginning: UInt64) {
+        monitor.lock()
+        defer { monitor.unlock() }
+        guard state.pointee.active?.beginning == beginning else { return }
+        _ = handOverOpen()
+        state.pointee.active = nil
+        state.pointee.beginning = 0
+        state.pointee.position.sessionOrdinal = 0
+        state.pointee.position.nextIndex = 0
+    }
+
     /// Records a checkpoint in order with the events.
     func checkpoint(
         beginning: UInt64, sessionID: String, id: String, label: String?, state bytes: [UInt8],

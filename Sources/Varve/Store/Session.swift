@@ -168,6 +168,12 @@ public final class Session: Sendable {
             stateBytes: state.count)
     }
 
+    /// Gives an import up: without its end it does not exist, nor does anything of it. No other session can be given up.
+    package func abandon() {
+        precondition(isImported)
+        tail.abandon(beginning: beginning)
+    }
+
     /// Ends the session; what was recorded is durable when it returns. `timestamp` nil: now. Errors: `sessionEnded` when it has
     /// ended already; `damaged` when a segment that may hold some of it can't be read any more: it has ended all the same.
     ///

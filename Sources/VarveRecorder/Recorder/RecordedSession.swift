@@ -1,0 +1,241 @@
+public import Varve
+import VarveJSON
+
+/// A session as it was when it was asked for, backed by a snapshot of its store: nothing is read before it is needed.
+public struct RecordedSession: Sendable {
+    /// The store's figures of it, without regard to a recorder's limits.
+    public let info: SessionInfo
+    /// The retained checkpoints, in the order made; their states are read on demand.
+    public let checkpoints: [Checkpoint]
+    /// How many events the recorder's limit has evicted.
+    public let evictedEvents: UInt64
+    /// How many checkpoints the recorder's limit has evicted.
+    public let evictedCheckpoints: UInt64
+    /// All checkpoints that the store has of it: a retained event may follow one that is not retained.
+    let allCheckpoints: [Checkpoint]
+    let snapshot: Snapshot
+
+    /// The session with this ordinal, as a store has it. `retaining`: only its last ones.
+    init(
+        _ snapshot: Snapshot, ordinal: UInt64, retaining limits: RetentionLimits? = nil
+    ) throws(RecorderError) {
+        self.snapshot = snapshot
+        let rebuilt = try RecorderError.storing { () throws(StoreError) in
+            try snapshot.rebuild(session: ordinal)
+        }
+        info = rebuilt.info
+        allCheckpoints = rebuilt.checkpoints
+        let checkpointCount = UInt64(allCheckpoints.count)
+        evictedCheckpoints = limits.map { checkpointCount - min($0.checkpoints, checkpointCount) } ?? 0
+        checkpoints = Array(allCheckpoints.dropFirst(Int(evictedCheckpoints)))
+        let eventCount = rebuilt.info.eventCount
+        evictedEvents = limits.map { eventCount - min($0.events, eventCount) } ?? 0
+    }
+
+    /// The id its caller gave; ids may repeat.
+    public var id: String { info.id }
+    /// When it was started, in nanoseconds since the Unix epoch.
+    public var startedAt: Int64 { info.startedAt }
+    /// Retained events.
+    public var eventCount: UInt64 { info.eventCount - evictedEvents }
+
+    /// Whether indices go up with sequence numbers: those of an import are as they came.
+    private var isAscending: Bool { !info.isImported }
+
+    /// The sequence numbers of what is retained; nil: nothing is.
+    private var sequences: ClosedRange<UInt64>? {
+        guard eventCount > 0, let first = info.firstSequence, let last = info.lastSequence else { return nil }
+        // Evicted from the front, one for one; its numbers follow each other but for what is damaged.
+        return evictedEvents == 0 ? first...last : max(first, last - (eventCount - 1))...last
+    }
+
+    private func events(
+        in indices: Range<UInt64>? = nil, hasHighest: Bool = true, time: ClosedRange<Int64>? = nil,
+        sequences: ClosedRange<UInt64>? = nil, isPartial: Bool
+    ) -> RecordedEvents {
+        var query = Query().session(ordinal: info.ordinal)
+        query.time = time
+        if let sequences = sequences ?? self.sequences {
+            query.sequences = sequences
+        } else {
+            query.limit = 0
+        }
+        return RecordedEvents(
+            snapshot: snapshot, query: query, indices: indices, hasHighest: hasHighest,
+            isAscending: isAscending, isPartial: isPartial)
+    }
+
+    /// The retained events, in the order recorded.
+    public var events: RecordedEvents { events(isPartial: evictedEvents > 0) }
+
+    /// Those with this index or a higher one. O(log) to the first one in a session that was recorded; an import is read through.
+    public func events(since index: UInt64) -> RecordedEvents {
+        events(in: index..<UInt64.max, isPartial: isEvicted(index))
+    }
+
+    /// Those recorded in this time, both ends included; reversed bounds give none.
+    public func events(from start: Int64, to end: Int64) -> RecordedEvents {
+        guard start <= end else { return none }
+        return events(time: start...end, isPartial: evictedEvents > 0)
+    }
+
+    /// Those between two checkpoints, from the earlier one's `eventIndex` up to the later one's. Of checkpoints with the same id the
+    /// first retained one counts. Errors: `checkpointNotFound`.
+    public func events(
+        betweenCheckpoint first: String, and second: String
+    ) throws(RecorderError) -> RecordedEvents {
+        let (one, other) = (try checkpoint(first).eventIndex, try checkpoint(second).eventIndex)
+        guard one != other else { return none }
+        return events(
+            in: min(one, other)..<max(one, other), hasHighest: false, isPartial: isEvicted(min(one, other)))
+    }
+
+    /// The events that are calls, in order.
+    public func ipcReplaySequence() throws(RecorderError) -> [IpcCall] {
+        var calls: [IpcCall] = []
+        var query = events.query
+        query.kindNames = ["Ipc"]
+        let events = RecordedEvents(
+            snapshot: snapshot, query: query, isAscending: isAscending, isPartial: evictedEvents > 0)
+        var cursor = try events.cursor()
+        while let event = try cursor.next() {
+            if case .ipc(let call) = event.event { calls.append(call) }
+        }
+        return calls
+    }
+
+    private var none: RecordedEvents {
+        var query = Query()
+        query.limit = 0
+        return RecordedEvents(snapshot: snapshot, query: query, isAscending: true, isPartial: false)
+    }
+
+    /// Whether the event with this index, or one after it, was evicted.
+    private func isEvicted(_ index: UInt64) -> Bool {
+        guard evictedEvents > 0 else { return false }
+        guard isAscending, let last = info.nextIndex.subtractingChecked(1) else { return true }
+        return index < last - min(eventCount - 1, last)
+    }
+
+    private func checkpoint(_ id: String) throws(RecorderError) -> Checkpoint {
+        guard let found = checkpoints.first(where: { $0.id == id }) else {
+            throw .checkpointNotFound(id: id)
+        }
+        return found
+    }
+
+    /// A checkpoint with its state. Errors: `RecorderError.store`; `unreadable` for a state that is no JSON.
+    public func state(of checkpoint: Checkpoint) throws(RecorderError) -> StateCheckpoint {
+        let bytes = try RecorderError.storing { () throws(StoreError) in try snapshot.state(of: checkpoint) }
+        do throws(JSONStreamError) {
+            return StateCheckpoint(
+                id: checkpoint.id, label: checkpoint.label, timestamp: checkpoint.timestamp,
+                state: try RawJSON(bytes), eventIndex: checkpoint.eventIndex)
+        } catch {
+            throw .unreadable(sequence: checkpoint.sequence, reason: error.description)
+        }
+    }
+
+    /// Writes it as session JSON, in memory that does not depend on its length: what is retained of it.
+    ///
+    /// Errors: `RecorderError`, and what `sink` throws.
+    public func writeJSON(to sink: @escaping SessionJSON.Writer.Sink) throws {
+        let writer = SessionJSON.Writer(id: id, startedAt: startedAt, sink: sink)
+        try events.forEach(writer.append)
+        for checkpoint in checkpoints { try writer.append(try state(of: checkpoint)) }
+        try writer.finish()
+    }
+
+    // MARK: Time travel
+
+    /// A point in a session.
+    public enum Moment: Hashable, Sendable {
+        /// Before the event with this index: after all those with a lower one.
+        case index(UInt64)
+        /// After everything that was recorded up to this time.
+        case time(Int64)
+    }
+
+    /// The checkpoint nearest to a moment, at it or before it; nil: there is none, the session's own beginning is nearest.
+    public func checkpoint(before moment: Moment) -> Checkpoint? {
+        switch moment {
+        case .index(let index):
+            // Of several at the same index the last one made.
+            allCheckpoints.filter { $0.eventIndex <= index }.enumerated()
+                .max { ($0.element.eventIndex, $0.offset) < ($1.element.eventIndex, $1.offset) }?.element
+        case .time(let time): allCheckpoints.last { $0.timestamp <= time }
+        }
+    }
+
+    /// The events between a checkpoint (nil: the session's beginning) and a later moment, also those that are retained no more.
+    public func events(after checkpoint: Checkpoint?, upTo moment: Moment) -> RecordedEvents {
+        guard let first = info.firstSequence, let last = info.lastSequence else { return none }
+        let start = checkpoint?.eventIndex ?? 0
+        // The checkpoint of an import stands behind all events.
+        let from = isAscending ? max(first, checkpoint?.sequence ?? 0) : first
+        guard from <= last else { return none }
+        switch moment {
+        case .index(let index):
+            guard start < index else { return none }
+            return events(in: start..<index, hasHighest: false, sequences: from...last, isPartial: false)
+        case .time(let time):
+            return events(
+                in: start..<UInt64.max, time: Int64.min...time, sequences: from...last, isPartial: false)
+        }
+    }
+
+    /// What became of a state.
+    public struct Fold<State> {
+        /// The state at the moment asked for.
+        public let state: State
+        /// The checkpoint that it began from; nil: from the session's beginning.
+        public let checkpoint: Checkpoint?
+        /// How many events were applied after it.
+        public let eventsApplied: UInt64
+        /// Whether any of those could not be read.
+        public let coverage: Coverage
+    }
+
+    /// The state at a moment: the nearest checkpoint's at it or before it, and each event after that applied to it. O(events after the
+    /// checkpoint): blocks before it are not read, except in an import.
+    ///
+    /// - Parameters:
+    ///   - initial: the state at the session's beginning, where no checkpoint is nearer.
+    ///   - restore: makes a state from a checkpoint's.
+    ///   - apply: applies one event.
+    /// - Throws: `RecorderError`, and what the closures throw.
+    public func fold<State>(
+        at moment: Moment, from initial: @autoclosure () throws -> State,
+        restore: (StateCheckpoint) throws -> State, apply: (inout State, RecordedEvent) throws -> Void
+    ) throws -> Fold<State> {
+        let checkpoint = checkpoint(before: moment)
+        var state =
+            if let checkpoint { try restore(try self.state(of: checkpoint)) } else { try initial() }
+        var applied: UInt64 = 0
+        var cursor = try events(after: checkpoint, upTo: moment).cursor()
+        while let event = try cursor.next() {
+            try apply(&state, event)
+            applied += 1
+        }
+        return Fold(
+            state: state, checkpoint: checkpoint, eventsApplied: applied, coverage: cursor.coverage)
+    }
+}
+
+/// How many events and checkpoints are retained.
+struct RetentionLimits: Sendable {
+    var events: UInt64
+    var checkpoints: UInt64
+}
+
+extension UInt64 {
+    func subtractingChecked(_ other: UInt64) -> UInt64? { self >= other ? self - other : nil }
+}
+
+extension EventStore {
+    /// A session as session JSON and time travel see it. Errors: `RecorderError.store`.
+    public func recordedSession(ordinal: UInt64) throws(RecorderError) -> RecordedSession {
+        try RecordedSession(
+            try RecorderError.storing { () throws(StoreError) in try snapshot() }, ordinal: ordinal)
+    }
+}
