@@ -1,5 +1,4 @@
 import Foundation
-import Synchronization
 public import Varve
 public import VarveJSON
 
@@ -9,7 +8,7 @@ public import VarveJSON
 /// session that `stop` returns show. The store keeps all of it, as long as its own limits allow.
 ///
 /// Any number of threads may record: indices are dense, and a checkpoint's `eventIndex` is exact.
-public final class EventRecorder: Sendable {
+public final class EventRecorder: @unchecked Sendable {
     /// Retained events, unless the caller says otherwise.
     public static let maxEventsDefault = 50_000
     /// Retained checkpoints, unless the caller says otherwise.
@@ -22,8 +21,10 @@ public final class EventRecorder: Sendable {
     /// Removed with the recorder; nil: the store is the caller's.
     private let temporaryDirectory: String?
     /// Held while a session begins or ends.
-    private let lifecycle = Mutex<Void>(())
-    private let active = Mutex<Active?>(nil)
+    private let lifecycle = NSLock()
+    private let lock = NSLock()
+    // Guarded by `lock`.
+    private var active: Active?
 
     /// The session that is recorded.
     private struct Active {
@@ -76,33 +77,37 @@ public final class EventRecorder: Sendable {
     public func start(
         _ sessionID: String, at timestamp: Int64? = nil, metadata: [String: String] = [:]
     ) throws(RecorderError) {
-        try lifecycle.withLock { _ throws(RecorderError) in
-            guard !isRecording else { throw .sessionAlreadyActive }
-            let session = try RecorderError.storing { () throws(StoreError) in
-                try store.startSession(sessionID, at: timestamp, metadata: metadata)
-            }
-            activate(
-                Active(
-                    session: session, limits: RetentionLimits(events: maxEvents, checkpoints: maxCheckpoints))
-            )
+        lifecycle.lock()
+        defer { lifecycle.unlock() }
+        guard !isRecording else { throw .sessionAlreadyActive }
+        let session = try RecorderError.storing { () throws(StoreError) in
+            try store.startSession(sessionID, at: timestamp, metadata: metadata)
         }
+        let limits = RetentionLimits(events: maxEvents, checkpoints: maxCheckpoints)
+        replaceActive(with: Active(session: session, limits: limits))
     }
 
-    private func activate(_ session: Active) { active.withLock { $0 = session } }
+    /// Returns the one before.
+    @discardableResult
+    private func replaceActive(with next: Active?) -> Active? {
+        lock.lock()
+        defer { lock.unlock() }
+        let before = active
+        active = next
+        return before
+    }
 
     /// Ends the session and returns what is retained of it; nil: none was active. What it returns is on disk.
     ///
     /// Errors: `RecorderError.store`; the session has ended all the same.
     public func stop() throws(RecorderError) -> RecordedSession? {
-        try lifecycle.withLock { _ throws(RecorderError) in try stopActive() }
+        lifecycle.lock()
+        defer { lifecycle.unlock() }
+        return try stopActive()
     }
 
     private func stopActive() throws(RecorderError) -> RecordedSession? {
-        let ended = active.withLock { active in
-            defer { active = nil }
-            return active
-        }
-        guard let ended else { return nil }
+        guard let ended = replaceActive(with: nil) else { return nil }
         do throws(StoreError) {
             try ended.session.end()
         } catch {
@@ -115,7 +120,14 @@ public final class EventRecorder: Sendable {
     /// Whether a session is active.
     public var isRecording: Bool { current != nil }
 
-    private var current: Active? { active.withLock { $0.flatMap { $0.session.isActive ? $0 : nil } } }
+    private var current: Active? { latest.flatMap { $0.session.isActive ? $0 : nil } }
+
+    /// The same, also where its session has been ended behind the recorder's back.
+    private var latest: Active? {
+        lock.lock()
+        defer { lock.unlock() }
+        return active
+    }
 
     private func recorded(_ session: Active) throws(RecorderError) -> RecordedSession {
         try RecordedSession(
@@ -135,7 +147,7 @@ public final class EventRecorder: Sendable {
     ///
     /// Errors: `RecorderError.store` with `outOfSpace` or `poisoned`, or `beyondLimit` for an event larger than a store takes.
     public func record(_ event: AppEvent, at timestamp: Int64? = nil) throws(RecorderError) {
-        guard let session = active.withLock({ $0?.session }) else { return }
+        guard let session = latest?.session else { return }
         var json = ByteBuffer()
         event.appendJSON(to: &json)
         do throws(StoreError) {
@@ -170,10 +182,12 @@ public final class EventRecorder: Sendable {
     public func checkpoint(
         _ id: String, label: String? = nil, state: RawJSON, at timestamp: Int64? = nil
     ) throws(RecorderError) -> Checkpoint {
-        guard let session = active.withLock({ $0?.session }) else { throw .noActiveSession }
+        guard let session = latest?.session else { throw .noActiveSession }
         do throws(StoreError) {
             let made = try session.checkpoint(id, label: label, state: state.bytes, at: timestamp)
-            active.withLock { if $0?.session === session { $0?.checkpoints += 1 } }
+            lock.lock()
+            if active?.session === session { active?.checkpoints += 1 }
+            lock.unlock()
             return made
         } catch {
             if case .sessionEnded = error { throw .noActiveSession }
@@ -239,34 +253,34 @@ public final class EventRecorder: Sendable {
         let summary = try SessionJSON.Reader(valueBytesMax: valueBytesMax, source: try open()).validate()
         guard summary.lastEventIndex != .max else { throw RecorderError.indicesUsedUp }
         let reader = SessionJSON.Reader(valueBytesMax: valueBytesMax, source: try open())
-        try lifecycle.withLock { _ in
-            _ = try stopActive()
-            let imported = try RecorderError.storing { () throws(StoreError) in
-                try store.startImportedSession(summary.id, at: summary.startedAt)
-            }
-            do {
-                while let item = try reader.next() { try put(item, into: imported) }
-                // Another document than the one that was validated is none.
-                guard reader.summary == summary else {
-                    throw SessionJSONError(
-                        byteOffset: 0, path: "", reason: "it has changed while it was read")
-                }
-                try imported.end()
-            } catch {
-                imported.abandon()
-                throw error
-            }
-            let session = try RecorderError.storing { () throws(StoreError) in
-                try store.resume(session: imported.ordinal)
-            }
-            activate(
-                Active(
-                    session: session, events: summary.eventCount, firstIndex: session.nextIndex ?? 0,
-                    checkpoints: summary.checkpointCount,
-                    limits: RetentionLimits(
-                        events: max(maxEvents, summary.eventCount),
-                        checkpoints: max(maxCheckpoints, summary.checkpointCount))))
+        lifecycle.lock()
+        defer { lifecycle.unlock() }
+        _ = try stopActive()
+        let imported = try RecorderError.storing { () throws(StoreError) in
+            try store.startImportedSession(summary.id, at: summary.startedAt)
         }
+        do {
+            while let item = try reader.next() { try put(item, into: imported) }
+            // Another document than the one that was validated is none.
+            guard reader.summary == summary else {
+                throw SessionJSONError(
+                    byteOffset: 0, path: "", reason: "it has changed while it was read")
+            }
+            try imported.end()
+        } catch {
+            imported.abandon()
+            throw error
+        }
+        let session = try RecorderError.storing { () throws(StoreError) in
+            try store.resume(session: imported.ordinal)
+        }
+        replaceActive(
+            with: Active(
+                session: session, events: summary.eventCount, firstIndex: session.nextIndex ?? 0,
+                checkpoints: summary.checkpointCount,
+                limits: RetentionLimits(
+                    events: max(maxEvents, summary.eventCount),
+                    checkpoints: max(maxCheckpoints, summary.checkpointCount))))
     }
 
     /// The same for a document in memory.
