@@ -1,9 +1,10 @@
+import VarveJSON
+
 #if canImport(Darwin)
 import Darwin
 #else
 import Glibc
 #endif
-import VarveJSON
 
 /// The keys that are known of a kind of object, numbered from 0.
 protocol MemberKey: RawRepresentable<Int>, CaseIterable {

@@ -1,6 +1,7 @@
 /// The keys of all known events.
 enum EventKey: Int, MemberKey {
-    case type, id, command, timestamp, durationMilliseconds, result, argumentBytes, webviewLabel, key, causedBy
+    case type, id, command, timestamp, durationMilliseconds, result, argumentBytes, webviewLabel, key,
+        causedBy
     case mutationCount, action, selector, value, label, event, level, message
 
     var name: StaticString {
