@@ -72,7 +72,8 @@ let package = Package(
             swiftSettings: upcoming),
         .testTarget(name: "VarveJSONTests", dependencies: ["VarveJSON"], swiftSettings: upcoming),
         .testTarget(
-            name: "VarveRecorderTests", dependencies: ["VarveRecorder", "VarveTestKit"], swiftSettings: upcoming),
+            name: "VarveRecorderTests", dependencies: ["VarveRecorder", "VarveTestKit"],
+            swiftSettings: upcoming),
         .testTarget(
             name: "VarveCLITests", dependencies: ["VarveCLI", "VarveTestKit"], swiftSettings: upcoming),
         .testTarget(name: "ArchitectureTests", swiftSettings: upcoming),

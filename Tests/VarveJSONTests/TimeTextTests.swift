@@ -51,6 +51,18 @@ import VarveJSON
         #expect(Self.parse("1970-01-01T02:00:00", offset: .min) == nil)
     }
 
+    @Test("Text without a zone is refused where there must be one")
+    func zoneRequired() {
+        for (text, time) in [
+            ("1970-01-01T00:00:01Z", 1_000_000_000), ("1970-01-01 01:00:00.5+01:00", 500_000_000),
+        ] {
+            #expect(raw(text) { RFC3339.parse($0, defaultOffsetSeconds: nil) } == Int64(time))
+        }
+        for text in ["1970-01-01T00:00:00", "1970-01-01T00:00:00.123456789"] {
+            #expect(raw(text) { RFC3339.parse($0, defaultOffsetSeconds: nil) } == nil)
+        }
+    }
+
     @Test("Times written are read back, at both lengths")
     func roundTrips() {
         let seed = UInt64.random(in: .min ... .max)

@@ -85,7 +85,7 @@ struct ExportFormTests {
             try read(lines)
         } throws: { error in
             guard let error = error as? ExportFormatError else { return false }
-            return error.line == number && error.reason.contains(reason)
+            return error.line == number && (reason.isEmpty || error.reason.contains(reason))
         }
     }
 
