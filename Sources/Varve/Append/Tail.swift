@@ -116,7 +116,11 @@ final class Tail: @unchecked Sendable {
             }
             let refusal = prepare(for: bytes.count, beginning: beginning, id: id, isExplicit: index != nil)
             monitor.unlock()
-            if let refusal { try handle(refusal, byteCount: bytes.count, timestamp: timestamp) }
+            // An import has nobody who could not wait, and is worth nothing in part.
+            if let refusal {
+                try handle(
+                    refusal, byteCount: bytes.count, timestamp: timestamp, alwaysWaits: index != nil)
+            }
         }
     }
 
@@ -242,9 +246,11 @@ final class Tail: @unchecked Sendable {
     private var isBehindUnkept: Bool { isMapped && state.pointee.unkeptItem > pipeline.written }
 
     /// Waits for room, or throws. Call without the monitor.
-    private func handle(_ refusal: Refusal, byteCount: Int, timestamp: Int64) throws(StoreError) {
+    private func handle(
+        _ refusal: Refusal, byteCount: Int, timestamp: Int64, alwaysWaits: Bool = false
+    ) throws(StoreError) {
         if case .failed(let error) = refusal { throw error }
-        switch whenFull {
+        switch alwaysWaits ? .wait : whenFull {
         case .wait:
             if case .behind(let item) = refusal {
                 try pipeline.waitUntilWritten(item)

@@ -556,7 +556,7 @@ public final class EventStore: @unchecked Sendable {
         return monitor.withLock { seen.position.nextSequence }
     }
 
-    /// Ends the active session, makes everything durable, seals the active segment, and gives the lock up. Idempotent.
+    /// Ends the active session (an import that is under way is given up), makes everything durable, seals the active segment, and gives the lock up. Idempotent.
     ///
     /// When it throws, the store is closed all the same, and what was not durable is left to recovery.
     public func close() throws(StoreError) {
@@ -568,6 +568,10 @@ public final class EventStore: @unchecked Sendable {
         var failure: StoreError?
         do throws(StoreError) {
             if let active = writing.tail.active {
+                // An import exists only whole, and this one is under way.
+                if active.begin.flags.contains(.imported) {
+                    writing.tail.abandon(beginning: active.beginning)
+                }
                 do throws(StoreError) {
                     _ = try writing.tail.end(beginning: active.beginning, id: active.begin.id, at: now())
                 } catch .sessionEnded {

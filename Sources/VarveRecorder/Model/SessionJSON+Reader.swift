@@ -96,7 +96,8 @@ extension SessionJSON {
                         continue
                     }
                     let event = try element { json throws(SessionJSONError) in
-                        try decoder.recordedEvent(try decoder.padded(json), in: json)
+                        try limit(json.count, Self.payloadBytesMax, "")
+                        return try decoder.recordedEvent(try decoder.padded(json), in: json)
                     }
                     lastEventIndex = event.index
                     eventCount += 1
@@ -107,7 +108,11 @@ extension SessionJSON {
                         continue
                     }
                     let checkpoint = try element { json throws(SessionJSONError) in
-                        try decoder.checkpoint(try decoder.padded(json), in: json)
+                        let checkpoint = try decoder.checkpoint(try decoder.padded(json), in: json)
+                        try limit(checkpoint.id.utf8.count, Self.idBytesMax, "id")
+                        try limit(checkpoint.label?.utf8.count ?? 0, Self.idBytesMax, "label")
+                        try limit(checkpoint.state.bytes.count, Self.payloadBytesMax, "state")
+                        return checkpoint
                     }
                     checkpointCount += 1
                     return .checkpoint(checkpoint)
@@ -126,7 +131,9 @@ extension SessionJSON {
             switch known {
             case .id:
                 id = try element { json throws(SessionJSONError) in
-                    try decoder.string(try decoder.padded(json))
+                    let id = try decoder.string(try decoder.padded(json))
+                    try limit(id.utf8.count, Self.idBytesMax, "")
+                    return id
                 }
             case .startedAt:
                 startedAt = try element { json throws(SessionJSONError) in
@@ -161,6 +168,16 @@ extension SessionJSON {
             } catch {
                 throw error.moved(by: value.byteOffset, under: path)
             }
+        }
+
+        // What a store takes: an import is refused for it while nothing of it is recorded yet. An event gets members that it lacks.
+        private static let idBytesMax = 64 << 10
+        private static let payloadBytesMax = (64 << 20) - 1024
+
+        private func limit(_ count: Int, _ max: Int, _ path: String) throws(SessionJSONError) {
+            guard count > max else { return }
+            throw SessionJSONError(
+                byteOffset: 0, path: path, reason: "\(count) bytes, over the limit of \(max)")
         }
 
         /// Where in the document the reader is.

@@ -11,6 +11,14 @@ public import VarveJSON
 public final class EventRecorder: @unchecked Sendable {
     /// Retained events, unless the caller says otherwise.
     public static let maxEventsDefault = 50_000
+    /// The kind of events whose type can't be one.
+    static let otherKind = "other"
+    private static let knownTypes = [
+        "Ipc", "StateChange", "DomMutation", "DomInteraction", "WindowEvent", "Console",
+    ]
+    /// More types that nobody knows are of one kind: a store has 65,535 kinds in all, and for good.
+    private static let unknownTypesMax = 1_000
+
     /// Retained checkpoints, unless the caller says otherwise.
     public static let maxCheckpointsDefault = 1_000
 
@@ -25,6 +33,8 @@ public final class EventRecorder: @unchecked Sendable {
     private let lock = NSLock()
     // Guarded by `lock`.
     private var active: Active?
+    private var unknownTypes: Set<String> = []
+    private var isImporting = false
 
     /// The session that is recorded.
     private struct Active {
@@ -47,6 +57,7 @@ public final class EventRecorder: @unchecked Sendable {
         self.maxEvents = UInt64(max(maxEvents, 1))
         self.maxCheckpoints = UInt64(max(maxCheckpoints, 1))
         temporaryDirectory = nil
+        internKinds()
     }
 
     /// A recorder on a store of its own in the directory for temporary files, which goes with it. Errors: `RecorderError.store`.
@@ -62,6 +73,12 @@ public final class EventRecorder: @unchecked Sendable {
         self.maxEvents = UInt64(max(maxEvents, 1))
         self.maxCheckpoints = UInt64(max(maxCheckpoints, 1))
         temporaryDirectory = path
+        internKinds()
+    }
+
+    /// Before types that nobody knows take the room. A store that takes no kinds says so when an event is recorded.
+    private func internKinds() {
+        for name in Self.knownTypes + [Self.otherKind] { _ = try? store.kind(name, .json) }
     }
 
     deinit {
@@ -99,7 +116,7 @@ public final class EventRecorder: @unchecked Sendable {
 
     /// Ends the session and returns what is retained of it; nil: none was active. What it returns is on disk.
     ///
-    /// Errors: `RecorderError.store`; the session has ended all the same.
+    /// Errors: `RecorderError.store`; with `outOfSpace` the session goes on.
     public func stop() throws(RecorderError) -> RecordedSession? {
         lifecycle.lock()
         defer { lifecycle.unlock() }
@@ -111,8 +128,14 @@ public final class EventRecorder: @unchecked Sendable {
         do throws(StoreError) {
             try ended.session.end()
         } catch {
+            switch error {
             // Somebody has closed the store, or ended it there.
-            guard case .sessionEnded = error else { throw .store(error) }
+            case .sessionEnded, .closed: break
+            default:
+                // Where nothing more can be written it goes on: it can be stopped once that is over.
+                if ended.session.isActive { replaceActive(with: ended) }
+                throw .store(error)
+            }
         }
         return try recorded(ended)
     }
@@ -145,9 +168,10 @@ public final class EventRecorder: @unchecked Sendable {
 
     /// Records an event; without an active session it does nothing. `timestamp` nil: now.
     ///
-    /// Errors: `RecorderError.store` with `outOfSpace` or `poisoned`, or `beyondLimit` for an event larger than a store takes.
+    /// Errors: `RecorderError.store` with `outOfSpace` or `poisoned`, or `beyondLimit` for an event larger than a store takes; in a store
+    /// whose options say so also `queueFull` and `dropped`.
     public func record(_ event: AppEvent, at timestamp: Int64? = nil) throws(RecorderError) {
-        guard let session = latest?.session else { return }
+        guard let session = sessionToRecord() else { return }
         var json = ByteBuffer()
         event.appendJSON(to: &json)
         do throws(StoreError) {
@@ -163,16 +187,38 @@ public final class EventRecorder: @unchecked Sendable {
         }
     }
 
-    /// The kind that is called like the event's type; a name that is none, or more of them than a store takes, are `other`.
+    /// The kind that is called like the event's type; a name that is none, or one type more than a store has room for, is `other`.
     private func kind(of event: AppEvent) throws(StoreError) -> EventKind {
+        let type = event.type
+        if case .unknown = event, !takes(type) { return try store.kind(Self.otherKind, .json) }
         do throws(StoreError) {
-            return try store.kind(event.type, .json)
+            return try store.kind(type, .json)
         } catch {
             switch error {
-            case .beyondLimit, .invalid: return try store.kind("other", .json)
+            case .beyondLimit, .invalid: return try store.kind(Self.otherKind, .json)
             default: throw error
             }
         }
+    }
+
+    private func takes(_ unknownType: String) -> Bool {
+        lock.lock()
+        defer { lock.unlock() }
+        if unknownTypes.contains(unknownType) { return true }
+        guard unknownTypes.count < Self.unknownTypesMax else { return false }
+        unknownTypes.insert(unknownType)
+        return true
+    }
+
+    /// The session to record into: while another takes its place it waits for that.
+    private func sessionToRecord() -> Session? {
+        lock.lock()
+        let (session, waits) = (active?.session, isImporting)
+        lock.unlock()
+        guard waits else { return session }
+        lifecycle.lock()
+        defer { lifecycle.unlock() }
+        return latest?.session
     }
 
     /// Records a checkpoint between the events recorded before and after it. `timestamp` nil: now.
@@ -182,7 +228,7 @@ public final class EventRecorder: @unchecked Sendable {
     public func checkpoint(
         _ id: String, label: String? = nil, state: RawJSON, at timestamp: Int64? = nil
     ) throws(RecorderError) -> Checkpoint {
-        guard let session = latest?.session else { throw .noActiveSession }
+        guard let session = sessionToRecord() else { throw .noActiveSession }
         do throws(StoreError) {
             let made = try session.checkpoint(id, label: label, state: state.bytes, at: timestamp)
             lock.lock()
@@ -242,8 +288,10 @@ public final class EventRecorder: @unchecked Sendable {
     /// Makes a session of session JSON the active one; the one that was active is ended, and kept. Its events keep their order and
     /// their indices, and nothing of them is evicted before more are recorded.
     ///
-    /// The document is read twice: first all of it is validated, then it is recorded. `open` begins reading it anew. When it throws,
-    /// nothing of the import is kept, and the active session goes on unless the import had begun to be recorded.
+    /// The document is read twice: first all of it is validated, then it is recorded, while other threads that record wait. `open`
+    /// begins reading it anew; what it gives must not call the recorder. When it throws, nothing of the import is kept, and the
+    /// active session goes on unless the import had begun to be recorded. (Where the disk refuses the very last step, the end of the
+    /// import, the next opening says whether it is there: whole, or not at all.)
     ///
     /// Errors: `SessionJSONError` with the place of what is wrong, `RecorderError`, and what `open` and its source throw.
     public func importSession(
@@ -251,10 +299,13 @@ public final class EventRecorder: @unchecked Sendable {
         from open: () throws -> JSONStreamReader.Source
     ) throws {
         let summary = try SessionJSON.Reader(valueBytesMax: valueBytesMax, source: try open()).validate()
-        guard summary.lastEventIndex != .max else { throw RecorderError.indicesUsedUp }
+        // A block's worth of indices is kept free.
+        guard summary.lastEventIndex ?? 0 < .max - (1 << 17) else { throw RecorderError.indicesUsedUp }
         let reader = SessionJSON.Reader(valueBytesMax: valueBytesMax, source: try open())
         lifecycle.lock()
         defer { lifecycle.unlock() }
+        setImporting(true)
+        defer { setImporting(false) }
         _ = try stopActive()
         let imported = try RecorderError.storing { () throws(StoreError) in
             try store.startImportedSession(summary.id, at: summary.startedAt)
@@ -294,6 +345,12 @@ public final class EventRecorder: @unchecked Sendable {
                 return count
             }
         }
+    }
+
+    private func setImporting(_ value: Bool) {
+        lock.lock()
+        isImporting = value
+        lock.unlock()
     }
 
     private func put(_ item: SessionJSON.Item, into session: Session) throws {

@@ -65,8 +65,8 @@ public struct RecordedEventCursor: ~Copyable {
 
     /// The next event; nil after the last.
     ///
-    /// An event that somebody has recorded as something else than JSON with a `type` has its kind's name as its type. Errors:
-    /// `RecorderError.store` when the system refuses to read; `unreadable` for a payload that is no JSON at all.
+    /// Errors: `RecorderError.store` when the system refuses to read; `unreadable` for an event that is none of a recorder's: JSON with
+    /// a `type` and what belongs to that.
     public mutating func next() throws(RecorderError) -> RecordedEvent? {
         let (events, decoder) = (events, decoder)
         while true {

@@ -44,9 +44,11 @@ public struct RecordedSession: Sendable {
 
     /// The sequence numbers of what is retained; nil: nothing is.
     private var sequences: ClosedRange<UInt64>? {
-        guard eventCount > 0, let first = info.firstSequence, let last = info.lastSequence else { return nil }
+        guard eventCount > 0, let first = info.firstSequence, let last = info.lastSequence, first <= last
+        else { return nil }
         // Evicted from the front, one for one; its numbers follow each other but for what is damaged.
-        return evictedEvents == 0 ? first...last : max(first, last - (eventCount - 1))...last
+        let head = evictedEvents == 0 ? first : last.subtractingChecked(eventCount - 1) ?? first
+        return max(first, head)...last
     }
 
     private func events(
@@ -94,7 +96,8 @@ public struct RecordedSession: Sendable {
     public func ipcReplaySequence() throws(RecorderError) -> [IpcCall] {
         var calls: [IpcCall] = []
         var query = events.query
-        query.kindNames = ["Ipc"]
+        // Where the store had no room for more kinds.
+        query.kindNames = ["Ipc", EventRecorder.otherKind]
         let events = RecordedEvents(
             snapshot: snapshot, query: query, isAscending: isAscending, isPartial: evictedEvents > 0)
         var cursor = try events.cursor()
@@ -130,7 +133,8 @@ public struct RecordedSession: Sendable {
         do throws(JSONStreamError) {
             return StateCheckpoint(
                 id: checkpoint.id, label: checkpoint.label, timestamp: checkpoint.timestamp,
-                state: try RawJSON(bytes), eventIndex: checkpoint.eventIndex)
+                state: try RawJSON(bytes, depthMax: SessionJSON.depthMax - 3),
+                eventIndex: checkpoint.eventIndex)
         } catch {
             throw .unreadable(sequence: checkpoint.sequence, reason: error.description)
         }
@@ -138,12 +142,15 @@ public struct RecordedSession: Sendable {
 
     /// Writes it as session JSON, in memory that does not depend on its length: what is retained of it.
     ///
-    /// Errors: `RecorderError`, and what `sink` throws.
-    public func writeJSON(to sink: @escaping SessionJSON.Writer.Sink) throws {
+    /// Returns what of it could not be read. Errors: `RecorderError`, and what `sink` throws.
+    @discardableResult
+    public func writeJSON(to sink: @escaping SessionJSON.Writer.Sink) throws -> Coverage {
         let writer = SessionJSON.Writer(id: id, startedAt: startedAt, sink: sink)
-        try events.forEach(writer.append)
+        var cursor = try events.cursor()
+        while let event = try cursor.next() { try writer.append(event) }
         for checkpoint in checkpoints { try writer.append(try state(of: checkpoint)) }
         try writer.finish()
+        return cursor.coverage
     }
 
     // MARK: Time travel
@@ -172,7 +179,7 @@ public struct RecordedSession: Sendable {
         guard let first = info.firstSequence, let last = info.lastSequence else { return none }
         let start = checkpoint?.eventIndex ?? 0
         // The checkpoint of an import stands behind all events.
-        let from = isAscending ? max(first, checkpoint?.sequence ?? 0) : first
+        let from = isAscending ? checkpoint?.sequence ?? first : first
         guard from <= last else { return none }
         switch moment {
         case .index(let index):
@@ -192,8 +199,10 @@ public struct RecordedSession: Sendable {
         public let checkpoint: Checkpoint?
         /// How many events were applied after it.
         public let eventsApplied: UInt64
-        /// Whether any of those could not be read.
+        /// Which of those could not be read.
         public let coverage: Coverage
+        /// Whether every event between the two was applied, as far as indices and what is known of gaps tell.
+        public let isComplete: Bool
     }
 
     /// The state at a moment: the nearest checkpoint's at it or before it, and each event after that applied to it. O(events after the
@@ -212,13 +221,20 @@ public struct RecordedSession: Sendable {
         var state =
             if let checkpoint { try restore(try self.state(of: checkpoint)) } else { try initial() }
         var applied: UInt64 = 0
+        var next = checkpoint?.eventIndex ?? 0
+        var isDense = true
         var cursor = try events(after: checkpoint, upTo: moment).cursor()
         while let event = try cursor.next() {
             try apply(&state, event)
             applied += 1
+            if isAscending, event.index != next, case .index = moment { isDense = false }
+            next = event.index &+ 1
         }
+        // As many as there were, where that is known.
+        if isAscending, case .index(let index) = moment, next < min(index, info.nextIndex) { isDense = false }
         return Fold(
-            state: state, checkpoint: checkpoint, eventsApplied: applied, coverage: cursor.coverage)
+            state: state, checkpoint: checkpoint, eventsApplied: applied, coverage: cursor.coverage,
+            isComplete: isDense && cursor.coverage.isComplete)
     }
 }
 
