@@ -25,6 +25,8 @@ let package = Package(
         .executableTarget(
             name: "FuzzImport",
             dependencies: [support, varve("Varve"), varve("VarveJSON"), varve("VarveRecorder")]),
+        .executableTarget(
+            name: "FuzzSessionJSON", dependencies: [support, varve("VarveJSON"), varve("VarveRecorder")]),
         // Whole stores.
         .executableTarget(name: "FuzzOpen", dependencies: [support, varve("Varve"), varve("VarveTestKit")]),
     ],

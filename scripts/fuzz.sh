@@ -42,6 +42,7 @@ seeds() {
         ;;
     FuzzLines) find "$vectors/stores" Fuzz/seeds/FuzzLines -name '*.jsonl' -size -32k ;;
     FuzzImport) find Fuzz/seeds/FuzzImport -name '*.jsonl' ;;
+    FuzzSessionJSON) find Fuzz/seeds/FuzzSessionJSON -name '*.json' ;;
     esac
     return 0
 }
@@ -51,7 +52,7 @@ seeds() {
 longest() {
     case "$1" in
     FuzzOpen) echo 12288 ;;
-    FuzzImport | FuzzLines) echo 16384 ;;
+    FuzzImport | FuzzLines | FuzzSessionJSON) echo 16384 ;;
     FuzzBlockHeader) echo 512 ;;
     FuzzSmallColumn | FuzzSubBlocks) echo 16384 ;;
     *) echo 65536 ;;
@@ -80,7 +81,10 @@ run() {
     local known=()
     [ -d "Fuzz/regressions/$target" ] && known=("$root/Fuzz/regressions/$target")
     local words=()
-    case "$target" in FuzzLines | FuzzImport) words=(-dict="$root/Fuzz/dictionaries/json.dict") ;; esac
+    case "$target" in
+    FuzzLines | FuzzImport) words=(-dict="$root/Fuzz/dictionaries/json.dict") ;;
+    FuzzSessionJSON) words=(-dict="$root/Fuzz/dictionaries/session.dict") ;;
+    esac
     local limit=(-max_total_time="$seconds")
     [ -n "$runs" ] && limit=(-runs="$runs")
     local start

@@ -115,7 +115,7 @@ bool varve_json_parse_root(
 void varve_json_walk_begin(const varve_json_part *object, varve_json_walk *walk);
 bool varve_json_walk_next(const varve_json_parser *parser, varve_json_walk *walk, varve_json_part *member);
 
-// Where the first bracket stands that opens a level beyond depth_max, in a valid document; its length when there is none.
+// Where the first bracket stands that opens a level beyond depth_max; the length when there is none. Of any bytes.
 size_t varve_json_too_deep(const uint8_t *bytes, size_t length, size_t depth_max);
 
 bool varve_json_utf8(const uint8_t *bytes, size_t length);

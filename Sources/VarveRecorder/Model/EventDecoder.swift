@@ -38,7 +38,7 @@ public final class EventDecoder {
 
     // MARK: Documents
 
-    /// Parses bytes that are 64 bytes from the end of what is readable, or more, and stay; their depth was checked.
+    /// Parses bytes after which 64 more are readable, and which stay until the next call; their depth was checked.
     internal func padded(_ json: UnsafeRawBufferPointer) throws(SessionJSONError) -> JSONNode {
         do throws(JSONStreamError) {
             return try reader.parse(json, isPadded: true)

@@ -22,16 +22,16 @@ public struct RawJSON: Sendable {
 
     /// Takes one JSON value of any type. White space around it is left out. Linear.
     ///
-    /// - Throws: where and why it is none, is nested deeper than ``depthMax``, or is longer than 384 MiB.
+    /// - Throws: where and why it is none, is nested deeper than ``depthMax``, or is longer than 385 MiB.
     public init(_ bytes: [UInt8]) throws(JSONStreamError) { try self.init(bytes, depthMax: Self.depthMax) }
 
     internal init(_ bytes: [UInt8], depthMax: Int) throws(JSONStreamError) {
         let range = try bytes.withBytes { raw throws(JSONStreamError) in
-            let range = try JSONNodeReader().parse(raw).range
+            // First, so that what is deeper than a parser goes is called so.
             if let deep = JSONNodeReader.firstBracket(deeperThan: depthMax, in: raw) {
                 throw JSONStreamError(byteOffset: UInt64(deep), reason: "nested deeper than \(depthMax)")
             }
-            return range
+            return try JSONNodeReader().parse(raw).range
         }
         self.bytes = range.count == bytes.count ? bytes : Array(bytes[range])
     }
