@@ -353,14 +353,7 @@ struct EventRecorderTests {
         #expect(throws: SessionJSONError.self) {
             try recorder.importSession {
                 readings += 1
-                let json = session(readings == 1 ? [1, 2] : [1, 2, 3])
-                var position = 0
-                return { room in
-                    let count = min(room.count, json.count - position)
-                    room.copyBytes(from: json[position..<position + count])
-                    position += count
-                    return count
-                }
+                return source(session(readings == 1 ? [1, 2] : [1, 2, 3]))
             }
         }
         #expect(readings == 2 && !recorder.isRecording)

@@ -556,7 +556,8 @@ public final class EventStore: @unchecked Sendable {
         return monitor.withLock { seen.position.nextSequence }
     }
 
-    /// Ends the active session (an import that is under way is given up), makes everything durable, seals the active segment, and gives the lock up. Idempotent.
+    /// Ends the active session (an import that is under way is given up), makes everything durable, seals the active segment, and
+    /// gives the lock up. Idempotent.
     ///
     /// When it throws, the store is closed all the same, and what was not durable is left to recovery.
     public func close() throws(StoreError) {

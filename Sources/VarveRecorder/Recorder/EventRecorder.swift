@@ -45,6 +45,9 @@ public final class EventRecorder: @unchecked Sendable {
         var checkpoints: UInt64 = 0
         /// What it keeps: as much as the limits say, or as an import had.
         let limits: RetentionLimits
+
+        /// Events that it has, retained or not; nil: it has ended.
+        var recordedEvents: UInt64? { session.nextIndex.map { events + ($0 &- firstIndex) } }
     }
 
     // MARK: Making one
@@ -245,8 +248,8 @@ public final class EventRecorder: @unchecked Sendable {
 
     /// Retained events; 0 when none is active. O(1).
     public var eventCount: UInt64 {
-        guard let current, let next = current.session.nextIndex else { return 0 }
-        return min(current.events + (next &- current.firstIndex), current.limits.events)
+        guard let current, let count = current.recordedEvents else { return 0 }
+        return min(count, current.limits.events)
     }
 
     /// Retained checkpoints; 0 when none is active. O(1).
@@ -254,8 +257,7 @@ public final class EventRecorder: @unchecked Sendable {
 
     /// How many events of the active session the limit has evicted.
     public var evictedEventCount: UInt64 {
-        guard let current, let next = current.session.nextIndex else { return 0 }
-        let count = current.events + (next &- current.firstIndex)
+        guard let current, let count = current.recordedEvents else { return 0 }
         return count - min(count, current.limits.events)
     }
 
