@@ -20,7 +20,7 @@ final class CursorCore {
     private let query: Query
     private let sessions: Set<UInt64>?
     private let excluded: Set<UInt64>
-    let run: UnsafeMutablePointer<CursorRun>
+    @usableFromInline let run: UnsafeMutablePointer<CursorRun>
     private(set) var statistics = QueryStatistics()
     private var foundGaps: [Gap] = []
     private var remaining: UInt64
@@ -35,7 +35,8 @@ final class CursorCore {
 
     // The block that is loaded.
     private let columns = EventColumns()
-    private let buffer = SubBlockBuffer()
+    /// One for the sub-block that is lent; as many as a block has of them where blocks are decoded whole.
+    private var buffers = [SubBlockBuffer()]
     private let scratch = ScratchBuffer()
     private var header: BlockHeader?
     private var blockBytes = UnsafeRawBufferPointer(start: nil, count: 0)
@@ -53,6 +54,7 @@ final class CursorCore {
     private var selectedEnd = 0
 
     // The sub-block that is decoded.
+    private var keepsBlock = false
     private var decoded = -1
     private var decodedBase: UnsafeRawPointer?
 
@@ -96,9 +98,13 @@ final class CursorCore {
     func kind(number: UInt32) -> EventKind { kinds[Int(number)] }
     func sessionID(_ ordinal: UInt64) -> String { snapshot.sessionID(ordinal) }
 
-    var coverage: Coverage {
+    var coverage: Coverage { coverage(with: []) }
+
+    /// What is missing, also where the other cores met damage.
+    func coverage(with others: [CursorCore]) -> Coverage {
         let range = query.sequences ?? 0...UInt64.max
         var gaps = ((try? snapshot.gaps()) ?? []) + foundGaps
+        for gap in others.flatMap(\.foundGaps) where !gaps.contains(gap) { gaps.append(gap) }
         gaps = gaps.compactMap { gap in
             // What an end that can't be read held has no known numbers: any from there on.
             let isOpen =
@@ -116,16 +122,84 @@ final class CursorCore {
     @usableFromInline
     func advance() throws(StoreError) -> Step? {
         while remaining > 0 {
-            if isRange {
-                if rangeStart < rangeEnd, let step = nextRange() { return step }
-                if rangeStart < rangeEnd { continue }
-            } else if selectedNext < selectedEnd {
-                if let step = nextSelected() { return step }
-                continue
-            }
-            guard try loadNextBlock() else { return nil }
+            if let step = nextInBlock() { return step }
+            guard remaining > 0, try loadNextBlock() else { return nil }
         }
         return nil
+    }
+
+    /// The next rows of the block that is loaded; nil when it has no more.
+    @usableFromInline
+    func nextInBlock() -> Step? {
+        while remaining > 0 {
+            if isRange {
+                guard rangeStart < rangeEnd else { return nil }
+                if let step = nextRange() { return step }
+            } else {
+                guard selectedNext < selectedEnd else { return nil }
+                if let step = nextSelected() { return step }
+            }
+        }
+        return nil
+    }
+
+    /// Finds the next block that may match, and has `other`, a core of the same query, read from where it is: its number there; nil
+    /// at the end. This core decodes nothing itself then, and knows the kinds of all.
+    func findBlock(for other: CursorCore) throws(StoreError) -> Int? {
+        guard let number = try nextCandidate() else { return nil }
+        other.source = source
+        other.kinds = kinds
+        other.allowedKinds = allowedKinds
+        other.allowedMask = allowedMask
+        other.reserveKinds(allowedKinds.count)
+        other.kindMap.update(from: kindMap, count: allowedKinds.count)
+        return number
+    }
+
+    /// Loads a block and decodes it whole: its rows that match, which stay until the next call. What is too large for that is left to
+    /// `nextInBlock`.
+    func decodeBlock(_ number: Int) throws(StoreError) -> [Step] {
+        remaining = query.limit ?? .max
+        keepsBlock = false
+        isRange = true
+        (rangeStart, rangeEnd) = (0, 0)
+        var steps: [Step] = []
+        guard try load(number) else { return steps }
+        guard columns.subBlockCount <= Self.keptSubBlocksMax, header?.rawBytes ?? 0 <= Self.keptBytesMax else {
+            return steps
+        }
+        keepsBlock = true
+        while let step = nextInBlock() { steps.append(step) }
+        return steps
+    }
+
+    /// What is decoded before it is asked for, at most: it takes memory.
+    private static let keptSubBlocksMax = 64
+    private static let keptBytesMax: UInt32 = 4 << 20
+
+    /// The blocks that may match: the sequence numbers of their events and the bytes of their payloads.
+    func candidateBlocks() throws(StoreError) -> [(sequences: Range<UInt64>, bytes: UInt64)] {
+        var blocks: [(sequences: Range<UInt64>, bytes: UInt64)] = []
+        while let number = try nextCandidate() {
+            switch source {
+            case .segment(let segment):
+                let entry = segment.index.entries[number]
+                blocks.append((entry.firstSequence..<entry.nextSequence, UInt64(entry.rawBytes)))
+            case .batch(let batch):
+                let first = batch.start.nextSequence
+                blocks.append((first..<first + UInt64(batch.count), UInt64(batch.payloadBytes)))
+            case nil: break
+            }
+        }
+        return blocks
+    }
+
+    /// The place of an event of the block that is loaded.
+    func position(of sequence: UInt64) -> CursorPosition {
+        var epoch = snapshot.position.epoch
+        if let header { epoch = header.epoch }
+        if case .batch(let batch)? = source { epoch = batch.start.epoch }
+        return CursorPosition(store: snapshot.store.identifier, epoch: epoch, sequence: sequence)
     }
 
     private func nextRange() -> Step? {
@@ -210,7 +284,9 @@ final class CursorCore {
         do throws(FormatError) {
             try ControlBlock.verifySubBlock(
                 stored, number, checksum: part.checksum, segment: header.segment, block: header.number)
-            let base = try buffer.decode(
+            let room = keepsBlock ? number : 0
+            while buffers.count <= room { buffers.append(SubBlockBuffer()) }
+            let base = try buffers[room].decode(
                 stored: stored, method: part.method, rawBytes: part.rawBytes, wanted: wanted,
                 dictionary: segment.dictionary, dictionaryIdentity: segment.identity)
             statistics.subBlocksDecoded += 1
@@ -406,11 +482,7 @@ final class CursorCore {
 
     /// Maps the source's kind ids to the cursor's numbers, and finds which the query allows.
     private func mapKinds(_ definitions: [KindDefinition]) {
-        if definitions.count > kindMapCapacity {
-            kindMap.deallocate()
-            kindMapCapacity = definitions.count
-            kindMap = .allocate(capacity: kindMapCapacity)
-        }
+        reserveKinds(definitions.count)
         allowedKinds.removeAll(keepingCapacity: true)
         allowedMask = 0
         for (id, definition) in definitions.enumerated() {
@@ -427,6 +499,15 @@ final class CursorCore {
             let isAllowed = query.kindNames?.contains(definition.name) ?? true
             allowedKinds.append(isAllowed)
             if id < 64, isAllowed { allowedMask |= 1 << UInt64(id) }
+        }
+    }
+
+    /// Room in the map for the numbers of so many kinds; what was in it is gone.
+    private func reserveKinds(_ count: Int) {
+        if count > kindMapCapacity {
+            kindMap.deallocate()
+            kindMapCapacity = count
+            kindMap = .allocate(capacity: count)
         }
         run.pointee.kindNumbers = UnsafePointer(kindMap)
     }

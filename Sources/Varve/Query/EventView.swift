@@ -77,7 +77,7 @@ struct CursorRun {
     }
 
     // SAFETY: the cursor that lent the view holds its core.
-    private var core: CursorCore { run.pointee.core!.takeUnretainedValue() }
+    var core: CursorCore { run.pointee.core!.takeUnretainedValue() }
 
     /// Bytes of the payload.
     @inlinable public var payloadByteCount: Int { Int(run.pointee.lengths[row]) }

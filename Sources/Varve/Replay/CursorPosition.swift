@@ -1,0 +1,87 @@
+public import VarveFormat
+
+/// Where a reader got to: the last event that it has seen. What `Snapshot.query(_:after:)` makes a query go on from.
+///
+/// It names the store and the opening in which the event was recorded: anywhere else it is refused, also where a store was put back
+/// to an older state and has given the number to another event since.
+public struct CursorPosition: Hashable, Sendable {
+    /// The store's UUID.
+    public let store: UniqueID
+    /// The opening of the store in which the event was recorded.
+    public let epoch: UInt64
+    /// The event's sequence number.
+    public let sequence: UInt64
+
+    /// A position that was kept in a form of one's own.
+    public init(store: UniqueID, epoch: UInt64, sequence: UInt64) {
+        self.store = store
+        self.epoch = epoch
+        self.sequence = sequence
+    }
+}
+
+/// As one string, so that a position fits into a header, a file name or a column.
+extension CursorPosition: Codable, LosslessStringConvertible {
+    /// `store/epoch/sequence`.
+    public var description: String { "\(store)/\(epoch)/\(sequence)" }
+
+    /// Reads what `description` gives; nil for anything else.
+    public init?(_ description: String) {
+        let parts = description.split(separator: "/", omittingEmptySubsequences: false)
+        guard parts.count == 3, let store = UniqueID(String(parts[0])),
+            let epoch = UInt64(parts[1]), let sequence = UInt64(parts[2])
+        else { return nil }
+        self.init(store: store, epoch: epoch, sequence: sequence)
+    }
+
+    /// Reads what `encode` writes. Throws `DecodingError`.
+    public init(from decoder: any Decoder) throws {
+        let container = try decoder.singleValueContainer()
+        guard let position = CursorPosition(try container.decode(String.self)) else {
+            throw DecodingError.dataCorruptedError(
+                in: container, debugDescription: "not a position: STORE/EPOCH/SEQUENCE")
+        }
+        self = position
+    }
+
+    /// Writes the string that `description` is.
+    public func encode(to encoder: any Encoder) throws {
+        var container = encoder.singleValueContainer()
+        try container.encode(description)
+    }
+}
+
+extension EventView {
+    /// Where a reader is that has seen this event.
+    public var position: CursorPosition { core.position(of: sequence) }
+}
+
+extension Snapshot {
+    /// The query from behind a position on: later events, or earlier ones in a reversed query.
+    ///
+    /// Throws `StoreError.invalid` when the position is another store's, or one that this store has lost.
+    public func query(_ query: Query = Query(), after position: CursorPosition) throws(StoreError) -> Query {
+        func refuse(_ reason: String) -> StoreError { .invalid(what: "position \(position)", reason: reason) }
+        guard position.store == store.identifier else {
+            throw refuse("it is one of another store; this one is \(store.identifier)")
+        }
+        guard position.epoch <= self.position.epoch, position.sequence < self.position.nextSequence else {
+            throw refuse("the store has not come so far: it was put back to an older state")
+        }
+        // Where the event can't be read any more there is nothing to compare with.
+        var cursor = try cursor(Query().sequences(position.sequence...position.sequence))
+        if let found = try cursor.next()?.position, found.epoch != position.epoch {
+            throw refuse("the store has given this number to another event since: it was put back to an older state")
+        }
+        var rest = query
+        let range = query.sequences ?? 0...UInt64.max
+        if query.isReversed {
+            guard position.sequence > range.lowerBound else { return query.limit(0) }
+            rest.sequences = range.lowerBound...min(position.sequence - 1, range.upperBound)
+        } else {
+            guard position.sequence < range.upperBound else { return query.limit(0) }
+            rest.sequences = max(position.sequence + 1, range.lowerBound)...range.upperBound
+        }
+        return rest
+    }
+}
