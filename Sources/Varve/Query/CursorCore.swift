@@ -96,6 +96,7 @@ final class CursorCore {
     }
 
     func kind(number: UInt32) -> EventKind { kinds[Int(number)] }
+    var storeIdentifier: UniqueID { snapshot.store.identifier }
     func sessionID(_ ordinal: UInt64) -> String { snapshot.sessionID(ordinal) }
 
     var coverage: Coverage { coverage(with: []) }
@@ -194,12 +195,57 @@ final class CursorCore {
         return blocks
     }
 
-    /// The place of an event of the block that is loaded.
-    func position(of sequence: UInt64) -> CursorPosition {
-        var epoch = snapshot.position.epoch
-        if let header { epoch = header.epoch }
-        if case .batch(let batch)? = source { epoch = batch.start.epoch }
-        return CursorPosition(store: snapshot.store.identifier, epoch: epoch, sequence: sequence)
+    // MARK: Comparing
+
+    /// A sub-block that is lent next, whole, and not decoded yet.
+    struct Part {
+        let segment: LoadedSegment
+        let header: BlockHeader
+        let number: Int
+        let part: EventColumns.SubBlock
+        /// Its stored bytes, whose checksum was not verified.
+        let stored: UnsafeRawBufferPointer
+
+        /// Whether the stored bytes are what was written.
+        var isIntact: Bool {
+            do throws(FormatError) {
+                try ControlBlock.verifySubBlock(
+                    stored, number, checksum: part.checksum, segment: header.segment, block: header.number)
+                return true
+            } catch {
+                return false
+            }
+        }
+    }
+
+    /// Loads the next block when there is none with more rows; false at the end.
+    func hasMore() throws(StoreError) -> Bool {
+        while remaining > 0 {
+            if isRange ? rangeStart < rangeEnd : selectedNext < selectedEnd { return true }
+            guard try loadNextBlock() else { return false }
+        }
+        return false
+    }
+
+    /// What the next rows are, where they are a whole sub-block in a file.
+    var nextPart: Part? {
+        guard isRange, rangeStart < rangeEnd, let header, case .segment(let segment)? = source else { return nil }
+        let number = columns.subBlock(containingRow: rangeStart)
+        let part = columns.subBlock(number)
+        guard rangeStart == part.firstRow, part.eventCount <= rangeEnd - rangeStart,
+            part.eventCount <= remaining
+        else { return nil }
+        let start = BlockHeader.byteCount + part.offset
+        return Part(
+            segment: segment, header: header, number: number, part: part,
+            stored: UnsafeRawBufferPointer(rebasing: blockBytes[start..<start + part.storedBytes]))
+    }
+
+    /// Passes over the rows of `nextPart`.
+    func skip(_ part: Part) {
+        rangeStart += part.part.eventCount
+        remaining -= UInt64(part.part.eventCount)
+        statistics.rowsMatched += UInt64(part.part.eventCount)
     }
 
     private func nextRange() -> Step? {
@@ -524,7 +570,8 @@ final class CursorCore {
             guard allows(session: batch.start.sessionOrdinal) else { return false }
             columns.load(rows: batch.rows, count: batch.count, explicitIndices: batch.hasExplicitIndices)
             batchPayload = UnsafeRawPointer(batch.payload)
-            setRun(batch.start.nextSequence, batch.start.nextIndex, batch.start.sessionOrdinal)
+            setRun(
+                batch.start.nextSequence, batch.start.nextIndex, batch.start.sessionOrdinal, batch.start.epoch)
             isWhole = query.time == nil && query.sequences == nil && query.kindNames == nil
         case .segment(let segment):
             let entry = segment.index.entries[number]
@@ -550,7 +597,7 @@ final class CursorCore {
                 return false
             }
             statistics.bytesRead += UInt64(entry.length)
-            setRun(entry.firstSequence, entry.firstIndex, entry.sessionOrdinal)
+            setRun(entry.firstSequence, entry.firstIndex, entry.sessionOrdinal, header?.epoch ?? 0)
             isWhole = matchesWhole(entry)
         case nil: return false
         }
@@ -558,7 +605,7 @@ final class CursorCore {
         return select(isWhole: isWhole)
     }
 
-    private func setRun(_ firstSequence: UInt64, _ firstIndex: UInt64, _ session: UInt64) {
+    private func setRun(_ firstSequence: UInt64, _ firstIndex: UInt64, _ session: UInt64, _ epoch: UInt64) {
         self.firstSequence = firstSequence
         run.pointee.timestamps = UnsafePointer(columns.timestamps)
         run.pointee.lengths = UnsafePointer(columns.lengths)
@@ -567,6 +614,7 @@ final class CursorCore {
         run.pointee.firstSequence = firstSequence
         run.pointee.firstIndex = firstIndex
         run.pointee.session = session
+        run.pointee.epoch = epoch
     }
 
     /// Chooses the rows of the loaded block that match; false when none do.

@@ -8,21 +8,13 @@ public struct EventSequence: AsyncSequence, Sendable {
     let snapshot: Snapshot
     let query: Query
 
-    /// Reads in chunks, so that the cursor never leaves the call that made it.
+    /// Reads in batches. Copies share a position.
     public struct AsyncIterator: AsyncIteratorProtocol {
-        private let snapshot: Snapshot
-        private var query: Query
-        private var chunk: [Event] = []
+        private var batches: ReplayBatches.AsyncIterator
+        private var batch: ReplayBatch?
         private var position = 0
-        private var remaining: UInt64
-        private var isFinished = false
-        private static let chunkEvents: UInt64 = 256
 
-        init(_ sequence: EventSequence) {
-            snapshot = sequence.snapshot
-            query = sequence.query
-            remaining = sequence.query.limit ?? .max
-        }
+        init(_ batches: ReplayBatches) { self.batches = batches.makeAsyncIterator() }
 
         /// The next event, or nil after the last. Throws `StoreError` when the system refuses to read.
         public mutating func next() async throws(StoreError) -> Event? {
@@ -31,38 +23,20 @@ public struct EventSequence: AsyncSequence, Sendable {
 
         /// The same, without leaving the caller's actor; reads the disk on its thread, once in 256 events.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws(StoreError) -> Event? {
-            if position == chunk.count { try refill() }
-            guard position < chunk.count else { return nil }
+            if position == batch?.count ?? 0 {
+                position = 0
+                batch = try await batches.next(isolation: actor)
+            }
+            guard let batch, position < batch.count else { return nil }
             defer { position += 1 }
-            return chunk[position]
-        }
-
-        private mutating func refill() throws(StoreError) {
-            chunk.removeAll(keepingCapacity: true)
-            position = 0
-            guard !isFinished, remaining > 0 else { return }
-            query.limit = Swift.min(remaining, AsyncIterator.chunkEvents)
-            var cursor = try snapshot.cursor(query)
-            while let event = try cursor.nextEvent() { chunk.append(event) }
-            remaining -= UInt64(chunk.count)
-            guard let last = chunk.last else {
-                isFinished = true
-                return
-            }
-            // Goes on after the last one.
-            let range = query.sequences ?? 0...UInt64.max
-            if query.isReversed {
-                guard last.sequence > range.lowerBound else { return isFinished = true }
-                query.sequences = range.lowerBound...last.sequence - 1
-            } else {
-                guard last.sequence < range.upperBound else { return isFinished = true }
-                query.sequences = last.sequence + 1...range.upperBound
-            }
+            return batch[position].event
         }
     }
 
     /// Starts at the query's first event; iterators don't share a position.
-    public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(self) }
+    public func makeAsyncIterator() -> AsyncIterator {
+        AsyncIterator(snapshot.batches(query, eventsMax: 256, bytesMax: 256 << 10))
+    }
 }
 
 /// A session rebuilt from the disk.

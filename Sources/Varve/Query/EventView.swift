@@ -11,6 +11,7 @@ struct CursorRun {
     @usableFromInline var firstSequence: UInt64
     @usableFromInline var firstIndex: UInt64
     @usableFromInline var session: UInt64
+    @usableFromInline var epoch: UInt64
     /// The cursor's other half, which keeps the run alive.
     var core: Unmanaged<CursorCore>?
 
@@ -26,6 +27,7 @@ struct CursorRun {
         firstSequence = 0
         firstIndex = 0
         session = 0
+        epoch = 0
         core = nil
     }
 }
@@ -56,6 +58,9 @@ struct CursorRun {
 
     /// The session's ordinal.
     @inlinable public var sessionOrdinal: UInt64 { run.pointee.session }
+
+    /// The opening of the store in which it was recorded.
+    @inlinable public var epoch: UInt64 { run.pointee.epoch }
 
     /// When it happened, in nanoseconds since the Unix epoch.
     @inlinable public var timestamp: Int64 { run.pointee.timestamps[row] }

@@ -53,7 +53,9 @@ extension CursorPosition: Codable, LosslessStringConvertible {
 
 extension EventView {
     /// Where a reader is that has seen this event.
-    public var position: CursorPosition { core.position(of: sequence) }
+    public var position: CursorPosition {
+        CursorPosition(store: core.storeIdentifier, epoch: epoch, sequence: sequence)
+    }
 }
 
 extension Snapshot {

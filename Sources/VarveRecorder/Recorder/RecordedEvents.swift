@@ -1,7 +1,12 @@
 public import Varve
 
 /// Events of one session as they were when they were asked for: nothing is read before it is needed.
-public struct RecordedEvents: Sendable {
+public struct RecordedEvents: AsyncSequence, Sendable {
+    /// Events as they were recorded.
+    public typealias Element = RecordedEvent
+    /// What is thrown when an event can't be read.
+    public typealias Failure = RecorderError
+
     let snapshot: Snapshot
     let query: Query
     /// Those with an index in it.
@@ -38,6 +43,35 @@ public struct RecordedEvents: Sendable {
         while let event = try cursor.next() { events.append(event) }
         return events
     }
+
+    /// Hands them over as `for try await event in events`, with reading and decoding between the events on the caller's thread.
+    public struct AsyncIterator: AsyncIteratorProtocol {
+        private final class Reader {
+            var cursor: RecordedEventCursor
+            init(_ cursor: consuming RecordedEventCursor) { self.cursor = cursor }
+        }
+
+        private let events: RecordedEvents
+        private var reader: Reader?
+
+        init(_ events: RecordedEvents) { self.events = events }
+
+        /// The next event; nil after the last. Errors: as `RecordedEventCursor.next`.
+        public mutating func next() async throws(RecorderError) -> RecordedEvent? {
+            try await next(isolation: nil)
+        }
+
+        /// The same, without leaving the caller's actor.
+        public mutating func next(isolation actor: isolated (any Actor)?) async throws(RecorderError)
+            -> RecordedEvent?
+        {
+            if reader == nil { reader = Reader(try events.cursor()) }
+            return try reader?.cursor.next()
+        }
+    }
+
+    /// Starts at the first event; iterators don't share a position.
+    public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(self) }
 
     func includes(_ index: UInt64) -> Bool {
         guard let indices else { return true }

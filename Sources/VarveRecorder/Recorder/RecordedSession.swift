@@ -13,7 +13,8 @@ public struct RecordedSession: Sendable {
     public let evictedCheckpoints: UInt64
     /// All checkpoints that the store has of it: a retained event may follow one that is not retained.
     let allCheckpoints: [Checkpoint]
-    let snapshot: Snapshot
+    /// The store as it was then: for queries, replays and partitions of `query`.
+    public let snapshot: Snapshot
 
     /// The session with this ordinal, as a store has it. `retaining`: only its last ones.
     init(
@@ -40,7 +41,7 @@ public struct RecordedSession: Sendable {
     public var eventCount: UInt64 { info.eventCount - evictedEvents }
 
     /// Whether indices go up with sequence numbers: those of an import are as they came.
-    private var isAscending: Bool { !info.isImported }
+    var isAscending: Bool { !info.isImported }
 
     /// The sequence numbers of what is retained; nil: nothing is.
     private var sequences: ClosedRange<UInt64>? {
@@ -51,7 +52,7 @@ public struct RecordedSession: Sendable {
         return max(first, head)...last
     }
 
-    private func events(
+    func events(
         in indices: Range<UInt64>? = nil, hasHighest: Bool = true, time: ClosedRange<Int64>? = nil,
         sequences: ClosedRange<UInt64>? = nil, isPartial: Bool
     ) -> RecordedEvents {
@@ -66,6 +67,9 @@ public struct RecordedSession: Sendable {
             snapshot: snapshot, query: query, indices: indices, hasHighest: hasHighest,
             isAscending: isAscending, isPartial: isPartial)
     }
+
+    /// What the retained events are to the engine.
+    public var query: Query { events.query }
 
     /// The retained events, in the order recorded.
     public var events: RecordedEvents { events(isPartial: evictedEvents > 0) }
@@ -107,7 +111,7 @@ public struct RecordedSession: Sendable {
         return calls
     }
 
-    private var none: RecordedEvents {
+    var none: RecordedEvents {
         var query = Query()
         query.limit = 0
         return RecordedEvents(snapshot: snapshot, query: query, isAscending: true, isPartial: false)
@@ -151,90 +155,6 @@ public struct RecordedSession: Sendable {
         for checkpoint in checkpoints { try writer.append(try state(of: checkpoint)) }
         try writer.finish()
         return cursor.coverage
-    }
-
-    // MARK: Time travel
-
-    /// A point in a session.
-    public enum Moment: Hashable, Sendable {
-        /// Before the event with this index: after all those with a lower one.
-        case index(UInt64)
-        /// After everything that was recorded up to this time.
-        case time(Int64)
-    }
-
-    /// The checkpoint nearest to a moment, at it or before it; nil: there is none, the session's own beginning is nearest.
-    public func checkpoint(before moment: Moment) -> Checkpoint? {
-        switch moment {
-        case .index(let index):
-            // Of several at the same index the last one made.
-            allCheckpoints.filter { $0.eventIndex <= index }.enumerated()
-                .max { ($0.element.eventIndex, $0.offset) < ($1.element.eventIndex, $1.offset) }?.element
-        case .time(let time): allCheckpoints.last { $0.timestamp <= time }
-        }
-    }
-
-    /// The events between a checkpoint (nil: the session's beginning) and a later moment, also those that are retained no more.
-    public func events(after checkpoint: Checkpoint?, upTo moment: Moment) -> RecordedEvents {
-        guard let first = info.firstSequence, let last = info.lastSequence else { return none }
-        let start = checkpoint?.eventIndex ?? 0
-        // The checkpoint of an import stands behind all events.
-        let from = isAscending ? checkpoint?.sequence ?? first : first
-        guard from <= last else { return none }
-        switch moment {
-        case .index(let index):
-            guard start < index else { return none }
-            return events(in: start..<index, hasHighest: false, sequences: from...last, isPartial: false)
-        case .time(let time):
-            return events(
-                in: start..<UInt64.max, time: Int64.min...time, sequences: from...last, isPartial: false)
-        }
-    }
-
-    /// What became of a state.
-    public struct Fold<State> {
-        /// The state at the moment asked for.
-        public let state: State
-        /// The checkpoint that it began from; nil: from the session's beginning.
-        public let checkpoint: Checkpoint?
-        /// How many events were applied after it.
-        public let eventsApplied: UInt64
-        /// Which of those could not be read.
-        public let coverage: Coverage
-        /// Whether every event between the two was applied, as far as indices and what is known of gaps tell.
-        public let isComplete: Bool
-    }
-
-    /// The state at a moment: the nearest checkpoint's at it or before it, and each event after that applied to it. O(events after the
-    /// checkpoint): blocks before it are not read, except in an import.
-    ///
-    /// - Parameters:
-    ///   - initial: the state at the session's beginning, where no checkpoint is nearer.
-    ///   - restore: makes a state from a checkpoint's.
-    ///   - apply: applies one event.
-    /// - Throws: `RecorderError`, and what the closures throw.
-    public func fold<State>(
-        at moment: Moment, from initial: @autoclosure () throws -> State,
-        restore: (StateCheckpoint) throws -> State, apply: (inout State, RecordedEvent) throws -> Void
-    ) throws -> Fold<State> {
-        let checkpoint = checkpoint(before: moment)
-        var state =
-            if let checkpoint { try restore(try self.state(of: checkpoint)) } else { try initial() }
-        var applied: UInt64 = 0
-        var next = checkpoint?.eventIndex ?? 0
-        var isDense = true
-        var cursor = try events(after: checkpoint, upTo: moment).cursor()
-        while let event = try cursor.next() {
-            try apply(&state, event)
-            applied += 1
-            if isAscending, event.index != next, case .index = moment { isDense = false }
-            next = event.index &+ 1
-        }
-        // As many as there were, where that is known.
-        if isAscending, case .index(let index) = moment, next < min(index, info.nextIndex) { isDense = false }
-        return Fold(
-            state: state, checkpoint: checkpoint, eventsApplied: applied, coverage: cursor.coverage,
-            isComplete: isDense && cursor.coverage.isComplete)
     }
 }
 
