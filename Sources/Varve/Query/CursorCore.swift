@@ -166,7 +166,8 @@ final class CursorCore {
         (rangeStart, rangeEnd) = (0, 0)
         var steps: [Step] = []
         guard try load(number) else { return steps }
-        guard columns.subBlockCount <= Self.keptSubBlocksMax, header?.rawBytes ?? 0 <= Self.keptBytesMax else {
+        guard columns.subBlockCount <= Self.keptSubBlocksMax, header?.rawBytes ?? 0 <= Self.keptBytesMax
+        else {
             return steps
         }
         keepsBlock = true
@@ -229,7 +230,9 @@ final class CursorCore {
 
     /// What the next rows are, where they are a whole sub-block in a file.
     var nextPart: Part? {
-        guard isRange, rangeStart < rangeEnd, let header, case .segment(let segment)? = source else { return nil }
+        guard isRange, rangeStart < rangeEnd, let header, case .segment(let segment)? = source else {
+            return nil
+        }
         let number = columns.subBlock(containingRow: rangeStart)
         let part = columns.subBlock(number)
         guard rangeStart == part.firstRow, part.eventCount <= rangeEnd - rangeStart,
@@ -571,7 +574,8 @@ final class CursorCore {
             columns.load(rows: batch.rows, count: batch.count, explicitIndices: batch.hasExplicitIndices)
             batchPayload = UnsafeRawPointer(batch.payload)
             setRun(
-                batch.start.nextSequence, batch.start.nextIndex, batch.start.sessionOrdinal, batch.start.epoch)
+                batch.start.nextSequence, batch.start.nextIndex, batch.start.sessionOrdinal, batch.start.epoch
+            )
             isWhole = query.time == nil && query.sequences == nil && query.kindNames == nil
         case .segment(let segment):
             let entry = segment.index.entries[number]

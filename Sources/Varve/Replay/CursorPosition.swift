@@ -73,7 +73,8 @@ extension Snapshot {
         // Where the event can't be read any more there is nothing to compare with.
         var cursor = try cursor(Query().sequences(position.sequence...position.sequence))
         if let found = try cursor.next()?.position, found.epoch != position.epoch {
-            throw refuse("the store has given this number to another event since: it was put back to an older state")
+            throw refuse(
+                "the store has given this number to another event since: it was put back to an older state")
         }
         var rest = query
         let range = query.sequences ?? 0...UInt64.max

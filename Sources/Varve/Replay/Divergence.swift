@@ -41,7 +41,8 @@ extension Snapshot {
         isSame: (EventView, EventView) throws -> Bool = { _, _ in false }
     ) throws -> ComparisonResult {
         guard !query.isReversed, !otherQuery.isReversed else {
-            throw StoreError.invalid(what: "a reversed query", reason: "events are compared as they were recorded")
+            throw StoreError.invalid(
+                what: "a reversed query", reason: "events are compared as they were recorded")
         }
         var comparison = Comparison(
             first: try CursorCore(self, query), second: try CursorCore(other, otherQuery),
@@ -139,7 +140,8 @@ private struct Comparison {
 
     private mutating func isSamePair(_ isSame: (EventView, EventView) throws -> Bool) throws -> Bool {
         let (left, right) = (first.view, second.view)
-        guard isSameKind(left.kindNumber, right.kindNumber), !comparesTime || left.timestamp == right.timestamp
+        guard isSameKind(left.kindNumber, right.kindNumber),
+            !comparesTime || left.timestamp == right.timestamp
         else { return false }
         let count = left.payloadByteCount
         if count == right.payloadByteCount, memcmp(first.base, second.base, count) == 0 { return true }

@@ -1,9 +1,5 @@
-/// Plays the events of a query with the gaps that they were recorded with, scaled: `for try await event in replay`.
-///
-/// The first event comes at once, and each of the others when as much time has passed since as lies between their timestamps, divided
-/// by the speed: delays of the reader do not add up. An event that is up to a second older than one played before it (events of
-/// several threads are) comes at once and changes nothing; where timestamps go back further, a clock was set, and time goes on from
-/// there. In a reversed query time runs backwards.
+/// Plays the events of a query with the gaps that they were recorded with, scaled: `for try await event in replay`. What is due when
+/// is as `ReplayPacing` says.
 ///
 /// It can be paused, resumed, stepped and moved while it is read, from any task.
 public actor PacedReplay: AsyncSequence {
@@ -34,52 +30,47 @@ public actor PacedReplay: AsyncSequence {
         }
     }
 
-    /// Older by more than this than what was played: not disorder, but a clock that was set.
-    private static let disorderMax: Int64 = 1_000_000_000
-
     private let snapshot: Snapshot
     private let query: Query
     private let timeline: Timeline
-    /// Gaps longer than this are cut short.
-    private let gapMax: Duration?
+    private var pacing: ReplayPacing
     private var cursor: EventCursor
     /// The event that comes next, once it has been read.
     private var upcoming: (event: Event, position: CursorPosition)?
-    /// When the event with which timestamp was due; nil: the next one comes at once.
-    private var anchor: (time: Duration, timestamp: Int64)?
-    /// The timestamp that time has come to, and when the last event was due.
-    private var reached: (time: Duration, timestamp: Int64)?
     private var pausedAt: Duration?
-    private var waiters: [Int: CheckedContinuation<Void, Never>] = [:]
+    private struct Waiter {
+        let continuation: CheckedContinuation<Void, Never>
+        let timer: Task<Void, Never>?
+
+        func wake() {
+            timer?.cancel()
+            continuation.resume()
+        }
+    }
+
+    private var waiters: [Int: Waiter] = [:]
     private var waiterCount = 0
 
     /// How many times as fast as recorded; `infinity`: without gaps.
-    public private(set) var speed: Double
+    public var speed: Double { pacing.speed }
     /// The event that was played last: what `Target.after` goes on from.
     public private(set) var position: CursorPosition?
 
     /// A replay that starts at the query's first event, once it is asked for it.
     ///
     /// - Parameters:
-    ///   - speed: how many times as fast as recorded; over 0, `infinity` for no gaps.
-    ///   - gapMax: gaps longer than this, as they would be played, are cut short to it; nil: none.
+    ///   - speed, gapMax: as for `ReplayPacing`.
     ///   - clock: what time is measured with and waited by.
     /// - Throws: `StoreError.invalid` for a speed that is none, and when the system refuses to read.
     public init(
         _ snapshot: Snapshot, _ query: Query = Query(), speed: Double = 1, gapMax: Duration? = nil,
         clock: some Clock<Duration> = ContinuousClock()
     ) throws(StoreError) {
-        try Self.check(speed)
+        pacing = try ReplayPacing(speed: speed, gapMax: gapMax, isReversed: query.isReversed)
         self.snapshot = snapshot
         self.query = query
-        self.speed = speed
-        self.gapMax = gapMax
         timeline = Timeline(clock)
         cursor = try snapshot.cursor(query)
-    }
-
-    private static func check(_ speed: Double) throws(StoreError) {
-        guard speed > 0 else { throw .invalid(what: "the speed \(speed)", reason: "it is not over 0") }
     }
 
     // MARK: Playing
@@ -95,8 +86,11 @@ public actor PacedReplay: AsyncSequence {
                 await change(orAt: nil)
                 continue
             }
-            let due = due(event)
-            if due <= timeline.now() { return play(due) }
+            let due = pacing.due(event.timestamp, now: timeline.now())
+            if due <= timeline.now() {
+                pacing.play(event.timestamp, due: due)
+                return take()
+            }
             await change(orAt: due)
         }
     }
@@ -104,11 +98,9 @@ public actor PacedReplay: AsyncSequence {
     /// Returns the next event at once, also while it is paused, and goes on from its time; nil after the last.
     public func step() throws(StoreError) -> Event? {
         guard let event = try upcomingEvent() else { return nil }
-        let now = pausedAt ?? timeline.now()
-        anchor = (now, event.timestamp)
-        reached = anchor
-        defer { wakeAll() }
-        return play(now)
+        pacing.go(to: event.timestamp, at: pausedAt ?? timeline.now())
+        wakeAll()
+        return take()
     }
 
     private func upcomingEvent() throws(StoreError) -> Event? {
@@ -119,51 +111,11 @@ public actor PacedReplay: AsyncSequence {
         return found.0
     }
 
-    private func play(_ due: Duration) -> Event? {
+    private func take() -> Event? {
         guard let (event, position) = upcoming else { return nil }
         upcoming = nil
         self.position = position
-        if let last = reached, elapsed(from: last.timestamp, to: event.timestamp) <= 0 {
-            reached = (Swift.max(due, last.time), last.timestamp)
-        } else {
-            reached = (due, event.timestamp)
-        }
         return event
-    }
-
-    /// When an event is to be played.
-    private func due(_ event: Event) -> Duration {
-        guard let anchor, let reached else {
-            let now = timeline.now()
-            anchor = (now, event.timestamp)
-            reached = anchor
-            return now
-        }
-        if elapsed(from: reached.timestamp, to: event.timestamp) < -Double(Self.disorderMax) {
-            return moveAnchor(to: reached.time, event.timestamp)
-        }
-        let due = anchor.time + scaled(elapsed(from: anchor.timestamp, to: event.timestamp))
-        if let gapMax, due - reached.time > gapMax { return moveAnchor(to: reached.time + gapMax, event.timestamp) }
-        return due
-    }
-
-    private func moveAnchor(to time: Duration, _ timestamp: Int64) -> Duration {
-        anchor = (time, timestamp)
-        reached = (time, timestamp)
-        return time
-    }
-
-    /// Nanoseconds from one timestamp to another in the direction of the query.
-    private func elapsed(from first: Int64, to second: Int64) -> Double {
-        let (difference, overflow) = second.subtractingReportingOverflow(first)
-        let nanoseconds = overflow ? Double(second) - Double(first) : Double(difference)
-        return query.isReversed ? -nanoseconds : nanoseconds
-    }
-
-    /// As long as that takes at this speed, up to a century.
-    private func scaled(_ nanoseconds: Double) -> Duration {
-        let century = 3.2e18
-        return .nanoseconds(Int64(Swift.min(Swift.max(nanoseconds / speed, -century), century)))
     }
 
     // MARK: Control
@@ -181,26 +133,14 @@ public actor PacedReplay: AsyncSequence {
     /// Goes on playing: what was left of a gap still passes.
     public func resume() {
         guard let pausedAt else { return }
-        let length = timeline.now() - pausedAt
+        pacing.skip(timeline.now() - pausedAt)
         self.pausedAt = nil
-        if let anchor { self.anchor = (anchor.time + length, anchor.timestamp) }
-        if let reached { self.reached = (reached.time + length, reached.timestamp) }
         wakeAll()
     }
 
     /// Changes the speed from now on. Throws `StoreError.invalid` for one that is not over 0.
     public func setSpeed(_ speed: Double) throws(StoreError) {
-        try Self.check(speed)
-        if let anchor, self.speed.isFinite {
-            // The moment of the recording that is now.
-            let now = pausedAt ?? timeline.now()
-            let passed = (now - anchor.time) / .nanoseconds(1) * self.speed
-            let moment = Double(anchor.timestamp) + (query.isReversed ? -passed : passed)
-            self.anchor = (now, Int64(exactly: moment.rounded()) ?? (moment < 0 ? .min : .max))
-        } else {
-            anchor = nil
-        }
-        self.speed = speed
+        try pacing.setSpeed(speed, now: pausedAt ?? timeline.now())
         wakeAll()
     }
 
@@ -223,8 +163,7 @@ public actor PacedReplay: AsyncSequence {
         }
         cursor = try snapshot.cursor(found)
         upcoming = nil
-        anchor = nil
-        reached = nil
+        pacing.restart()
         wakeAll()
     }
 
@@ -255,17 +194,16 @@ public actor PacedReplay: AsyncSequence {
             }
         }
         await withTaskCancellationHandler {
-            await withCheckedContinuation { waiters[waiter] = $0 }
+            await withCheckedContinuation { waiters[waiter] = Waiter(continuation: $0, timer: timer) }
         } onCancel: {
             Task { await wake(waiter) }
         }
-        timer?.cancel()
     }
 
-    private func wake(_ waiter: Int) { waiters.removeValue(forKey: waiter)?.resume() }
+    private func wake(_ waiter: Int) { waiters.removeValue(forKey: waiter)?.wake() }
 
     private func wakeAll() {
-        for waiter in waiters.values { waiter.resume() }
+        for waiter in waiters.values { waiter.wake() }
         waiters.removeAll()
     }
 

@@ -137,7 +137,9 @@ public struct ReplayBatches: AsyncSequence, Sendable {
             var kindNumbers: [UInt32: Int] = [:]
             var epoch: UInt64 = 0
             // Filled to its measure: a payload that is larger than that comes alone.
-            while rows.count < sequence.eventsMax, bytes.count < sequence.bytesMax, let view = try cursor.next() {
+            while rows.count < sequence.eventsMax, bytes.count < sequence.bytesMax,
+                let view = try cursor.next()
+            {
                 let number = view.kindNumber
                 let kind: Int
                 if let known = kindNumbers[number] {
@@ -174,6 +176,7 @@ extension Snapshot {
         _ query: Query = Query(), eventsMax: Int = 4096, bytesMax: Int = 1 << 20
     ) -> ReplayBatches {
         ReplayBatches(
-            snapshot: self, query: query, eventsMax: Swift.max(eventsMax, 1), bytesMax: Swift.max(bytesMax, 1))
+            snapshot: self, query: query, eventsMax: Swift.max(eventsMax, 1), bytesMax: Swift.max(bytesMax, 1)
+        )
     }
 }

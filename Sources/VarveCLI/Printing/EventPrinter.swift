@@ -76,6 +76,7 @@ final class EventPrinter {
                 output.buffer.append(payloadEnd)
             case .json:
                 appendJSON(event, payload)
+                output.buffer.append(UInt8(ascii: "\n"))
             case .short:
                 RFC3339.append(event.timestamp, to: &output.buffer)
                 withSession(event.sessionOrdinal) { output.buffer.append(bytes: $0.short) }
@@ -97,6 +98,11 @@ final class EventPrinter {
             }
         }
         try output.flushIfFull()
+    }
+
+    /// Appends the object of an event to the output, without a line break: for one within another.
+    func appendObject(_ event: borrowing EventView) {
+        event.withUnsafeBytes { appendJSON(event, $0) }
     }
 
     /// Prints what is held back, and writes everything.
@@ -127,7 +133,7 @@ final class EventPrinter {
             output.buffer.appendBase64(payload)
             output.buffer.append(UInt8(ascii: "\""))
         }
-        output.buffer.append("}\n")
+        output.buffer.append("}")
     }
 
     private func appendCSV(_ event: borrowing EventView, _ payload: UnsafeRawBufferPointer) {

@@ -144,7 +144,8 @@ extension RecordedSession {
         func finish(_ coverage: Coverage) -> Fold<State> {
             var isDense = isDense
             // As many as there were, where that is known.
-            if session.isAscending, case .index(let index) = moment, next < min(index, session.info.nextIndex) {
+            if session.isAscending, case .index(let index) = moment, next < min(index, session.info.nextIndex)
+            {
                 isDense = false
             }
             return Fold(
