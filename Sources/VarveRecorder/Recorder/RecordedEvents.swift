@@ -39,6 +39,24 @@ public struct RecordedEvents: Sendable {
         return events
     }
 
+    /// Steps through them as they are stored, whatever they are, until `body` says that it has enough.
+    ///
+    /// Returns what of them could not be read; what is known to be missing behind them does not count. Errors: `StoreError`, and what
+    /// `body` throws.
+    package func forEachStored(_ body: (borrowing EventView) throws -> Bool) throws -> [Gap] {
+        var cursor = try snapshot.cursor(query)
+        var end = UInt64.max
+        while let event = try cursor.next() {
+            if ends(before: event.index) {
+                end = event.sequence
+                break
+            }
+            guard includes(event.index) else { continue }
+            if try !body(event) { break }
+        }
+        return cursor.coverage.gaps.filter { $0.sequences.lowerBound < end }
+    }
+
     func includes(_ index: UInt64) -> Bool {
         guard let indices else { return true }
         return index >= indices.lowerBound
