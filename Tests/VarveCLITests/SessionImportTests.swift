@@ -156,7 +156,7 @@ struct SessionImportTests {
     @Test(
         "Of a document with something wrong nothing is kept, and the value and its byte are named",
         arguments: wrong)
-    func wrong(marked: String, path: String) throws {
+    func refused(marked: String, path: String) throws {
         let offset = Array(marked.utf8).firstRange(of: Array("¶".utf8))?.lowerBound ?? 0
         try refuse(Data(marked.replacingOccurrences(of: "¶", with: "").utf8), path: path, offset: offset)
     }

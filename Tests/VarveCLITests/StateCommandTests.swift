@@ -64,7 +64,7 @@ struct StateCommandTests {
     @Test(
         "The nearest checkpoint at a point or before it is shown, and the events since",
         arguments: points, [false, true])
-    func points(point: (String, String, String?, ClosedRange<Int>?), imported: Bool) throws {
+    func nearest(point: (String, String, String?, ClosedRange<Int>?), imported: Bool) throws {
         try fill(imported: imported)
         let (option, value, id, indices) = point
         let outcome = try state(option, value, "--json", "--events")

@@ -131,9 +131,7 @@ struct EventsSince {
     ) throws {
         events = session.events(after: checkpoint, upTo: moment)
         var found: UInt64 = 0
-        var first: (index: UInt64, sequence: UInt64)?
-        gaps = try events.forEachStored { event in
-            if first == nil { first = (event.index, event.sequence) }
+        gaps = try events.forEachStored { _ in
             found += 1
             return true
         }
@@ -141,9 +139,11 @@ struct EventsSince {
         isComplete = gaps.isEmpty
         // The indices of an import say nothing about what is missing.
         guard !session.info.isImported else { return }
-        if checkpoint == nil, let first, first.index > 0 {
+        if checkpoint == nil, let first = session.info.firstSequence,
+            let index = try snapshot.event(sequence: first)?.index, index > 0
+        {
             // The session's first events are gone: they had the numbers before.
-            let missing = first.sequence - min(first.index, first.sequence)..<first.sequence
+            let missing = first - min(index, first)..<first
             gaps += try snapshot.gaps().filter { $0.sequences.overlaps(missing) }
             isComplete = false
         }
