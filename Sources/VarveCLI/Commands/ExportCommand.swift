@@ -95,7 +95,8 @@ struct ExportCommand: ParsableCommand {
                 line.show(events: nil, bytes: bytes)
             }
             try output.flush()
-            return coverage.gaps
+            let lost = try session.lostEnds()
+            return lost.beginning + coverage.gaps + lost.end
         } catch RecorderError.unreadable(let sequence, let reason) {
             throw CommandFailure(
                 "cannot export session \(info.id) as session JSON: sequence number \(sequence): \(reason): "

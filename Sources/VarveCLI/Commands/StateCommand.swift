@@ -78,7 +78,7 @@ struct StateCommand: ParsableCommand {
         let moment = try moment(now: wallClock())
         let checkpoint = session.checkpoint(before: moment)
         let state = try checkpoint.map { try snapshot.state(of: $0) }
-        let since = try EventsSince(checkpoint, upTo: moment, in: session, of: snapshot)
+        let since = try EventsSince(checkpoint, upTo: moment, in: session)
 
         let output = Output()
         if json {
@@ -126,8 +126,7 @@ struct EventsSince {
     private(set) var isComplete: Bool
 
     init(
-        _ checkpoint: Checkpoint?, upTo moment: RecordedSession.Moment, in session: RecordedSession,
-        of snapshot: Snapshot
+        _ checkpoint: Checkpoint?, upTo moment: RecordedSession.Moment, in session: RecordedSession
     ) throws {
         events = session.events(after: checkpoint, upTo: moment)
         var found: UInt64 = 0
@@ -136,23 +135,23 @@ struct EventsSince {
             return true
         }
         count = found
+        let info = session.info
+        let lost = try session.lostEnds()
+        if checkpoint == nil { gaps = lost.beginning + gaps }
+        let lostEnd =
+            switch moment {
+            case .index(let index): index > lost.nextIndex ? lost.end : []
+            case .time(let time): time >= info.timeRange?.upperBound ?? .max ? lost.end : []
+            }
+        gaps += lostEnd
         isComplete = gaps.isEmpty
         // The indices of an import say nothing about what is missing.
-        guard !session.info.isImported else { return }
-        if checkpoint == nil, let first = session.info.firstSequence,
-            let index = try snapshot.event(sequence: first)?.index, index > 0
-        {
-            // The session's first events are gone: they had the numbers before.
-            let missing = first - min(index, first)..<first
-            gaps += try snapshot.gaps().filter { $0.sequences.overlaps(missing) }
-            isComplete = false
-        }
-        guard case .index(let index) = moment else { return }
-        let (expected, isNone) = min(index, session.info.nextIndex).subtractingReportingOverflow(
-            checkpoint?.eventIndex ?? 0)
-        isComplete = count == (isNone ? 0 : expected)
-        // Then what is missing belongs to other sessions.
-        if isComplete { gaps = [] }
+        guard !info.isImported, case .index(let index) = moment else { return }
+        let start = checkpoint?.eventIndex ?? 0
+        let end = max(start, min(index, info.nextIndex))
+        // Where all of them are there, what is missing between them belongs to other sessions.
+        if count == end - start { gaps = lostEnd }
+        isComplete = count == end - start && lostEnd.isEmpty
     }
 }
 
