@@ -23,8 +23,8 @@ struct VarveCommand: ParsableCommand {
         version: "0.1.0",
         subcommands: [
             RecordCommand.self, SessionsCommand.self, InfoCommand.self, QueryCommand.self,
-            CheckpointsCommand.self, ReplayCommand.self, DiffCommand.self, VerifyCommand.self,
-            RepairCommand.self, ExportCommand.self,
+            CheckpointsCommand.self, StateCommand.self, ReplayCommand.self, DiffCommand.self,
+            VerifyCommand.self, RepairCommand.self, ExportCommand.self,
             ImportCommand.self,
         ])
 

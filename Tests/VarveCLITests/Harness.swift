@@ -69,6 +69,24 @@ final class Harness {
         return outcome
     }
 
+    /// Changes one byte of a store's largest segment, and returns that file's path.
+    @discardableResult
+    func changeByte(at offset: UInt64, inLargestFileOf store: String) throws -> String {
+        func size(_ path: String) -> Int {
+            ((try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? Int) ?? 0
+        }
+        let files = try FileManager.default.contentsOfDirectory(atPath: store)
+            .filter { $0.hasSuffix(".seg") }.map { store + "/" + $0 }
+        let file = try #require(files.max { size($0) < size($1) })
+        let handle = try FileHandle(forUpdating: URL(fileURLWithPath: file))
+        defer { try? handle.close() }
+        try handle.seek(toOffset: offset)
+        let byte = try #require(try handle.read(upToCount: 1)?.first)
+        try handle.seek(toOffset: offset)
+        try handle.write(contentsOf: Data([byte ^ 0x10]))
+        return file
+    }
+
     /// Objects of JSON Lines.
     func objects(_ outcome: Outcome) throws -> [[String: Any]] {
         try outcome.lines.map {

@@ -206,17 +206,7 @@ struct QueryTests {
         }.joined()
         try harness.succeed("record", store, input: Data(lines.utf8))
         #expect(try harness.succeed("verify", store).text.hasPrefix("intact: "))
-        let segment = try #require(
-            try FileManager.default.contentsOfDirectory(atPath: store).filter {
-                $0.hasSuffix(".vseg") || $0.contains("seg")
-            }
-            .map { store + "/" + $0 }.max { size($0) < size($1) })
-        let handle = try FileHandle(forUpdating: URL(fileURLWithPath: segment))
-        try handle.seek(toOffset: 20_000)
-        let byte = try #require(try handle.read(upToCount: 1)?.first)
-        try handle.seek(toOffset: 20_000)
-        try handle.write(contentsOf: Data([byte ^ 0x10]))
-        try handle.close()
+        let segment = try harness.changeByte(at: 20_000, inLargestFileOf: store)
 
         let verify = try harness.run("verify", store)
         #expect(verify.status == 3)
@@ -230,14 +220,11 @@ struct QueryTests {
         #expect(try harness.run("export", store).status == 3)
     }
 
-    private func size(_ path: String) -> Int {
-        ((try? FileManager.default.attributesOfItem(atPath: path))?[.size] as? Int) ?? 0
-    }
-
     @Test(
         "Every command explains itself, with an example",
         arguments: [
-            "record", "sessions", "info", "query", "checkpoints", "verify", "repair", "export", "import",
+            "record", "sessions", "info", "query", "checkpoints", "state", "verify", "repair", "export",
+            "import",
         ])
     func help(command: String) throws {
         let outcome = try harness.succeed(command, "--help")

@@ -159,6 +159,9 @@ public struct Drop: Hashable, Sendable {
 public struct Coverage: Hashable, Sendable {
     /// What is missing in the range that was asked for.
     public internal(set) var gaps: [Gap] = []
+
+    package init(gaps: [Gap] = []) { self.gaps = gaps }
+
     /// Nothing is missing.
     public var isComplete: Bool { gaps.isEmpty }
 }

@@ -3,25 +3,21 @@ import Varve
 import VarveJSON
 import VarveRecorder
 
-#if canImport(Darwin)
-import Darwin
-#else
-import Glibc
-#endif
-
 /// `varve import STORE FILE`.
 struct ImportCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "import",
         abstract: "Adds the sessions of an export to a store, which is created where there is none.",
         discussion: """
+            Takes the JSON Lines that varve export writes, and a recorder's session JSON, and sees which of them the file is. \
             Sessions come with their ids, times, indices, kinds and checkpoints; sequence numbers are the \
-            store's own. The whole file is checked before anything is added: if a line is wrong, it is named, \
-            and nothing is kept. What comes from a pipe is kept in a temporary file meanwhile.
+            store's own. The whole file is checked before anything is added: if something is wrong, its place is \
+            named, and nothing is kept. What comes from a pipe is kept in a temporary file meanwhile.
 
-            Example: make a copy of a store.
+            Examples: make a copy of a store; add a session that an application has exported.
 
               varve export flight.varve > flight.jsonl && varve import copy.varve flight.jsonl
+              varve import flight.varve session.json
             """)
 
     @Argument(help: "The store's directory.")
@@ -30,113 +26,154 @@ struct ImportCommand: ParsableCommand {
     @Argument(help: "The file; - for standard input.")
     var file: String
 
+    @Option(help: "What the file is (default: what it looks like).")
+    var format: ImportForm?
+
     @Flag(help: "One JSON object as the receipt, on standard output.")
     var json = false
 
     @OptionGroup var progress: ProgressOptions
 
     func run() throws {
-        let name = file == "-" ? "standard input" : file
-        let input = file == "-" ? OwnedDescriptor(dup(STDIN_FILENO)) : try OwnedDescriptor(reading: file)
-        guard input.number >= 0 else { throw CommandFailure("cannot read \(name): \(errorText(errno))") }
-        let status = try FileStatus(input.number, name: name)
+        let input = try RepeatableInput(file)
         var line = Progress(isWanted: progress.isWanted)
         defer { line.clear() }
-
-        // A pipe can be read only once.
-        let isKept = status.isRegular && lseek(input.number, 0, SEEK_CUR) == 0
-        let spool = isKept ? nil : try OwnedDescriptor.temporary()
-        let header = try check(input, name, spool: spool, &line)
-        let source = spool ?? input
-        guard lseek(source.number, 0, SEEK_SET) == 0 else {
-            throw CommandFailure("cannot read \(name) again: \(errorText(errno))")
+        switch try format ?? ImportForm.recognise(input.read) {
+        case .jsonl: try importLines(input, &line)
+        case .session: try importSession(input, &line)
+        case nil:
+            throw CommandFailure(
+                "cannot import \(input.name): neither session JSON nor JSON Lines as varve export writes them"
+            )
         }
-        try add(source, name, header, &line)
     }
 
-    /// Reads everything once, so that nothing is added of a file that has a wrong line.
-    private func check(
-        _ input: OwnedDescriptor, _ name: String, spool: OwnedDescriptor?, _ progress: inout Progress
-    ) throws -> ExportLine.Header? {
-        let reader = ExportReader()
-        var header: ExportLine.Header?
-        try Self.forEachLine(of: input, name, spool: spool) { bytes, count in
-            if case .header(let found) = try Self.next(reader, bytes, name) { header = found }
-            progress.show(events: reader.lineCount, bytes: count)
-        }
-        do {
-            try reader.finish()
-        } catch {
-            throw CommandFailure("cannot import \(name): \(error)")
-        }
-        return header
-    }
-
+    /// Opens the store, adds to it what `body` adds, closes it, and prints the receipt.
+    ///
+    /// Nothing is made of a store that does not exist before the whole input was found to be right.
     private func add(
-        _ source: OwnedDescriptor, _ name: String, _ header: ExportLine.Header?, _ progress: inout Progress
+        metadata: [String: String] = [:], _ progress: inout Progress,
+        _ body: (EventStore, inout Progress) throws -> Receipt
     ) throws {
         var options = StoreOptions()
-        options.metadata = header?.metadata ?? [:]
+        options.metadata = metadata
         let store = try EventStore.open(store, options: options)
-        let storedBytes = try store.info().storedBytes
-        let reader = ExportReader()
-        let applier = ExportApplier(store: store, mode: .importing)
+        let receipt: Receipt
+        let storedBytes: UInt64
         do {
-            try Self.forEachLine(of: source, name, spool: nil) { bytes, count in
-                try applier.apply(try Self.next(reader, bytes, name))
-                progress.show(events: applier.events, bytes: count)
-            }
+            storedBytes = try store.info().storedBytes
+            receipt = try body(store, &progress)
             try store.close()
         } catch {
             try? store.close()
             throw error
         }
         progress.clear()
-        try applier.receipt.print(of: store, storedBytesBefore: storedBytes, asJSON: json)
-        if applier.ledgerLines > 0 {
+        try receipt.print(of: store, storedBytesBefore: storedBytes, asJSON: json)
+    }
+
+    private static func failure(_ input: RepeatableInput, _ error: any Error) -> CommandFailure {
+        CommandFailure("cannot import \(input.name): \(error)")
+    }
+
+    // MARK: Session JSON
+
+    private func importSession(_ input: RepeatableInput, _ progress: inout Progress) throws {
+        do {
+            try input.rewind()
+            let summary = try SessionImporter.validate(SessionJSON.Reader(source: input.read)) {
+                progress.show(events: $0, bytes: input.position)
+            }
+            try input.rewind()
+            try add(&progress) { store, progress in
+                let importer = SessionImporter(store: store, kinds: EventKinds(store: store))
+                let imported = try importer.add(SessionJSON.Reader(source: input.read), validated: summary) {
+                    progress.show(events: $0.events, bytes: input.position)
+                }
+                var receipt = Receipt()
+                receipt.events = imported.events
+                receipt.sessions = 1
+                receipt.checkpoints = imported.checkpoints
+                receipt.rawBytes = imported.payloadBytes
+                return receipt
+            }
+        } catch let error as SessionJSONError {
+            throw Self.failure(input, error)
+        } catch RecorderError.indicesUsedUp {
+            throw Self.failure(input, RecorderError.indicesUsedUp)
+        }
+    }
+
+    // MARK: JSON Lines
+
+    private func importLines(_ input: RepeatableInput, _ progress: inout Progress) throws {
+        let header = try check(input, &progress)
+        var ledgerLines: UInt64 = 0
+        try add(metadata: header?.metadata ?? [:], &progress) { store, progress in
+            let reader = ExportReader()
+            let applier = ExportApplier(store: store, mode: .importing)
+            try Self.forEachLine(of: input) { bytes in
+                try applier.apply(try Self.next(reader, bytes, input))
+                progress.show(events: applier.events, bytes: input.position)
+            }
+            ledgerLines = applier.ledgerLines
+            return applier.receipt
+        }
+        if ledgerLines > 0 {
             Diagnostics.note(
-                "the exported store lacked events at \(Formatting.count(applier.ledgerLines, "place")): "
+                "the exported store lacked events at \(Formatting.count(ledgerLines, "place")): "
                     + "its gaps and drops are not carried over")
         }
     }
 
-    private static func next(_ reader: ExportReader, _ bytes: UnsafeRawBufferPointer, _ name: String) throws
-        -> ExportLine
-    {
+    /// Reads everything once, so that nothing is added of a file that has a wrong line.
+    private func check(
+        _ input: RepeatableInput, _ progress: inout Progress
+    ) throws -> ExportLine.Header? {
+        let reader = ExportReader()
+        var header: ExportLine.Header?
+        try Self.forEachLine(of: input) { bytes in
+            if case .header(let found) = try Self.next(reader, bytes, input) { header = found }
+            progress.show(events: reader.lineCount, bytes: input.position)
+        }
+        do {
+            try reader.finish()
+        } catch {
+            throw Self.failure(input, error)
+        }
+        return header
+    }
+
+    private static func next(
+        _ reader: ExportReader, _ bytes: UnsafeRawBufferPointer, _ input: RepeatableInput
+    ) throws -> ExportLine {
         do {
             return try reader.next(bytes)
         } catch {
-            throw CommandFailure("cannot import \(name): \(error)")
+            throw failure(input, error)
         }
     }
 
-    /// Reads lines, and writes what was read to the spool.
+    /// Reads the input's lines from its beginning.
     private static func forEachLine(
-        of input: OwnedDescriptor, _ name: String, spool: OwnedDescriptor?,
-        _ body: (UnsafeRawBufferPointer, UInt64) throws -> Void
+        of input: RepeatableInput, _ body: (UnsafeRawBufferPointer) throws -> Void
     ) throws {
+        try input.rewind()
         var splitter = LineSplitter(bufferBytes: 1 << 20, lineBytesMax: ExportReader.lineBytesMax)
         var lines: UInt64 = 0
-        var bytes: UInt64 = 0
         var isAtEnd = false
         while !isAtEnd {
-            let spare = splitter.spare()
-            let count = try readSome(input.number, into: spare, name: name)
-            if let spool {
-                try writeAll(
-                    spool.number, UnsafeRawBufferPointer(rebasing: spare[..<count]),
-                    name: "the temporary file")
-            }
+            let count = try input.read(into: splitter.spare())
             splitter.commit(count)
-            bytes += UInt64(count)
             isAtEnd = count == 0
             if isAtEnd { splitter.finish() }
             while let line = splitter.next() {
                 lines += 1
                 guard !line.isPiece else {
-                    throw CommandFailure("cannot import \(name): line \(lines): longer than can be read")
+                    throw CommandFailure(
+                        "cannot import \(input.name): line \(lines): longer than can be read")
                 }
-                try body(line.bytes, bytes)
+                try body(line.bytes)
             }
         }
     }

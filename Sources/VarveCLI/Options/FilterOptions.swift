@@ -80,7 +80,8 @@ struct FilterOptions: ParsableArguments {
         )
     }
 
-    private static func time(_ text: String, now: Int64, option: String) throws -> Int64 {
+    /// The time that the value of an option means.
+    static func time(_ text: String, now: Int64, option: String) throws -> Int64 {
         guard let time = TimeArgument.parse(text, now: now) else {
             throw ValidationError(
                 "\(option) \(text): not a time: use RFC 3339 (2026-05-10T12:34:56Z), an epoch, or -2h")

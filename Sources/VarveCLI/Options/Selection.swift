@@ -56,6 +56,24 @@ struct Selection {
             "--session-number \(number): no such session: there are \(sessions.count) (see varve sessions)")
     }
 
+    /// The sessions with one of these ids and one of these numbers, in the order in which they were begun; an empty
+    /// list leaves none out.
+    ///
+    /// - Throws: ``CommandFailure`` when there is none.
+    static func sessions(ids: [String], numbers: [Int64], in snapshot: Snapshot) throws -> [SessionInfo] {
+        let sessions = try snapshot.sessions()
+        guard !sessions.isEmpty else { throw CommandFailure("no session: there is none in the store") }
+        let ordinals = try numbers.map { try ordinal($0, of: sessions) }
+        let chosen = sessions.filter {
+            (ids.isEmpty || ids.contains($0.id)) && (ordinals.isEmpty || ordinals.contains($0.ordinal))
+        }
+        guard !chosen.isEmpty else {
+            let names = (ids + numbers.map { "number \($0)" }).joined(separator: ", ")
+            throw CommandFailure("no such session: \(names) (see varve sessions)")
+        }
+        return chosen
+    }
+
     /// The events from one checkpoint up to the other, in whichever order they are named.
     ///
     /// They belong to one session: the last one among those asked for that has both. Of several checkpoints

@@ -24,6 +24,17 @@ func readSome(_ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, n
     }
 }
 
+/// The same from a place in a file.
+func readSome(
+    _ descriptor: Int32, into buffer: UnsafeMutableRawBufferPointer, at offset: UInt64, name: String
+) throws -> Int {
+    while true {
+        let count = pread(descriptor, buffer.baseAddress, buffer.count, off_t(offset))
+        if count >= 0 { return count }
+        if errno != EINTR { throw CommandFailure("cannot read \(name): \(errorText(errno))") }
+    }
+}
+
 /// Writes everything, waiting where the descriptor makes it wait.
 ///
 /// - Throws: ``ClosedPipe`` when nobody reads the pipe any more.

@@ -69,15 +69,17 @@ struct Progress {
     /// Shows the state when it is time to.
     ///
     /// - Parameters:
+    ///   - events: so far, where they are counted.
     ///   - bytesTotal: of the whole, where that is known: then the time left is shown.
-    mutating func show(events: UInt64, bytes: UInt64, bytesTotal: UInt64? = nil) {
+    mutating func show(events: UInt64?, bytes: UInt64, bytesTotal: UInt64? = nil) {
         guard isShown else { return }
         let now = steadyClock()
         guard now - shownAt >= 1_000_000_000 else { return }
         shownAt = now
         let seconds = Double(now - startedAt) / 1e9
         let rate = Double(bytes) / max(seconds, 0.001)
-        var text = "\(Formatting.count(events)) events, \(Formatting.bytes(bytes))"
+        var text = events.map { "\(Formatting.count($0)) events, " } ?? ""
+        text += Formatting.bytes(bytes)
         text += ", \(Formatting.bytes(UInt64(rate)))/s"
         if let bytesTotal, bytesTotal > bytes, rate > 0 {
             text += ", \(Formatting.duration(seconds: Double(bytesTotal - bytes) / rate)) left"

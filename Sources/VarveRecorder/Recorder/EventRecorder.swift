@@ -11,14 +11,6 @@ public import VarveJSON
 public final class EventRecorder: @unchecked Sendable {
     /// Retained events, unless the caller says otherwise.
     public static let maxEventsDefault = 50_000
-    /// The kind of events whose type can't be one.
-    static let otherKind = "other"
-    private static let knownTypes = [
-        "Ipc", "StateChange", "DomMutation", "DomInteraction", "WindowEvent", "Console",
-    ]
-    /// More types that nobody knows are of one kind: a store has 65,535 kinds in all, and for good.
-    private static let unknownTypesMax = 1_000
-
     /// Retained checkpoints, unless the caller says otherwise.
     public static let maxCheckpointsDefault = 1_000
 
@@ -26,6 +18,7 @@ public final class EventRecorder: @unchecked Sendable {
     public let store: EventStore
     private let maxEvents: UInt64
     private let maxCheckpoints: UInt64
+    private let kinds: EventKinds
     /// Removed with the recorder; nil: the store is the caller's.
     private let temporaryDirectory: String?
     /// Held while a session begins or ends.
@@ -33,7 +26,6 @@ public final class EventRecorder: @unchecked Sendable {
     private let lock = NSLock()
     // Guarded by `lock`.
     private var active: Active?
-    private var unknownTypes: Set<String> = []
     private var isImporting = false
 
     /// The session that is recorded.
@@ -60,7 +52,8 @@ public final class EventRecorder: @unchecked Sendable {
         self.maxEvents = UInt64(max(maxEvents, 1))
         self.maxCheckpoints = UInt64(max(maxCheckpoints, 1))
         temporaryDirectory = nil
-        internKinds()
+        kinds = EventKinds(store: store)
+        kinds.internKnown()
     }
 
     /// A recorder on a store of its own in the directory for temporary files, which goes with it. Errors: `RecorderError.store`.
@@ -76,12 +69,8 @@ public final class EventRecorder: @unchecked Sendable {
         self.maxEvents = UInt64(max(maxEvents, 1))
         self.maxCheckpoints = UInt64(max(maxCheckpoints, 1))
         temporaryDirectory = path
-        internKinds()
-    }
-
-    /// Before types that nobody knows take the room. A store that takes no kinds says so when an event is recorded.
-    private func internKinds() {
-        for name in Self.knownTypes + [Self.otherKind] { _ = try? store.kind(name, .json) }
+        kinds = EventKinds(store: store)
+        kinds.internKnown()
     }
 
     deinit {
@@ -178,7 +167,7 @@ public final class EventRecorder: @unchecked Sendable {
         var json = ByteBuffer()
         event.appendJSON(to: &json)
         do throws(StoreError) {
-            let kind = try kind(of: event)
+            let kind = try kinds.kind(of: event)
             try json.withUnsafeBytes { bytes throws(StoreError) in
                 _ = try session.append(bytes, kind: kind, at: timestamp)
             }
@@ -188,29 +177,6 @@ public final class EventRecorder: @unchecked Sendable {
             default: throw .store(error)
             }
         }
-    }
-
-    /// The kind that is called like the event's type; a name that is none, or one type more than a store has room for, is `other`.
-    private func kind(of event: AppEvent) throws(StoreError) -> EventKind {
-        let type = event.type
-        if case .unknown = event, !takes(type) { return try store.kind(Self.otherKind, .json) }
-        do throws(StoreError) {
-            return try store.kind(type, .json)
-        } catch {
-            switch error {
-            case .beyondLimit, .invalid: return try store.kind(Self.otherKind, .json)
-            default: throw error
-            }
-        }
-    }
-
-    private func takes(_ unknownType: String) -> Bool {
-        lock.lock()
-        defer { lock.unlock() }
-        if unknownTypes.contains(unknownType) { return true }
-        guard unknownTypes.count < Self.unknownTypesMax else { return false }
-        unknownTypes.insert(unknownType)
-        return true
     }
 
     /// The session to record into: while another takes its place it waits for that.
@@ -300,30 +266,15 @@ public final class EventRecorder: @unchecked Sendable {
         valueBytesMax: Int = JSONStreamReader.valueBytesMax,
         from open: () throws -> JSONStreamReader.Source
     ) throws {
-        let summary = try SessionJSON.Reader(valueBytesMax: valueBytesMax, source: try open()).validate()
-        // A block's worth of indices is kept free.
-        guard summary.lastEventIndex ?? 0 < .max - (1 << 17) else { throw RecorderError.indicesUsedUp }
+        let summary = try SessionImporter.validate(
+            SessionJSON.Reader(valueBytesMax: valueBytesMax, source: try open()))
         let reader = SessionJSON.Reader(valueBytesMax: valueBytesMax, source: try open())
         lifecycle.lock()
         defer { lifecycle.unlock() }
         setImporting(true)
         defer { setImporting(false) }
         _ = try stopActive()
-        let imported = try RecorderError.storing { () throws(StoreError) in
-            try store.startImportedSession(summary.id, at: summary.startedAt)
-        }
-        do {
-            while let item = try reader.next() { try put(item, into: imported) }
-            // Another document than the one that was validated is none.
-            guard reader.summary == summary else {
-                throw SessionJSONError(
-                    byteOffset: 0, path: "", reason: "it has changed while it was read")
-            }
-            try imported.end()
-        } catch {
-            imported.abandon()
-            throw error
-        }
+        let imported = try SessionImporter(store: store, kinds: kinds).add(reader, validated: summary)
         let session = try RecorderError.storing { () throws(StoreError) in
             try store.resume(session: imported.ordinal)
         }
@@ -353,20 +304,5 @@ public final class EventRecorder: @unchecked Sendable {
         lock.lock()
         isImporting = value
         lock.unlock()
-    }
-
-    private func put(_ item: SessionJSON.Item, into session: Session) throws {
-        switch item {
-        case .event(let recorded):
-            var json = ByteBuffer()
-            recorded.event.appendJSON(to: &json)
-            let bytes = json.withUnsafeBytes { Array($0) }
-            try session.append(
-                bytes, kind: try kind(of: recorded.event), at: recorded.timestamp, index: recorded.index)
-        case .checkpoint(let checkpoint):
-            try session.checkpoint(
-                checkpoint.id, label: checkpoint.label, state: checkpoint.state.bytes,
-                at: checkpoint.timestamp, eventIndex: checkpoint.eventIndex)
-        }
     }
 }

@@ -73,6 +73,24 @@ public struct RecordedEvents: AsyncSequence, Sendable {
     /// Starts at the first event; iterators don't share a position.
     public func makeAsyncIterator() -> AsyncIterator { AsyncIterator(self) }
 
+    /// Steps through them as they are stored, whatever they are, until `body` says that it has enough.
+    ///
+    /// Returns what of them could not be read; what is known to be missing behind them does not count. Errors: `StoreError`, and what
+    /// `body` throws.
+    package func forEachStored(_ body: (borrowing EventView) throws -> Bool) throws -> [Gap] {
+        var cursor = try snapshot.cursor(query)
+        var end = UInt64.max
+        while let event = try cursor.next() {
+            if ends(before: event.index) {
+                end = event.sequence
+                break
+            }
+            guard includes(event.index) else { continue }
+            if try !body(event) { break }
+        }
+        return cursor.coverage.gaps.filter { $0.sequences.lowerBound < end }
+    }
+
     func includes(_ index: UInt64) -> Bool {
         guard let indices else { return true }
         return index >= indices.lowerBound
@@ -103,35 +121,34 @@ public struct RecordedEventCursor: ~Copyable {
     /// a `type` and what belongs to that.
     public mutating func next() throws(RecorderError) -> RecordedEvent? {
         let (events, decoder) = (events, decoder)
-        while true {
-            let found: (sequence: UInt64, index: UInt64, result: Result<RecordedEvent, SessionJSONError>)?
-            do throws(StoreError) {
-                guard let view = try cursor.next() else { return nil }
+        do {
+            while let view = try cursor.next() {
                 let index = view.index
                 if events.ends(before: index) { return nil }
-                guard events.includes(index) else { continue }
-                let timestamp = view.timestamp
-                let decoded: Result<AppEvent, SessionJSONError> = view.withUnsafeBytes { bytes in
-                    do throws(SessionJSONError) {
-                        return .success(try decoder.event(bytes))
-                    } catch { return .failure(error) }
-                }
-                found = (
-                    view.sequence, index,
-                    decoded.map { RecordedEvent(index: index, timestamp: timestamp, event: $0) }
-                )
-            } catch {
-                throw .store(error)
+                if events.includes(index) { return try view.recordedEvent(decoder) }
             }
-            guard let found else { return nil }
-            switch found.result {
-            case .success(let event): return event
-            case .failure(let error):
-                throw .unreadable(sequence: found.sequence, reason: error.description)
-            }
+            return nil
+        } catch let error as StoreError {
+            throw .store(error)
+        } catch let error as RecorderError {
+            throw error
+        } catch {
+            throw .store(.cannotRead(path: "", reason: "\(error)"))
         }
     }
 
     /// Whether what was read is all there was, or what could not be read.
     public var coverage: Coverage { cursor.coverage }
+}
+
+extension EventView {
+    /// The event as a recorder's. Errors: `unreadable` for one that is none: JSON with a `type` and what belongs to that.
+    func recordedEvent(_ decoder: EventDecoder) throws(RecorderError) -> RecordedEvent {
+        do throws(SessionJSONError) {
+            let event = try withUnsafeBytes { bytes throws(SessionJSONError) in try decoder.event(bytes) }
+            return RecordedEvent(index: index, timestamp: timestamp, event: event)
+        } catch {
+            throw .unreadable(sequence: sequence, reason: error.description)
+        }
+    }
 }

@@ -71,15 +71,12 @@ extension RecordedSession {
         at moment: Moment, from initial: @autoclosure () throws -> State,
         restore: (StateCheckpoint) throws -> State, apply: (inout State, RecordedEvent) throws -> Void
     ) throws -> Fold<State> {
-        let checkpoint = checkpoint(before: moment)
-        let state = if let checkpoint { try restore(try self.state(of: checkpoint)) } else { try initial() }
-        var cursor = try events(after: checkpoint, upTo: moment).cursor()
-        var fold = Folding(self, state, checkpoint, moment)
-        while let event = try cursor.next() {
-            try apply(&fold.state, event)
-            fold.count(event.index)
+        let decoder = EventDecoder()
+        return try foldStored(at: moment, from: try initial()) { checkpoint in
+            try restore(try self.state(of: checkpoint))
+        } apply: { state, view in
+            try apply(&state, try view.recordedEvent(decoder))
         }
-        return fold.finish(cursor.coverage)
     }
 
     /// The same for a session of any store, whatever its payloads are: `restore` gets a state's bytes, and `apply` events as they are
@@ -90,67 +87,40 @@ extension RecordedSession {
         at moment: Moment, from initial: @autoclosure () throws -> State,
         restore: (Checkpoint, [UInt8]) throws -> State, apply: (inout State, EventView) throws -> Void
     ) throws -> Fold<State> {
-        let checkpoint = checkpoint(before: moment)
-        let state: State
-        if let checkpoint {
-            let bytes = try RecorderError.storing { () throws(StoreError) in
-                try snapshot.state(of: checkpoint)
-            }
-            state = try restore(checkpoint, bytes)
-        } else {
-            state = try initial()
-        }
-        let events = events(after: checkpoint, upTo: moment)
-        var fold = Folding(self, state, checkpoint, moment)
-        do {
-            var cursor = try snapshot.cursor(events.query)
-            while let view = try cursor.next() {
-                let index = view.index
-                if events.ends(before: index) { break }
-                guard events.includes(index) else { continue }
-                try apply(&fold.state, view)
-                fold.count(index)
-            }
-            return fold.finish(cursor.coverage)
-        } catch let error as StoreError {
-            throw RecorderError.store(error)
+        try foldStored(at: moment, from: try initial()) { checkpoint in
+            let bytes = try RecorderError.storing { () throws(StoreError) in try snapshot.state(of: checkpoint) }
+            return try restore(checkpoint, bytes)
+        } apply: { state, view in
+            try apply(&state, view)
         }
     }
 
-    /// A fold on its way.
-    private struct Folding<State> {
-        private let session: RecordedSession
-        private let checkpoint: Checkpoint?
-        private let moment: Moment
-        var state: State
-        private var applied: UInt64 = 0
-        private var next: UInt64
-        private var isDense = true
-
-        init(_ session: RecordedSession, _ state: State, _ checkpoint: Checkpoint?, _ moment: Moment) {
-            self.session = session
-            self.state = state
-            self.checkpoint = checkpoint
-            self.moment = moment
-            next = checkpoint?.eventIndex ?? 0
-        }
-
-        mutating func count(_ index: UInt64) {
-            applied += 1
-            if session.isAscending, index != next, case .index = moment { isDense = false }
-            next = index &+ 1
-        }
-
-        func finish(_ coverage: Coverage) -> Fold<State> {
-            var isDense = isDense
-            // As many as there were, where that is known.
-            if session.isAscending, case .index(let index) = moment, next < min(index, session.info.nextIndex)
-            {
-                isDense = false
+    private func foldStored<State>(
+        at moment: Moment, from initial: @autoclosure () throws -> State,
+        restore: (Checkpoint) throws -> State, apply: (inout State, borrowing EventView) throws -> Void
+    ) throws -> Fold<State> {
+        let checkpoint = checkpoint(before: moment)
+        var state = if let checkpoint { try restore(checkpoint) } else { try initial() }
+        var applied: UInt64 = 0
+        var next = checkpoint?.eventIndex ?? 0
+        var isDense = true
+        let gaps: [Gap]
+        do {
+            gaps = try events(after: checkpoint, upTo: moment).forEachStored { view in
+                let index = view.index
+                try apply(&state, view)
+                applied += 1
+                if isAscending, index != next, case .index = moment { isDense = false }
+                next = index &+ 1
+                return true
             }
-            return Fold(
-                state: state, checkpoint: checkpoint, eventsApplied: applied, coverage: coverage,
-                isComplete: isDense && coverage.isComplete)
+        } catch let error as StoreError {
+            throw RecorderError.store(error)
         }
+        // As many as there were, where that is known.
+        if isAscending, case .index(let index) = moment, next < min(index, info.nextIndex) { isDense = false }
+        return Fold(
+            state: state, checkpoint: checkpoint, eventsApplied: applied, coverage: Coverage(gaps: gaps),
+            isComplete: isDense && gaps.isEmpty)
     }
 }

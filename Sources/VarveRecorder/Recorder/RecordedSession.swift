@@ -101,7 +101,7 @@ public struct RecordedSession: Sendable {
         var calls: [IpcCall] = []
         var query = events.query
         // Where the store had no room for more kinds.
-        query.kindNames = ["Ipc", EventRecorder.otherKind]
+        query.kindNames = ["Ipc", EventKinds.other]
         let events = RecordedEvents(
             snapshot: snapshot, query: query, isAscending: isAscending, isPartial: evictedEvents > 0)
         var cursor = try events.cursor()
@@ -140,7 +140,8 @@ public struct RecordedSession: Sendable {
                 state: try RawJSON(bytes, depthMax: SessionJSON.depthMax - 3),
                 eventIndex: checkpoint.eventIndex)
         } catch {
-            throw .unreadable(sequence: checkpoint.sequence, reason: error.description)
+            throw .unreadable(
+                sequence: checkpoint.sequence, reason: "the state of checkpoint \(checkpoint.id): \(error)")
         }
     }
 
@@ -171,7 +172,14 @@ extension UInt64 {
 extension EventStore {
     /// A session as session JSON and time travel see it. Errors: `RecorderError.store`.
     public func recordedSession(ordinal: UInt64) throws(RecorderError) -> RecordedSession {
-        try RecordedSession(
-            try RecorderError.storing { () throws(StoreError) in try snapshot() }, ordinal: ordinal)
+        try RecorderError.storing { () throws(StoreError) in try snapshot() }.recordedSession(
+            ordinal: ordinal)
+    }
+}
+
+extension Snapshot {
+    /// The same of a store as it was. Errors: `RecorderError.store`.
+    public func recordedSession(ordinal: UInt64) throws(RecorderError) -> RecordedSession {
+        try RecordedSession(self, ordinal: ordinal)
     }
 }
