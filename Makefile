@@ -9,7 +9,7 @@ RUNS ?=
 JOBS ?= 1
 # Arguments of the benchmarks: BENCH="--events 500000 --only scan".
 BENCH ?=
-# How often a writer is killed: the command, or a process that uses the library.
+# How often a writer is killed: the command, or a process that uses the library; and how often, once more, a recorder: half of that.
 KILLS ?= 500
 # Arguments of the test run: TEST="--filter VarveTests".
 TEST ?=

@@ -81,12 +81,16 @@ let package = Package(
         .executableTarget(
             name: "crash-writer",
             dependencies: [
-                "Varve", "VarveTestKit", .product(name: "ArgumentParser", package: "swift-argument-parser"),
+                "Varve", "VarveRecorder", "VarveTestKit",
+                .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ],
             path: "Tests/CrashWriter", swiftSettings: upcoming),
         .testTarget(
             name: "CrashTests",
-            dependencies: ["Varve", "VarveFormat", "VarveTestKit", "VarveCLI", "crash-writer"],
+            dependencies: [
+                "Varve", "VarveFormat", "VarveJSON", "VarveRecorder", "VarveTestKit", "VarveCLI",
+                "crash-writer",
+            ],
             path: "Tests/Crash", exclude: ["README.md"], swiftSettings: upcoming),
     ],
     swiftLanguageModes: [.v6],

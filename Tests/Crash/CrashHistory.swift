@@ -7,6 +7,10 @@ enum Recorded: Hashable, Sendable {
     case event(RecordedEvent)
     case checkpoint(Checkpoint, state: [UInt8])
     case end(ordinal: UInt64)
+    /// The whole of an import, from its beginning to its end: all of it is found, or nothing.
+    case imported([Recorded])
+    /// A session that had ended is recorded again.
+    case resumed(ordinal: UInt64)
 }
 
 /// An event's facts.
@@ -53,24 +57,19 @@ struct CrashHistory: Sendable {
         var cursor = try snapshot.cursor()
         var sessionsSeen = 0
         var checkpointsSeen = 0
-        var endsSeen = 0
         var (least, greatest) = (0, items.count)
         var isOver = false
-        func found(_ isFound: Bool, _ position: Int) {
-            if isFound { least = position + 1 } else { greatest = min(greatest, position) }
-        }
-        for (position, item) in items.enumerated() {
+        /// Whether it is there; nil: that can't be seen of it alone.
+        func isFound(_ item: Recorded) throws -> Bool? {
             switch item {
             case .begin(let ordinal, let id):
-                let isFound = sessionsSeen < sessions.count
-                if isFound {
-                    let session = sessions[sessionsSeen]
-                    guard session.ordinal == ordinal, session.id == id else {
-                        throw Mismatch("session \(ordinal) \(id) is \(session)")
-                    }
-                    sessionsSeen += 1
+                guard sessionsSeen < sessions.count else { return false }
+                let session = sessions[sessionsSeen]
+                guard session.ordinal == ordinal, session.id == id else {
+                    throw Mismatch("session \(ordinal) \(id) is \(session)")
                 }
-                found(isFound, position)
+                sessionsSeen += 1
+                return true
             case .event(let expected):
                 let event = isOver ? nil : try cursor.nextEvent()
                 if let event, !expected.isEqual(to: event) {
@@ -79,37 +78,61 @@ struct CrashHistory: Sendable {
                             + "\(event.sequence), \(event.index) of session \(event.sessionOrdinal)")
                 }
                 isOver = event == nil
-                found(!isOver, position)
+                return !isOver
             case .checkpoint(let expected, let state):
-                let isFound = checkpointsSeen < checkpoints.count
-                if isFound {
-                    let checkpoint = checkpoints[checkpointsSeen]
-                    guard checkpoint == expected, try snapshot.state(of: checkpoint) == state else {
-                        throw Mismatch("checkpoint \(expected) is \(checkpoint)")
-                    }
-                    checkpointsSeen += 1
+                guard checkpointsSeen < checkpoints.count else { return false }
+                let checkpoint = checkpoints[checkpointsSeen]
+                guard checkpoint == expected, try snapshot.state(of: checkpoint) == state else {
+                    throw Mismatch("checkpoint \(expected) is \(checkpoint)")
                 }
-                found(isFound, position)
-            case .end(let ordinal):
-                if closed.contains(ordinal) { endsSeen += 1 }
-                found(closed.contains(ordinal), position)
+                checkpointsSeen += 1
+                return true
+            case .imported(let parts):
+                let found = Set(try parts.compactMap(isFound))
+                guard found.count == 1 else { throw Mismatch("of an import only a part is there") }
+                return found.first
+            case .end, .resumed: return nil
+            }
+        }
+        for (position, item) in items.enumerated() {
+            switch try isFound(item) {
+            case true?: least = position + 1
+            case false?: greatest = min(greatest, position)
+            case nil: break
             }
         }
         if !isOver, let event = try cursor.nextEvent() {
             throw Mismatch("event \(event.sequence) of session \(event.sessionOrdinal) was never recorded")
         }
-        guard sessionsSeen == sessions.count, checkpointsSeen == checkpoints.count, endsSeen == closed.count
-        else {
-            throw Mismatch(
-                "there are sessions or checkpoints that were never recorded, or have ended and did not")
+        guard sessionsSeen == sessions.count, checkpointsSeen == checkpoints.count else {
+            throw Mismatch("there are sessions or checkpoints that were never recorded")
         }
         guard least <= greatest else {
             throw Mismatch("no prefix: item \(greatest) is missing, and item \(least - 1) is there")
         }
+        // Ends are told by the sessions that have one.
+        let counts = (least...greatest).filter { Self.ended(items.prefix($0)) == closed }
+        guard let first = counts.first, let last = counts.last else {
+            throw Mismatch("no prefix: with \(least)...\(greatest) items, sessions \(closed) have ended")
+        }
         if let gap = cursor.coverage.gaps.first(where: { $0.reason != .unconfirmedTail }) {
             throw Mismatch("what was never durable is a gap: \(gap)")
         }
-        return least...greatest
+        return first...last
+    }
+
+    /// The sessions that have ended, and were not resumed.
+    private static func ended(_ items: some Sequence<Recorded>) -> Set<UInt64> {
+        var ended: Set<UInt64> = []
+        for item in items {
+            switch item {
+            case .end(let ordinal): ended.insert(ordinal)
+            case .resumed(let ordinal): ended.remove(ordinal)
+            case .imported(let parts): ended.formUnion(Self.ended(parts))
+            case .begin, .event, .checkpoint: break
+            }
+        }
+        return ended
     }
 
     struct Mismatch: Error, CustomStringConvertible {
@@ -159,10 +182,11 @@ struct CrashRecorder {
         }.max()
     }
 
-    /// Notes that one more item is about to be recorded.
-    private func willRecord() { mark(.begun, history.items.count + 1) }
+    /// Notes that one more item is about to be recorded, or several.
+    func willRecord(_ count: Int = 1) { mark(.begun, history.items.count + count) }
 
-    private mutating func didRecord(_ item: Recorded, isDurable: Bool) {
+    /// Notes that the call that recorded it has returned.
+    mutating func didRecord(_ item: Recorded, isDurable: Bool) {
         history.add(item)
         mark(.returned)
         if isDurable { mark(.acknowledged) }

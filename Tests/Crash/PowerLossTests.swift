@@ -14,6 +14,8 @@ struct PowerLossTests {
         var usesDictionary = false
         var blockBytes = 4 << 10
         var segmentBytes: UInt64 = 16 << 10
+        /// Whether an `EventRecorder` records.
+        var usesRecorder = false
         var testDescription: String { name }
     }
 
@@ -28,6 +30,12 @@ struct PowerLossTests {
             payloadBytes: 1500,
             // Less than 4 KiB make no dictionary, and a segment holds two copies of it.
             usesDictionary: true, blockBytes: 8 << 10, segmentBytes: 32 << 10),
+        Scenario(
+            name: "a recorder, until stop", durability: .none, events: 100, payloadBytes: 300,
+            usesRecorder: true),
+        Scenario(
+            name: "a recorder, synced", durability: .synced, events: 50, payloadBytes: 500, usesRecorder: true
+        ),
     ]
 
     /// How many crash states are looked at in all.
@@ -52,6 +60,14 @@ struct PowerLossTests {
         var history = CrashHistory()
         for life in 0..<2 {
             let store = try EventStore.open(CrashExaminer.path, options: options)
+            if scenario.usesRecorder {
+                var recorded = RecorderLife(
+                    CrashRecorder(
+                        store, on: system, isSynced: scenario.durability == .synced, after: history))
+                try recorded.run(life, events: scenario.events / (life + 1), scenario)
+                history = recorded.notes.history
+                continue
+            }
             var recorder = CrashRecorder(
                 store, on: system, isSynced: scenario.durability == .synced, after: history)
             let kinds = [try store.kind("telemetry", .binary), try store.kind("text", .utf8)]

@@ -13,6 +13,14 @@ struct AppendCommand: ParsableCommand {
 
     enum Level: String, ExpressibleByArgument {
         case none, interval, synced
+
+        var durability: Durability {
+            switch self {
+            case .none: .none
+            case .interval: .interval(nanoseconds: 5_000_000)
+            case .synced: .synced
+            }
+        }
     }
 
     @Argument var store: String
@@ -37,11 +45,7 @@ struct AppendCommand: ParsableCommand {
         options.blockBytes = blockBytes
         options.subBlockBytes = 1 << 10
         options.segmentBytes = segmentBytes
-        switch durability {
-        case .none: options.durability = .none
-        case .interval: options.durability = .interval(nanoseconds: 5_000_000)
-        case .synced: options.durability = .synced
-        }
+        options.durability = durability.durability
         return try EventStore.open(store, options: options)
     }
 

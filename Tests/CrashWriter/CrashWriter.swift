@@ -6,5 +6,5 @@ struct CrashWriter: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "crash-writer",
         abstract: "Uses a store, and reports each answer of the library at once.",
-        subcommands: [AppendCommand.self, ReadCommand.self])
+        subcommands: [AppendCommand.self, RecordCommand.self, ReadCommand.self])
 }

@@ -156,6 +156,17 @@ struct EventRecorderTests {
         #expect(try recorder.stop()?.eventCount == 3)
     }
 
+    // After somebody had closed the store, events were ignored and queries said that no session was active, but a checkpoint spoke
+    // of a closed store.
+    @Test("has no active session for a checkpoint when somebody has closed the store")
+    func checkpointInClosedStore() throws {
+        try recorder.start("s")
+        try recorder.store.close()
+        #expect(throws: RecorderError.noActiveSession) {
+            try recorder.checkpoint("cp", state: try json("1"))
+        }
+    }
+
     // MARK: Limits
 
     @Test(
@@ -251,6 +262,20 @@ struct EventRecorderTests {
             }
         }
         #expect("\(RecorderError.checkpointNotFound(id: "x"))" == "checkpoint not found: x")
+    }
+
+    // Ids were compared as Swift compares texts: "á" in one code point was found for "á" in two, and the events after another
+    // checkpoint than the one asked for were given.
+    @Test("tells checkpoint ids apart by their bytes")
+    func spellings() throws {
+        try recorder.start("s")
+        try recorder.checkpoint("\u{E1}", state: json("0"))
+        try record(0..<4, in: recorder)
+        try recorder.checkpoint("a\u{301}", state: json("1"))
+        try record(4..<6, in: recorder)
+        try recorder.checkpoint("end", state: json("2"))
+        let found = try recorder.events(betweenCheckpoint: "a\u{301}", and: "end")
+        #expect(try found.all().map(\.index) == [4, 5])
     }
 
     @Test("exports the session so far, again and again, and what it gave stays as it was")

@@ -205,8 +205,10 @@ public final class EventRecorder: @unchecked Sendable {
             lock.unlock()
             return made
         } catch {
-            if case .sessionEnded = error { throw .noActiveSession }
-            throw .store(error)
+            switch error {
+            case .sessionEnded, .closed: throw .noActiveSession
+            default: throw .store(error)
+            }
         }
     }
 

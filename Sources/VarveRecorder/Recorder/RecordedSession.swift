@@ -85,8 +85,8 @@ public struct RecordedSession: Sendable {
         return events(time: start...end, isPartial: evictedEvents > 0)
     }
 
-    /// Those between two checkpoints, from the earlier one's `eventIndex` up to the later one's. Of checkpoints with the same id the
-    /// first retained one counts. Errors: `checkpointNotFound`.
+    /// Those between two checkpoints, from the earlier one's `eventIndex` up to the later one's. Of checkpoints with the same id,
+    /// byte for byte, the first retained one counts. Errors: `checkpointNotFound`.
     public func events(
         betweenCheckpoint first: String, and second: String
     ) throws(RecorderError) -> RecordedEvents {
@@ -125,7 +125,8 @@ public struct RecordedSession: Sendable {
     }
 
     private func checkpoint(_ id: String) throws(RecorderError) -> Checkpoint {
-        guard let found = checkpoints.first(where: { $0.id == id }) else {
+        // Two spellings of what Unicode takes for one text are two ids.
+        guard let found = checkpoints.first(where: { $0.id.utf8.elementsEqual(id.utf8) }) else {
             throw .checkpointNotFound(id: id)
         }
         return found
