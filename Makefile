@@ -80,11 +80,11 @@ SANITIZED_SKIP = --skip 'SystemCallTests|LimitTests|PowerCutTests'
 
 asan: setup
 	ASAN_OPTIONS=detect_leaks=0 $(SWIFT) test -c release -Xswiftc -enable-testing --sanitize=address \
-		--scratch-path .build/asan --filter 'VarveFormatTests|VarveIOTests|VarveTests|VarveJSONTests|CrashTests' \
+		--scratch-path .build/asan --filter 'VarveFormatTests|VarveIOTests|VarveTests|VarveJSONTests|VarveRecorderTests|CrashTests' \
 		$(SANITIZED_SKIP)
 
 tsan: setup
-	$(SWIFT) test --sanitize=thread --scratch-path .build/tsan --filter 'VarveTests|CrashTests' \
+	$(SWIFT) test --sanitize=thread --scratch-path .build/tsan --filter 'VarveTests|VarveRecorderTests|CrashTests' \
 		$(SANITIZED_SKIP) --skip 'PowerLossTests|SimulatedFaultTests|DamageTableTests'
 
 # Kills writers KILLS times.

@@ -21,7 +21,7 @@ struct AppendBenchmarks {
             let path = "\(directory)/probe.varve"
             defer { try? FileManager.default.removeItem(atPath: path) }
             if let bytes = try MemoryProbe.measure(.append, events: data.count, store: path) {
-                samples.add(.appendMemory, bytes)
+                samples.add(.appendMemory, bytes.bytes)
             }
         }
         if wants(.appendOneEncoder) {

@@ -35,6 +35,18 @@ enum Figure: String, CaseIterable {
     case time100000 = "time-100000-p50"
     case countKind = "count-kind-p50"
 
+    // Replay and time travel.
+    case replay
+    case replayAhead = "replay-ahead"
+    case replayAheadChecksum = "replay-ahead-checksum"
+    case replayPartitions = "replay-2-partitions"
+    case fold = "fold-p50"
+    case compareEqual = "compare-equal"
+    case sessionImport = "session-import"
+    case sessionImportMemory = "session-import-memory"
+    case sessionExport = "session-export"
+    case sessionExportMemory = "session-export-memory"
+
     /// What stands in the table.
     var title: String {
         switch self {
@@ -67,6 +79,16 @@ enum Figure: String, CaseIterable {
         case .time1000: "1,000 events by time, p50"
         case .time100000: "100,000 events by time, p50"
         case .countKind: "count one kind over a random time range, p50"
+        case .replay: "replay, one thread"
+        case .replayAhead: "replay, a second thread decodes ahead"
+        case .replayAheadChecksum: "the same, every payload checksummed by the caller"
+        case .replayPartitions: "replay of 2 partitions on 2 threads"
+        case .fold: "fold at a random index from the nearest of 1,000 checkpoints, p50"
+        case .compareEqual: "comparison with a copy of the session, equal"
+        case .sessionImport: "import of session JSON, 1,000,000 events"
+        case .sessionImportMemory: "memory of a process that imports it, the same"
+        case .sessionExport: "export as session JSON, 1,000,000 events"
+        case .sessionExportMemory: "memory of a process that exports it, the same"
         }
     }
 
@@ -80,9 +102,10 @@ enum Figure: String, CaseIterable {
     var unit: Unit {
         switch self {
         case .appendSync, .overwriteSync: .perSecond
-        case .appendP50, .appendP999, .appendP9999, .open, .point, .time1000, .time100000, .countKind:
+        case .appendP50, .appendP999, .appendP9999, .open, .point, .time1000, .time100000, .countKind,
+            .fold:
             .nanoseconds
-        case .appendMemory, .storedBytes, .scanMemory: .bytes
+        case .appendMemory, .storedBytes, .scanMemory, .sessionImportMemory, .sessionExportMemory: .bytes
         default: .eventsPerSecond
         }
     }
@@ -93,6 +116,8 @@ enum Figure: String, CaseIterable {
         case .append, .appendOneEncoder: .lz4Compress
         case .appendWithTail: .appendWithoutTail
         case .scan, .scanChecksum: .lz4Decompress
+        case .replay, .replayAhead, .replayPartitions, .compareEqual: .scan
+        case .replayAheadChecksum: .scanChecksum
         case .durable1: .appendSync
         case .durable64Callers, .durable100, .durable1000: .durable1
         default: nil
@@ -103,7 +128,8 @@ enum Figure: String, CaseIterable {
     var isThroughput: Bool {
         switch self {
         case .lz4Compress, .lz4Decompress, .crc, .memcpy, .pageCacheWrite, .syncedWrite, .append,
-            .appendWithoutTail, .appendWithTail, .appendOneEncoder, .scan, .scanChecksum:
+            .appendWithoutTail, .appendWithTail, .appendOneEncoder, .scan, .scanChecksum,
+            .replay, .replayAhead, .replayAheadChecksum, .replayPartitions, .compareEqual:
             true
         default: false
         }

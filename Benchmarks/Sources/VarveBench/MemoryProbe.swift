@@ -8,11 +8,14 @@ import VarveTestKit
 enum MemoryProbe {
     /// What the process does.
     enum Work: String, ExpressibleByArgument {
-        case append, scan
+        case append, scan, importSession, exportSession
     }
 
-    /// Runs this program again to do `work`; the most bytes it held, without mapped files. nil where the system does not tell.
-    static func measure(_ work: Work, events: Int, store path: String) throws -> Double? {
+    /// Runs this program again to do `work`; the most bytes it held, without mapped files, and how long it took. nil where the system
+    /// does not tell.
+    static func measure(
+        _ work: Work, events: Int, store path: String
+    ) throws -> (bytes: Double, seconds: Double)? {
         guard ownBytes() != nil else { return nil }
         let process = Process()
         process.executableURL = URL(filePath: "/proc/self/exe").resolvingSymlinksInPath()
@@ -22,13 +25,15 @@ enum MemoryProbe {
         try process.run()
         let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         process.waitUntilExit()
-        return Double(text.trimmingCharacters(in: .whitespacesAndNewlines))
+        let figures = text.split(whereSeparator: \.isWhitespace).compactMap { Double($0) }
+        return figures.count == 2 ? (figures[0], figures[1]) : nil
     }
 
     /// Does the work on the store at `path`, and prints the most bytes that were held.
     static func run(_ work: Work, events: Int, store path: String) throws {
         var peak: UInt64 = 0
         var steps = 0
+        let start = nanoseconds()
         // Often enough to see every block at the speed of either.
         func sample() {
             if steps % 1_024 == 0 { peak = max(peak, ownBytes() ?? 0) }
@@ -55,8 +60,10 @@ enum MemoryProbe {
                 sample()
             }
             keep(byteCount)
+        case .importSession: try SessionWork.importSession(path, sample)
+        case .exportSession: try SessionWork.exportSession(path, sample)
         }
-        print(peak)
+        print(peak, Double(nanoseconds() - start) / 1e9)
     }
 
     /// Bytes of this process in memory that are not pages of mapped files. (`TAIL` is one: it is counted as a file.)

@@ -24,7 +24,7 @@ struct ReadBenchmarks {
             samples.add(.scan, events / (try seconds { try scan(store) }))
         }
         if wants(.scanMemory), let bytes = try MemoryProbe.measure(.scan, events: data.count, store: path) {
-            samples.add(.scanMemory, bytes)
+            samples.add(.scanMemory, bytes.bytes)
         }
         if wants(.scanChecksum) {
             limits.measureLZ4(into: &samples)

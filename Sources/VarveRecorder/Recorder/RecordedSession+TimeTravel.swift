@@ -88,7 +88,9 @@ extension RecordedSession {
         restore: (Checkpoint, [UInt8]) throws -> State, apply: (inout State, EventView) throws -> Void
     ) throws -> Fold<State> {
         try foldStored(at: moment, from: try initial()) { checkpoint in
-            let bytes = try RecorderError.storing { () throws(StoreError) in try snapshot.state(of: checkpoint) }
+            let bytes = try RecorderError.storing { () throws(StoreError) in
+                try snapshot.state(of: checkpoint)
+            }
             return try restore(checkpoint, bytes)
         } apply: { state, view in
             try apply(&state, view)
