@@ -149,7 +149,7 @@ enum SessionWork {
         try file.close()
     }
 
-    static func importSession(_ place: String, _ sample: () -> Void) throws {
+    static func importSession(_ place: String, _ sample: @escaping () -> Void) throws {
         let store = try EventStore.open("\(place)/store.varve", options: StoreOptions())
         let recorder = EventRecorder(store: store)
         try recorder.importSession {
@@ -166,7 +166,7 @@ enum SessionWork {
         try store.close()
     }
 
-    static func exportSession(_ place: String, _ sample: () -> Void) throws {
+    static func exportSession(_ place: String, _ sample: @escaping () -> Void) throws {
         let store = try EventStore.openReadOnly("\(place)/store.varve", options: StoreOptions())
         guard FileManager.default.createFile(atPath: "\(place)/out.json", contents: nil),
             let file = FileHandle(forWritingAtPath: "\(place)/out.json"),
