@@ -99,13 +99,21 @@ final class CursorCore {
     var storeIdentifier: UniqueID { snapshot.store.identifier }
     func sessionID(_ ordinal: UInt64) -> String { snapshot.sessionID(ordinal) }
 
-    var coverage: Coverage { coverage(with: []) }
+    var coverage: Coverage { coverage(adding: []) }
 
-    /// What is missing, also where the other cores met damage.
-    func coverage(with others: [CursorCore]) -> Coverage {
+    /// The damage met since the last call: nothing knows of it any more but the caller.
+    func takeGaps() -> [Gap] {
+        defer { foundGaps = [] }
+        return foundGaps
+    }
+
+    /// What is missing, with damage that others met.
+    func coverage(adding others: [Gap]) -> Coverage {
+        // Nothing was asked for.
+        if query.limit == 0 { return Coverage() }
         let range = query.sequences ?? 0...UInt64.max
         var gaps = ((try? snapshot.gaps()) ?? []) + foundGaps
-        for gap in others.flatMap(\.foundGaps) where !gaps.contains(gap) { gaps.append(gap) }
+        for gap in others where !gaps.contains(gap) { gaps.append(gap) }
         gaps = gaps.compactMap { gap in
             // What an end that can't be read held has no known numbers: any from there on.
             let isOpen =

@@ -21,7 +21,7 @@ public struct EventSequence: AsyncSequence, Sendable {
             try await next(isolation: nil)
         }
 
-        /// The same, without leaving the caller's actor; reads the disk on its thread, once in 256 events.
+        /// The same, without leaving the caller's actor; reads the disk on its thread, once in 256 events or 256 KiB.
         public mutating func next(isolation actor: isolated (any Actor)?) async throws(StoreError) -> Event? {
             if position == batch?.count ?? 0 {
                 position = 0

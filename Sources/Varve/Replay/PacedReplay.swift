@@ -178,7 +178,7 @@ public actor PacedReplay: AsyncSequence {
         return query.sequences(Swift.max(sequence, range.lowerBound)...range.upperBound)
     }
 
-    /// What is missing in what was played.
+    /// What is known to be missing in the query from the last seek on, and the damage met since.
     public var coverage: Coverage { cursor.coverage }
 
     // MARK: Waiting

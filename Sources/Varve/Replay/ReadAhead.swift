@@ -8,6 +8,8 @@ final class ReadAhead: @unchecked Sendable {
     struct Block {
         @usableFromInline let core: CursorCore
         let steps: [CursorCore.Step]
+        /// What could not be read before it.
+        let gapsBefore: [Gap]
 
         /// The rows after the first `count` ones; nil: there are no more. To be asked in order.
         @usableFromInline
@@ -37,7 +39,9 @@ final class ReadAhead: @unchecked Sendable {
     private var read = 0
     /// Nothing more is claimed.
     private var isAtEnd = false
-    private var isLent = false
+    private var lent: Block?
+    /// What could not be read of the blocks that were.
+    private var gaps: [Gap] = []
     private var worker: WorkerThread?
 
     /// Nil when the system gives no thread.
@@ -74,10 +78,11 @@ final class ReadAhead: @unchecked Sendable {
                 monitor.wakeAll()
                 return true
             }
+            let gaps = finder.takeGaps()
             monitor.unlock()
             let decoded = Result { () throws(StoreError) in try core.decodeBlock(number) }
             monitor.lock()
-            slots[slot] = .ready(Block(core: core, steps: try decoded.get()))
+            slots[slot] = .ready(Block(core: core, steps: try decoded.get(), gapsBefore: gaps))
         } catch {
             isAtEnd = true
             slots[slot] = .failed(error)
@@ -91,16 +96,19 @@ final class ReadAhead: @unchecked Sendable {
     func next() throws(StoreError) -> Block? {
         monitor.lock()
         defer { monitor.unlock() }
-        if isLent {
+        if let lent {
+            gaps += lent.core.takeGaps()
             slots[read % cores.count] = .free
             read += 1
-            isLent = false
+            self.lent = nil
             monitor.wakeAll()
         }
         while true {
             switch slots[read % cores.count] {
             case .ready(let block):
-                isLent = block != nil
+                lent = block
+                // Behind the last block nobody looks any more.
+                gaps += block?.gapsBefore ?? finder.takeGaps()
                 return block
             case .failed(let error): throw error
             case .free, .claimed:
@@ -120,9 +128,12 @@ final class ReadAhead: @unchecked Sendable {
         worker = nil
     }
 
-    /// What is missing in what was read.
+    /// What is missing in what was read. Nothing is to be read afterwards.
     @usableFromInline
     var coverage: Coverage {
-        monitor.withLock { finder.coverage(with: cores) }
+        monitor.withLock {
+            if let lent { gaps += lent.core.takeGaps() }
+            return finder.coverage(adding: gaps)
+        }
     }
 }

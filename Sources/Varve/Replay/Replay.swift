@@ -2,8 +2,8 @@ extension Snapshot {
     /// Calls `body` with each event that matches, in the query's order, as fast as blocks are decompressed.
     ///
     /// The view is lent: it ends with the call, and nothing is allocated for it. `decodingAhead` has a second thread decode the
-    /// blocks that come next (and this one too, while it would wait), at up to 18 MiB more memory; with a body of any length it is
-    /// up to twice as fast. `body` is called on the caller's thread.
+    /// blocks that come next (and this one too, while it would wait), at up to 40 MiB more memory (2 where blocks are as large as by
+    /// default); it is up to twice as fast. `body` is called on the caller's thread.
     ///
     /// Returns what is missing in the answer. Throws `StoreError` when the system refuses to read, and what `body` throws: so it can
     /// stop. O(blocks that may match).

@@ -136,7 +136,6 @@ public struct ReplayBatches: AsyncSequence, Sendable {
             var kinds: [EventKind] = []
             var kindNumbers: [UInt32: Int] = [:]
             var epoch: UInt64 = 0
-            // Filled to its measure: a payload that is larger than that comes alone.
             while rows.count < sequence.eventsMax, bytes.count < sequence.bytesMax,
                 let view = try cursor.next()
             {

@@ -30,9 +30,12 @@ public struct ReplayPacing: Sendable {
     ///   - speed: how many times as fast as recorded; over 0, `infinity` for no gaps.
     ///   - gapMax: gaps longer than this, as they would be played, are cut short to it; nil: none.
     ///   - isReversed: whether the last event comes first, and time runs backwards.
-    /// - Throws: `StoreError.invalid` for a speed that is none.
+    /// - Throws: `StoreError.invalid` for a speed or a gap that is none.
     public init(speed: Double = 1, gapMax: Duration? = nil, isReversed: Bool = false) throws(StoreError) {
         try Self.check(speed)
+        if let gapMax, gapMax < .zero {
+            throw .invalid(what: "the longest gap \(gapMax)", reason: "it is less than nothing")
+        }
         self.speed = speed
         self.gapMax = gapMax
         self.isReversed = isReversed
@@ -49,8 +52,9 @@ public struct ReplayPacing: Sendable {
             return go(to: timestamp, at: reached.time)
         }
         let due = anchor.time + scaled(elapsed(from: anchor.timestamp, to: timestamp))
-        if let gapMax, due - reached.time > gapMax { return go(to: timestamp, at: reached.time + gapMax) }
-        return due
+        guard let gapMax, due - reached.time > gapMax else { return due }
+        self.anchor = Point(time: reached.time + gapMax, timestamp: timestamp)
+        return reached.time + gapMax
     }
 
     /// That event was played.

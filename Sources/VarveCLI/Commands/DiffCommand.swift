@@ -73,8 +73,7 @@ struct DiffCommand: ParsableCommand {
             try print(difference, sides, to: output)
         }
         try output.flush()
-        try QueryCommand.report(difference.firstCoverage.gaps)
-        try QueryCommand.report(difference.secondCoverage.gaps)
+        try QueryCommand.report(difference.firstCoverage.gaps + difference.secondCoverage.gaps)
         if difference.divergence != nil { throw ExitCode(ExitStatus.negative) }
     }
 
@@ -122,7 +121,7 @@ struct DiffCommand: ParsableCommand {
         case (nil, _): place = "then session \(names[0]) ends"
         case (_, nil): place = "then session \(names[1]) ends"
         case (let first?, let second?) where first.kind != second.kind:
-            place = "then another kind"
+            place = "then other kinds: \(Formatting.oneLine(first.kind.name)), \(Formatting.oneLine(second.kind.name))"
         default:
             place =
                 "then other at \(difference.path.map { $0.isEmpty ? "the whole payload" : $0 } ?? "the payload")"

@@ -76,7 +76,7 @@ struct ExportCommand: ParsableCommand {
     private func exportSession(of snapshot: Snapshot) throws -> [Gap] {
         let chosen = try Selection.sessions(
             ids: filters.sessionIDs, numbers: filters.sessionNumbers, in: snapshot)
-        guard let info = chosen.last else { return [] }
+        let info = chosen[chosen.count - 1]
         if chosen.count > 1 {
             Diagnostics.note(
                 "of \(Formatting.count(UInt64(chosen.count), "session")) the last one is exported: "
@@ -95,8 +95,7 @@ struct ExportCommand: ParsableCommand {
                 line.show(events: nil, bytes: bytes)
             }
             try output.flush()
-            let lost = try session.lostEnds()
-            return lost.beginning + coverage.gaps + lost.end
+            return coverage.gaps
         } catch RecorderError.unreadable(let sequence, let reason) {
             throw CommandFailure(
                 "cannot export session \(info.id) as session JSON: sequence number \(sequence): \(reason): "

@@ -73,11 +73,16 @@ struct StateCommand: ParsableCommand {
         let snapshot = try EventStore.openReadOnly(store).snapshot()
         let chosen = try Selection.sessions(
             ids: sessionID.map { [$0] } ?? [], numbers: sessionNumber.map { [$0] } ?? [], in: snapshot)
-        guard let info = chosen.last else { return }
+        let info = chosen[chosen.count - 1]
         let session = try snapshot.recordedSession(ordinal: info.ordinal)
         let moment = try moment(now: wallClock())
-        let checkpoint = session.checkpoint(before: moment)
-        let state = try checkpoint.map { try snapshot.state(of: $0) }
+        let (found, damaged) = try session.readableCheckpoint(before: moment)
+        let (checkpoint, state) = (found?.checkpoint, found?.state)
+        for passed in damaged {
+            Diagnostics.note(
+                "checkpoint \(passed.id), before event index \(passed.eventIndex), is damaged: "
+                    + "an earlier one is shown")
+        }
         let since = try EventsSince(checkpoint, upTo: moment, in: session)
 
         let output = Output()
@@ -105,6 +110,7 @@ struct StateCommand: ParsableCommand {
         }
         try output.flush()
         try QueryCommand.report(since.gaps)
+        if !damaged.isEmpty { throw ExitCode(ExitStatus.loss) }
     }
 
     private static func title(_ checkpoint: Checkpoint?, of session: SessionInfo) -> String {
@@ -119,39 +125,24 @@ struct StateCommand: ParsableCommand {
 /// What lies between a checkpoint, or the session's beginning, and a later point, found by reading it.
 struct EventsSince {
     let events: RecordedEvents
-    private(set) var count: UInt64 = 0
+    let count: UInt64
     /// What can't be read.
-    private(set) var gaps: [Gap]
+    let gaps: [Gap]
     /// Whether there were no more than those that were read.
-    private(set) var isComplete: Bool
+    let isComplete: Bool
 
     init(
         _ checkpoint: Checkpoint?, upTo moment: RecordedSession.Moment, in session: RecordedSession
     ) throws {
         events = session.events(after: checkpoint, upTo: moment)
         var found: UInt64 = 0
-        gaps = try events.forEachStored { _ in
+        let missing = try events.forEachStored { _ in
             found += 1
             return true
-        }
+        }.gaps
         count = found
-        let info = session.info
-        let lost = try session.lostEnds()
-        if checkpoint == nil { gaps = lost.beginning + gaps }
-        let lostEnd =
-            switch moment {
-            case .index(let index): index > lost.nextIndex ? lost.end : []
-            case .time(let time): time >= info.timeRange?.upperBound ?? .max ? lost.end : []
-            }
-        gaps += lostEnd
-        isComplete = gaps.isEmpty
-        // The indices of an import say nothing about what is missing.
-        guard !info.isImported, case .index(let index) = moment else { return }
-        let start = checkpoint?.eventIndex ?? 0
-        let end = max(start, min(index, info.nextIndex))
-        // Where all of them are there, what is missing between them belongs to other sessions.
-        if count == end - start { gaps = lostEnd }
-        isComplete = count == end - start && lostEnd.isEmpty
+        (gaps, isComplete) = try session.losses(
+            after: checkpoint, upTo: moment, count: count, gaps: missing)
     }
 }
 

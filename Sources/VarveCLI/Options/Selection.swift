@@ -83,13 +83,13 @@ struct Selection {
             query.sessionIDs?.contains(checkpoint.sessionID) ?? true
                 && query.sessionOrdinals?.contains(checkpoint.sessionOrdinal) ?? true
         }
-        for id in [first, second] where !checkpoints.contains(where: { $0.id == id }) {
+        for id in [first, second] where !checkpoints.contains(where: { $0.hasID(id) }) {
             throw CommandFailure("checkpoint not found: \(id)")
         }
         for ordinal in Set(checkpoints.map(\.sessionOrdinal)).sorted(by: >) {
             let here = checkpoints.filter { $0.sessionOrdinal == ordinal }
-            guard let a = here.first(where: { $0.id == first }),
-                let b = here.first(where: { $0.id == second })
+            guard let a = here.first(where: { $0.hasID(first) }),
+                let b = here.first(where: { $0.hasID(second) })
             else { continue }
             query.sessionOrdinals = [ordinal]
             let range = min(a.eventIndex, b.eventIndex)..<max(a.eventIndex, b.eventIndex)
@@ -99,4 +99,9 @@ struct Selection {
         }
         throw CommandFailure("no session has both checkpoints: \(first), \(second)")
     }
+}
+
+extension Checkpoint {
+    /// Ids are compared byte for byte: two spellings of what Unicode takes for one text are two ids.
+    fileprivate func hasID(_ id: String) -> Bool { self.id.utf8.elementsEqual(id.utf8) }
 }

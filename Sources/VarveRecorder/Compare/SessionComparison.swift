@@ -23,59 +23,58 @@ public struct SessionComparison: Sendable {
     public func compare(
         _ first: UInt64, in snapshot: Snapshot, with second: UInt64, in other: Snapshot
     ) throws(RecorderError) -> SessionDifference {
-        let (query, otherQuery) = (Query().session(ordinal: first), Query().session(ordinal: second))
+        let (left, right) = (try snapshot.recordedSession(ordinal: first), try other.recordedSession(ordinal: second))
+        let reader = JSONNodeReader()
         do {
-            _ = try (snapshot.session(ordinal: first), other.session(ordinal: second))
             let result = try snapshot.compare(
-                query, with: other, otherQuery, comparesTime: comparesTime,
+                left.query, with: other, right.query, comparesTime: comparesTime,
                 isSame: { left, right in
                     left.kind.encoding == .json
                         && left.withUnsafeBytes { left in
-                            right.withUnsafeBytes { right in isSameValue(left, right) }
+                            right.withUnsafeBytes { right in isSameValue(left, right, reader) }
                         }
                 })
-            guard let divergence = result.divergence else {
-                return SessionDifference(result: result, path: nil, firstContext: [], secondContext: [])
-            }
+            let divergence = result.divergence
             return SessionDifference(
-                result: result, path: path(of: divergence),
-                firstContext: try context(
-                    of: divergence.first, divergence.equalEvents, query, snapshot),
-                secondContext: try context(
-                    of: divergence.second, divergence.equalEvents, otherQuery, other))
-        } catch let error as StoreError {
-            throw .store(error)
+                result: result, path: divergence.flatMap { path(of: $0, reader) },
+                firstContext: try divergence.map { try context(of: $0.first, left) } ?? [],
+                secondContext: try divergence.map { try context(of: $0.second, right) } ?? [],
+                firstCoverage: try left.coverage(result.firstCoverage),
+                secondCoverage: try right.coverage(result.secondCoverage))
         } catch {
-            throw .store(.invalid(what: "a comparison", reason: "\(error)"))
+            // Nothing else is thrown in it.
+            throw error as? RecorderError ?? .store(error as? StoreError ?? .closed)
         }
     }
 
-    private func tree(_ bytes: UnsafeRawBufferPointer) -> JSONTree? {
+    private func tree(_ bytes: UnsafeRawBufferPointer, _ reader: JSONNodeReader) -> JSONTree? {
         // Deeper than this it is compared as bytes: a tree is walked with the stack.
         guard JSONNodeReader.firstBracket(deeperThan: SessionJSON.depthMax, in: bytes) == nil,
-            (try? JSONNodeReader().parse(bytes)) != nil
+            (try? reader.parse(bytes)) != nil
         else { return nil }
         return ignoredPaths.reduce(JSONTree(validated: bytes)) { $0.removing($1) }
     }
 
-    private func isSameValue(_ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> Bool {
-        guard let left = tree(left), let right = tree(right) else { return false }
+    private func isSameValue(
+        _ left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer, _ reader: JSONNodeReader
+    ) -> Bool {
+        guard let left = tree(left, reader), let right = tree(right, reader) else { return false }
         return left == right
     }
 
     /// Where the payloads of a pair differ; nil when there is no pair, or none of JSON.
-    private func path(of divergence: Divergence) -> String? {
+    private func path(of divergence: Divergence, _ reader: JSONNodeReader) -> String? {
         guard let first = divergence.first, let second = divergence.second, first.kind == second.kind,
             first.kind.encoding == .json,
-            let left = first.payload.withUnsafeBytes(tree), let right = second.payload.withUnsafeBytes(tree)
+            let left = first.payload.withUnsafeBytes({ tree($0, reader) }),
+            let right = second.payload.withUnsafeBytes({ tree($0, reader) })
         else { return nil }
         return left.firstDifference(from: right)
     }
 
     /// The events around the difference: those before it, it, and those after it.
-    private func context(
-        of event: Event?, _ equalEvents: UInt64, _ query: Query, _ snapshot: Snapshot
-    ) throws(StoreError) -> [Event] {
+    private func context(of event: Event?, _ session: RecordedSession) throws(StoreError) -> [Event] {
+        let (query, snapshot) = (Query().session(ordinal: session.info.ordinal), session.snapshot)
         let count = UInt64(max(contextCount, 0))
         func events(_ query: Query, _ count: UInt64) throws(StoreError) -> [Event] {
             var events: [Event] = []
@@ -101,21 +100,26 @@ public struct SessionDifference: Hashable, Sendable {
     /// The second session's.
     public let secondContext: [Event]
 
-    init(result: ComparisonResult, path: String?, firstContext: [Event], secondContext: [Event]) {
+    init(
+        result: ComparisonResult, path: String?, firstContext: [Event], secondContext: [Event],
+        firstCoverage: Coverage, secondCoverage: Coverage
+    ) {
         self.result = result
         self.path = path
         self.firstContext = firstContext
         self.secondContext = secondContext
+        self.firstCoverage = firstCoverage
+        self.secondCoverage = secondCoverage
     }
 
     /// Where they first differ; nil: nowhere.
     public var divergence: Divergence? { result.divergence }
     /// How many events are the same in both, from the first one on.
     public var equalEvents: UInt64 { result.equalEvents }
-    /// What of either session could not be read.
-    public var firstCoverage: Coverage { result.firstCoverage }
+    /// What of the first session could not be read. (What can't be read of one alone moves its events against the other's.)
+    public let firstCoverage: Coverage
     /// What of the second one could not be read.
-    public var secondCoverage: Coverage { result.secondCoverage }
+    public let secondCoverage: Coverage
     /// What was read of the first session, and of the second.
     public var statistics: (first: QueryStatistics, second: QueryStatistics) {
         (result.firstStatistics, result.secondStatistics)

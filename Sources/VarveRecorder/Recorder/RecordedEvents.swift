@@ -45,6 +45,7 @@ public struct RecordedEvents: AsyncSequence, Sendable {
     }
 
     /// Hands them over as `for try await event in events`, with reading and decoding between the events on the caller's thread.
+    /// Copies share a position.
     public struct AsyncIterator: AsyncIteratorProtocol {
         private final class Reader {
             var cursor: RecordedEventCursor
@@ -75,9 +76,11 @@ public struct RecordedEvents: AsyncSequence, Sendable {
 
     /// Steps through them as they are stored, whatever they are, until `body` says that it has enough.
     ///
-    /// Returns what of them could not be read; what is known to be missing behind them does not count. Errors: `StoreError`, and what
+    /// Returns what of them could not be read, and what was done for it; what is known to be missing behind them does not count. Errors: `StoreError`, and what
     /// `body` throws.
-    package func forEachStored(_ body: (borrowing EventView) throws -> Bool) throws -> [Gap] {
+    package func forEachStored(_ body: (borrowing EventView) throws -> Bool) throws -> (
+        gaps: [Gap], statistics: QueryStatistics
+    ) {
         var cursor = try snapshot.cursor(query)
         var end = UInt64.max
         while let event = try cursor.next() {
@@ -88,7 +91,7 @@ public struct RecordedEvents: AsyncSequence, Sendable {
             guard includes(event.index) else { continue }
             if try !body(event) { break }
         }
-        return cursor.coverage.gaps.filter { $0.sequences.lowerBound < end }
+        return (cursor.coverage.gaps.filter { $0.sequences.lowerBound < end }, cursor.statistics)
     }
 
     func includes(_ index: UInt64) -> Bool {
@@ -128,12 +131,11 @@ public struct RecordedEventCursor: ~Copyable {
                 if events.includes(index) { return try view.recordedEvent(decoder) }
             }
             return nil
-        } catch let error as StoreError {
-            throw .store(error)
         } catch let error as RecorderError {
             throw error
         } catch {
-            throw .store(.cannotRead(path: "", reason: "\(error)"))
+            // The cursor throws nothing else.
+            throw .store(error as? StoreError ?? .closed)
         }
     }
 

@@ -30,4 +30,33 @@ extension RecordedSession {
             return lost
         }
     }
+
+    /// What is missing in an answer over all that is retained, with what may have been lost at the session's ends.
+    package func coverage(_ found: Coverage) throws(RecorderError) -> Coverage {
+        let lost = try lostEnds()
+        // What the limits evicted is no loss.
+        return Coverage(gaps: (evictedEvents > 0 ? [] : lost.beginning) + found.gaps + lost.end)
+    }
+
+    /// What is missing between a checkpoint (nil: the session's beginning) and a moment, of which `count` events could be read and
+    /// `gaps` not: what is lost of them, and whether they are complete.
+    package func losses(
+        after checkpoint: Checkpoint?, upTo moment: Moment, count: UInt64, gaps: [Gap]
+    ) throws(RecorderError) -> (gaps: [Gap], isComplete: Bool) {
+        let lost = try lostEnds()
+        var gaps = gaps
+        if checkpoint == nil { gaps = lost.beginning + gaps }
+        let lostEnd =
+            switch moment {
+            case .index(let index): index > lost.nextIndex ? lost.end : []
+            case .time(let time): time >= info.timeRange?.upperBound ?? .max ? lost.end : []
+            }
+        gaps += lostEnd
+        // The indices of an import say nothing about what is missing.
+        guard isAscending, case .index(let index) = moment else { return (gaps, gaps.isEmpty) }
+        let start = checkpoint?.eventIndex ?? 0
+        let expected = max(start, min(index, info.nextIndex)) - start
+        // Where all of them are there, what is missing between them belongs to other sessions.
+        return count == expected ? (lostEnd, lostEnd.isEmpty) : (gaps, false)
+    }
 }

@@ -1,4 +1,5 @@
 public import Varve
+import VarveJSON
 
 extension RecordedSession {
     /// A point in a session.
@@ -10,14 +11,55 @@ extension RecordedSession {
     }
 
     /// The checkpoint nearest to a moment, at it or before it; nil: there is none, the session's own beginning is nearest.
-    public func checkpoint(before moment: Moment) -> Checkpoint? {
+    public func checkpoint(before moment: Moment) -> Checkpoint? { checkpoints(before: moment).first }
+
+    /// All checkpoints at a moment or before it, the nearest first.
+    private func checkpoints(before moment: Moment) -> [Checkpoint] {
         switch moment {
         case .index(let index):
             // Of several at the same index the last one made.
-            allCheckpoints.filter { $0.eventIndex <= index }.enumerated()
-                .max { ($0.element.eventIndex, $0.offset) < ($1.element.eventIndex, $1.offset) }?.element
-        case .time(let time): allCheckpoints.last { $0.timestamp <= time }
+            allCheckpoints.enumerated().filter { $0.element.eventIndex <= index }
+                .sorted { ($0.element.eventIndex, $0.offset) > ($1.element.eventIndex, $1.offset) }
+                .map(\.element)
+        case .time(let time): allCheckpoints.filter { $0.timestamp <= time }.reversed()
         }
+    }
+
+    /// The nearest checkpoint at a moment or before it whose state can be read, and those nearer ones whose can't.
+    package func readableCheckpoint(before moment: Moment) throws(RecorderError) -> (
+        found: (checkpoint: Checkpoint, state: [UInt8])?, damaged: [Checkpoint]
+    ) {
+        var damaged: [Checkpoint] = []
+        for checkpoint in checkpoints(before: moment) {
+            do throws(StoreError) {
+                return ((checkpoint, try snapshot.state(of: checkpoint)), damaged)
+            } catch {
+                guard case .damaged = error else { throw .store(error) }
+                damaged.append(checkpoint)
+            }
+        }
+        return (nil, damaged)
+    }
+
+    /// What is known of a moment.
+    public struct KnownState: Sendable {
+        /// The nearest checkpoint at the moment or before it whose state can be read; nil: from the session's beginning.
+        public let checkpoint: StateCheckpoint?
+        /// The events since, up to the moment.
+        public let events: RecordedEvents
+        /// Checkpoints that are nearer, and damaged.
+        public let damagedCheckpoints: [Checkpoint]
+    }
+
+    /// The nearest state at a moment or before it, and the events since. Errors: `RecorderError.store`; `unreadable` for a state that is
+    /// no JSON.
+    public func state(at moment: Moment) throws(RecorderError) -> KnownState {
+        let (found, damaged) = try readableCheckpoint(before: moment)
+        var checkpoint: StateCheckpoint?
+        if let found { checkpoint = try StateCheckpoint(found.checkpoint, found.state) }
+        return KnownState(
+            checkpoint: checkpoint, events: events(after: found?.checkpoint, upTo: moment),
+            damagedCheckpoints: damaged)
     }
 
     /// The events between a checkpoint (nil: the session's beginning) and a later moment, also those that are retained no more.
@@ -45,22 +87,32 @@ extension RecordedSession {
         public let checkpoint: Checkpoint?
         /// How many events were applied after it.
         public let eventsApplied: UInt64
-        /// Which of those could not be read.
+        /// What is missing between the two.
         public let coverage: Coverage
         /// Whether every event between the two was applied, as far as indices and what is known of gaps tell.
         public let isComplete: Bool
+        /// What was read for it.
+        public let statistics: QueryStatistics
     }
 
     /// The checkpoint with the state that the retained events begin with, or that is nearest before them; nil: there is none.
     ///
     /// A recorder's limits evict checkpoints from what is retained, never from the store: the state at any retained event is known.
-    public var baseCheckpoint: Checkpoint? {
-        guard evictedEvents > 0 else { return checkpoint(before: .index(0)) }
-        return checkpoint(before: .index(info.nextIndex - min(eventCount, info.nextIndex)))
+    /// O(1) reads. Errors: `RecorderError.store`; `unreadable` when the first event can't be read.
+    public func baseCheckpoint() throws(RecorderError) -> Checkpoint? {
+        var first: UInt64?
+        do throws(StoreError) {
+            var cursor = try snapshot.cursor(query)
+            first = try cursor.next()?.index
+        } catch {
+            throw .store(error)
+        }
+        return checkpoint(before: .index(first ?? info.nextIndex))
     }
 
     /// The state at a moment: the nearest checkpoint's at it or before it, and each event after that applied to it. O(events after the
-    /// checkpoint): blocks before it are not read, except in an import.
+    /// checkpoint): blocks before it are not read, except in an import. A checkpoint whose state is damaged is passed over: from the one
+    /// before it the fold is longer, and gives the same.
     ///
     /// - Parameters:
     ///   - initial: the state at the session's beginning, where no checkpoint is nearer.
@@ -72,8 +124,8 @@ extension RecordedSession {
         restore: (StateCheckpoint) throws -> State, apply: (inout State, RecordedEvent) throws -> Void
     ) throws -> Fold<State> {
         let decoder = EventDecoder()
-        return try foldStored(at: moment, from: try initial()) { checkpoint in
-            try restore(try self.state(of: checkpoint))
+        return try foldStored(at: moment, from: try initial()) { checkpoint, bytes in
+            try restore(try StateCheckpoint(checkpoint, bytes))
         } apply: { state, view in
             try apply(&state, try view.recordedEvent(decoder))
         }
@@ -87,42 +139,47 @@ extension RecordedSession {
         at moment: Moment, from initial: @autoclosure () throws -> State,
         restore: (Checkpoint, [UInt8]) throws -> State, apply: (inout State, EventView) throws -> Void
     ) throws -> Fold<State> {
-        try foldStored(at: moment, from: try initial()) { checkpoint in
-            let bytes = try RecorderError.storing { () throws(StoreError) in
-                try snapshot.state(of: checkpoint)
-            }
-            return try restore(checkpoint, bytes)
-        } apply: { state, view in
+        try foldStored(at: moment, from: try initial(), restore: restore) { state, view in
             try apply(&state, view)
         }
     }
 
     private func foldStored<State>(
         at moment: Moment, from initial: @autoclosure () throws -> State,
-        restore: (Checkpoint) throws -> State, apply: (inout State, borrowing EventView) throws -> Void
+        restore: (Checkpoint, [UInt8]) throws -> State,
+        apply: (inout State, borrowing EventView) throws -> Void
     ) throws -> Fold<State> {
-        let checkpoint = checkpoint(before: moment)
-        var state = if let checkpoint { try restore(checkpoint) } else { try initial() }
+        let found = try readableCheckpoint(before: moment).found
+        var state = if let found { try restore(found.checkpoint, found.state) } else { try initial() }
         var applied: UInt64 = 0
-        var next = checkpoint?.eventIndex ?? 0
-        var isDense = true
-        let gaps: [Gap]
+        let read: (gaps: [Gap], statistics: QueryStatistics)
         do {
-            gaps = try events(after: checkpoint, upTo: moment).forEachStored { view in
-                let index = view.index
+            read = try events(after: found?.checkpoint, upTo: moment).forEachStored { view in
                 try apply(&state, view)
                 applied += 1
-                if isAscending, index != next, case .index = moment { isDense = false }
-                next = index &+ 1
                 return true
             }
         } catch let error as StoreError {
             throw RecorderError.store(error)
         }
-        // As many as there were, where that is known.
-        if isAscending, case .index(let index) = moment, next < min(index, info.nextIndex) { isDense = false }
+        let (gaps, isComplete) = try losses(
+            after: found?.checkpoint, upTo: moment, count: applied, gaps: read.gaps)
         return Fold(
-            state: state, checkpoint: checkpoint, eventsApplied: applied, coverage: Coverage(gaps: gaps),
-            isComplete: isDense && gaps.isEmpty)
+            state: state, checkpoint: found?.checkpoint, eventsApplied: applied,
+            coverage: Coverage(gaps: gaps), isComplete: isComplete, statistics: read.statistics)
+    }
+}
+
+extension StateCheckpoint {
+    /// A stored one. Errors: `unreadable` for a state that is no JSON.
+    init(_ checkpoint: Checkpoint, _ state: [UInt8]) throws(RecorderError) {
+        do throws(JSONStreamError) {
+            self.init(
+                id: checkpoint.id, label: checkpoint.label, timestamp: checkpoint.timestamp,
+                state: try RawJSON(state, depthMax: SessionJSON.depthMax - 3),
+                eventIndex: checkpoint.eventIndex)
+        } catch {
+            throw .unreadable(sequence: checkpoint.sequence, reason: error.description)
+        }
     }
 }

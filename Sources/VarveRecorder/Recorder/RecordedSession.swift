@@ -134,16 +134,9 @@ public struct RecordedSession: Sendable {
 
     /// A checkpoint with its state. Errors: `RecorderError.store`; `unreadable` for a state that is no JSON.
     public func state(of checkpoint: Checkpoint) throws(RecorderError) -> StateCheckpoint {
-        let bytes = try RecorderError.storing { () throws(StoreError) in try snapshot.state(of: checkpoint) }
-        do throws(JSONStreamError) {
-            return StateCheckpoint(
-                id: checkpoint.id, label: checkpoint.label, timestamp: checkpoint.timestamp,
-                state: try RawJSON(bytes, depthMax: SessionJSON.depthMax - 3),
-                eventIndex: checkpoint.eventIndex)
-        } catch {
-            throw .unreadable(
-                sequence: checkpoint.sequence, reason: "the state of checkpoint \(checkpoint.id): \(error)")
-        }
+        try StateCheckpoint(
+            checkpoint,
+            try RecorderError.storing { () throws(StoreError) in try snapshot.state(of: checkpoint) })
     }
 
     /// Writes it as session JSON, in memory that does not depend on its length: what is retained of it.
@@ -156,7 +149,7 @@ public struct RecordedSession: Sendable {
         while let event = try cursor.next() { try writer.append(event) }
         for checkpoint in checkpoints { try writer.append(try state(of: checkpoint)) }
         try writer.finish()
-        return cursor.coverage
+        return try coverage(cursor.coverage)
     }
 }
 

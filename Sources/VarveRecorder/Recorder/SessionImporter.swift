@@ -48,6 +48,7 @@ package struct SessionImporter {
         _ reader: SessionJSON.Reader, validated summary: SessionJSON.Summary,
         progress: (Imported) -> Void = { _ in }
     ) throws -> Imported {
+        kinds.internKnown()
         let session = try RecorderError.storing { () throws(StoreError) in
             try store.startImportedSession(summary.id, at: summary.startedAt)
         }
