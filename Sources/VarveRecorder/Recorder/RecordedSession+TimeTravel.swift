@@ -63,6 +63,7 @@ extension RecordedSession {
     /// checkpoint): blocks before it are not read, except in an import.
     ///
     /// - Parameters:
+    ///   - moment: where in the session.
     ///   - initial: the state at the session's beginning, where no checkpoint is nearer.
     ///   - restore: makes a state from a checkpoint's.
     ///   - apply: applies one event.
@@ -88,7 +89,9 @@ extension RecordedSession {
         restore: (Checkpoint, [UInt8]) throws -> State, apply: (inout State, EventView) throws -> Void
     ) throws -> Fold<State> {
         try foldStored(at: moment, from: try initial()) { checkpoint in
-            let bytes = try RecorderError.storing { () throws(StoreError) in try snapshot.state(of: checkpoint) }
+            let bytes = try RecorderError.storing { () throws(StoreError) in
+                try snapshot.state(of: checkpoint)
+            }
             return try restore(checkpoint, bytes)
         } apply: { state, view in
             try apply(&state, view)
