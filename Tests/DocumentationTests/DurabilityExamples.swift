@@ -87,7 +87,7 @@ struct DurabilityExamples {
 
         let store = try EventStore.open(path)
         if let found = store.recovery {
-            print("\(found.recoveredEvents) events were not yet durable")
+            print("\(found.recoveredEvents) events were not known to be durable")
             if let ordinal = found.interruptedSession { print("session \(ordinal) was cut off") }
             for gap in found.gaps { print("lost: \(gap.sequences), \(gap.reason.rawValue)") }
         }
