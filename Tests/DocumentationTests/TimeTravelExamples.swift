@@ -56,13 +56,13 @@ struct TimeTravelExamples {
             print(event.index, event.event.type)
         }
         if let base = session.baseCheckpoint {
-            print("\(session.eventCount) events, to be applied to \(base.id)")
+            print("\(session.eventCount) events retained, the state before them from \(base.id)")
         }
 
         #expect(output.lines.count == 101)
         #expect(
             output.lines.first == "800 DomMutation"
-                && output.lines.last == "250 events, to be applied to cp-7")
+                && output.lines.last == "250 events retained, the state before them from cp-7")
     }
 
     @Test("A replay lends every event to a closure")
