@@ -20,7 +20,7 @@ LINES ?=
 
 SOURCES = Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources Fuzz/Package.swift Fuzz/Sources
 
-.PHONY: help demo build test lint format bench fuzz vectors check-formats asan tsan crash torture oracle coverage install setup clean
+.PHONY: help demo build test lint format bench fuzz vectors check-formats asan tsan crash torture oracle coverage docs install setup clean
 
 help:
 	@echo "make demo           record something of this machine, and query it"
@@ -36,6 +36,7 @@ help:
 	@echo "make crash          the crash suite with KILLS=500 kills of a writer"
 	@echo "make oracle         leave checks and syncs out, one at a time: the tests must notice (ORACLE=\"subBlockChecksum dataSync\")"
 	@echo "make coverage       which lines the tests reach (LINES=VarveFormat lists those that they do not)"
+	@echo "make docs           the library's documentation, with its articles: .build/docs"
 	@echo "make torture        crash tests and fuzzing at the sizes of a night, as root; one table of figures"
 	@echo "make setup          install LZ4 and simdjson where they are missing"
 
@@ -101,6 +102,10 @@ oracle: setup
 
 coverage: setup
 	scripts/coverage.sh $(LINES)
+
+# A static site. Links that lead nowhere are errors.
+docs: setup
+	SWIFT="$(SWIFT)" scripts/docs.sh
 
 install: build
 	install -d "$(DESTDIR)$(PREFIX)/bin"

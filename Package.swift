@@ -77,6 +77,11 @@ let package = Package(
         .testTarget(
             name: "VarveCLITests", dependencies: ["VarveCLI", "VarveTestKit"], swiftSettings: upcoming),
         .testTarget(name: "ArchitectureTests", swiftSettings: upcoming),
+        // What the articles show: compiled, run, and compared with them.
+        .testTarget(
+            name: "DocumentationTests",
+            dependencies: ["Varve", "VarveJSON", "VarveRecorder", "VarveTestKit"],
+            swiftSettings: upcoming),
         // The process that the crash tests kill, cut off and starve.
         .executableTarget(
             name: "crash-writer",

@@ -11,7 +11,9 @@ public final class JSONValidator {
 
     /// Whether the bytes are one valid JSON document of at most 64 MiB and 4 KiB. Linear.
     ///
-    /// - Parameter isPadded: whether 64 bytes after them are readable too; without, they are copied first.
+    /// - Parameters:
+    ///   - bytes: the document.
+    ///   - isPadded: whether 64 bytes after them are readable too; without, they are copied first.
     public func isValid(_ bytes: UnsafeRawBufferPointer, isPadded: Bool = false) -> Bool {
         guard let parser, let base = bytes.baseAddress else { return false }
         // SAFETY: `base` holds `bytes.count` bytes, and 64 more where the caller promises so.

@@ -3,7 +3,9 @@ public enum RFC3339 {
     /// Reads a time: a date, `T`, `t` or a space, a time of day, any number of fraction digits (those beyond nine are cut),
     /// and a zone (`Z`, `z`, `±HH:MM`, `±HHMM`, `±HH`) or none.
     ///
-    /// - Parameter defaultOffsetSeconds: the offset from UTC of text without a zone; nil when there must be one.
+    /// - Parameters:
+    ///   - text: UTF-8.
+    ///   - defaultOffsetSeconds: the offset from UTC of text without a zone; nil when there must be one.
     /// - Returns: nanoseconds since 1970 in UTC, or nil when the text is anything else or its time doesn't fit. A leap second
     ///   (`:60`) is the first instant of the next minute.
     public static func parse(_ text: UnsafeRawBufferPointer, defaultOffsetSeconds: Int? = 0) -> Int64? {

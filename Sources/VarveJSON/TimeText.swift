@@ -96,6 +96,7 @@ public enum TimeArgument {
     /// from now such as `-2h`, `-1.5d`, `+30s` (`ns us ms s m h d w`).
     ///
     /// - Parameters:
+    ///   - text: what was given.
     ///   - now: nanoseconds since 1970, for relative times.
     ///   - defaultOffsetSeconds: the offset from UTC of dates and times without a zone.
     /// - Returns: nanoseconds since 1970, or nil when the text is none of these or its time doesn't fit.

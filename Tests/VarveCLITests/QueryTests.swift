@@ -223,8 +223,8 @@ struct QueryTests {
     @Test(
         "Every command explains itself, with an example",
         arguments: [
-            "record", "sessions", "info", "query", "checkpoints", "state", "verify", "repair", "export",
-            "import",
+            "record", "sessions", "info", "query", "checkpoints", "state", "replay", "diff", "verify",
+            "repair", "export", "import",
         ])
     func help(command: String) throws {
         let outcome = try harness.succeed(command, "--help")

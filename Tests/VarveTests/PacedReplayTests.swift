@@ -126,6 +126,26 @@ struct PacedReplayTests {
         #expect(try await third.value?.sequence == 2)
     }
 
+    // A change of speed within a gap that was cut short made it longer than it may be.
+    @Test("A gap is cut to its measure whatever the speed becomes within it", arguments: [0.1, 1, 3, 1000])
+    func speedInCutGap(speed: Double) throws {
+        var pacing = try ReplayPacing(gapMax: .seconds(10))
+        pacing.play(0, due: pacing.due(0, now: .zero))
+        let far: Int64 = 100_000_000_000
+        #expect(pacing.due(far, now: .zero) == .seconds(10))
+        try pacing.setSpeed(speed, now: .seconds(5))
+        let due = pacing.due(far, now: .seconds(5))
+        #expect(due == min(.seconds(10), .seconds(5) + .seconds(5 / speed)))
+        pacing.play(far, due: due)
+        #expect(pacing.due(far * 10, now: due) == due + .seconds(10))
+    }
+
+    @Test("A longest gap that is less than nothing is refused")
+    func noGap() {
+        #expect(throws: StoreError.self) { try ReplayPacing(gapMax: .seconds(-1)) }
+        #expect(throws: Never.self) { try ReplayPacing(gapMax: .zero) }
+    }
+
     @Test("A speed that is none is refused", arguments: [0, -1, Double.nan])
     func noSpeed(speed: Double) async throws {
         let snapshot = try record([0])

@@ -121,6 +121,39 @@ struct ReplayTests {
         #expect(coverage == cursor.coverage)
     }
 
+    // What the second thread had met beyond the limit was told as missing, and read while that thread wrote it.
+    @Test("says nothing of damage beyond what was asked for")
+    func damageBeyondLimit() throws {
+        try recorded().close()
+        let files = try segments(of: path)
+        for file in files.dropFirst() {
+            var bytes = try Data(contentsOf: URL(filePath: file))
+            for position in stride(from: 3000, to: bytes.count - 3000, by: 1500) { bytes[position] ^= 1 }
+            try bytes.write(to: URL(filePath: file))
+        }
+        let snapshot = try EventStore.openReadOnly(path).snapshot()
+        for limit in [1, 10, 100, 150, 300, 1000] as [UInt64] {
+            var cursor = try snapshot.cursor(Query().limit(limit))
+            var count = 0
+            while try cursor.next() != nil { count += 1 }
+            var replayed = 0
+            let coverage = try snapshot.replay(Query().limit(limit), decodingAhead: true) { _ in replayed += 1
+            }
+            #expect(replayed == count)
+            #expect(coverage.gaps.count <= cursor.coverage.gaps.count)
+            if cursor.coverage.isComplete { #expect(coverage.isComplete, "limit \(limit)") }
+        }
+    }
+
+    @Test("Nothing is missing in an answer of which nothing was asked")
+    func nothingAsked() throws {
+        try recorded().close()
+        try FileManager.default.removeItem(atPath: try segments(of: path)[1])
+        let store = try EventStore.openReadOnly(path)
+        #expect(try !store.cursor().coverage.isComplete)
+        #expect(try store.cursor(Query().limit(0)).coverage.isComplete)
+    }
+
     // MARK: Partitions
 
     @Test("Partitions give each event once, in order, at most as many as asked for", arguments: queries)

@@ -59,7 +59,10 @@ public actor PacedReplay: AsyncSequence {
     /// A replay that starts at the query's first event, once it is asked for it.
     ///
     /// - Parameters:
-    ///   - speed, gapMax: as for `ReplayPacing`.
+    ///   - snapshot: the store as it is played.
+    ///   - query: which events, and in which direction.
+    ///   - speed: as for ``ReplayPacing``.
+    ///   - gapMax: as for ``ReplayPacing``.
     ///   - clock: what time is measured with and waited by.
     /// - Throws: `StoreError.invalid` for a speed that is none, and when the system refuses to read.
     public init(

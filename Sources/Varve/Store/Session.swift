@@ -174,10 +174,12 @@ public final class Session: Sendable {
         tail.abandon(beginning: beginning)
     }
 
-    /// Ends the session; what was recorded is durable when it returns. `timestamp` nil: now. Errors: `sessionEnded` when it has
+    /// Ends the session; what was recorded is durable when it returns. Errors: `sessionEnded` when it has
     /// ended already; `damaged` when a segment that may hold some of it can't be read any more: it has ended all the same.
     ///
-    /// - Parameter isInterrupted: whether it stands as interrupted afterwards, as an import of an interrupted session does.
+    /// - Parameters:
+    ///   - timestamp: when it ended; nil: now.
+    ///   - isInterrupted: whether it stands as interrupted afterwards, as an import of an interrupted session does.
     @discardableResult
     public func end(at timestamp: Int64? = nil, isInterrupted: Bool = false) throws(StoreError) -> SessionInfo
     {

@@ -121,7 +121,8 @@ struct DiffCommand: ParsableCommand {
         case (nil, _): place = "then session \(names[0]) ends"
         case (_, nil): place = "then session \(names[1]) ends"
         case (let first?, let second?) where first.kind != second.kind:
-            place = "then other kinds: \(Formatting.oneLine(first.kind.name)), \(Formatting.oneLine(second.kind.name))"
+            place =
+                "then other kinds: \(Formatting.oneLine(first.kind.name)), \(Formatting.oneLine(second.kind.name))"
         default:
             place =
                 "then other at \(difference.path.map { $0.isEmpty ? "the whole payload" : $0 } ?? "the payload")"

@@ -23,7 +23,9 @@ public struct SessionComparison: Sendable {
     public func compare(
         _ first: UInt64, in snapshot: Snapshot, with second: UInt64, in other: Snapshot
     ) throws(RecorderError) -> SessionDifference {
-        let (left, right) = (try snapshot.recordedSession(ordinal: first), try other.recordedSession(ordinal: second))
+        let (left, right) = (
+            try snapshot.recordedSession(ordinal: first), try other.recordedSession(ordinal: second)
+        )
         let reader = JSONNodeReader()
         do {
             let result = try snapshot.compare(

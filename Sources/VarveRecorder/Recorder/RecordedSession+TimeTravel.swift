@@ -115,6 +115,7 @@ extension RecordedSession {
     /// before it the fold is longer, and gives the same.
     ///
     /// - Parameters:
+    ///   - moment: where in the session.
     ///   - initial: the state at the session's beginning, where no checkpoint is nearer.
     ///   - restore: makes a state from a checkpoint's.
     ///   - apply: applies one event.
