@@ -140,8 +140,7 @@ struct ReplayTests {
             let coverage = try snapshot.replay(Query().limit(limit), decodingAhead: true) { _ in replayed += 1
             }
             #expect(replayed == count)
-            #expect(coverage.gaps.count <= cursor.coverage.gaps.count)
-            if cursor.coverage.isComplete { #expect(coverage.isComplete, "limit \(limit)") }
+            #expect(coverage == cursor.coverage, "limit \(limit)")
         }
     }
 

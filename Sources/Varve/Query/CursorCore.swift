@@ -101,6 +101,8 @@ final class CursorCore {
 
     var coverage: Coverage { coverage(adding: []) }
 
+    var isReversed: Bool { query.isReversed }
+
     /// The damage met since the last call: nothing knows of it any more but the caller.
     func takeGaps() -> [Gap] {
         defer { foundGaps = [] }

@@ -128,11 +128,17 @@ final class ReadAhead: @unchecked Sendable {
         worker = nil
     }
 
-    /// What is missing in what was read. Nothing is to be read afterwards.
+    /// What is missing in what was read, as far as the event `last` (nil: all of it). Nothing is to be read afterwards.
     @usableFromInline
-    var coverage: Coverage {
+    func coverage(upTo last: UInt64?) -> Coverage {
         monitor.withLock {
-            if let lent { gaps += lent.core.takeGaps() }
+            if let lent {
+                gaps += lent.core.takeGaps().filter { gap in
+                    guard let last else { return true }
+                    return finder.isReversed
+                        ? gap.sequences.upperBound > last : gap.sequences.lowerBound < last
+                }
+            }
             return finder.coverage(adding: gaps)
         }
     }

@@ -19,6 +19,7 @@ extension Snapshot {
         }
         defer { reader.stop() }
         var remaining = query.limit ?? .max
+        var last: UInt64?
         while remaining > 0, let block = try reader.next() {
             let run = UnsafePointer(block.core.run)
             var steps = 0
@@ -32,9 +33,10 @@ extension Snapshot {
                     try body(EventView(run: run, row: row, base: base))
                     base += Int(run.pointee.lengths[row])
                 }
+                last = run.pointee.firstSequence &+ UInt64(step.row) &+ rows &- 1
             }
         }
-        return reader.coverage
+        return reader.coverage(upTo: remaining == 0 ? last : nil)
     }
 
     /// Splits a query for workers: up to `count` queries that together match what it does, each event once, with about as many

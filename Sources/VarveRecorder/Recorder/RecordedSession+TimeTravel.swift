@@ -180,7 +180,8 @@ extension StateCheckpoint {
                 state: try RawJSON(state, depthMax: SessionJSON.depthMax - 3),
                 eventIndex: checkpoint.eventIndex)
         } catch {
-            throw .unreadable(sequence: checkpoint.sequence, reason: error.description)
+            throw .unreadable(
+                sequence: checkpoint.sequence, reason: "the state of checkpoint \(checkpoint.id): \(error)")
         }
     }
 }
