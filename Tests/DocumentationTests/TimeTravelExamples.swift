@@ -48,6 +48,16 @@ struct TimeTravelExamples {
         #expect(output.lines == ["750 changes: 50 after cp-7"])
     }
 
+    @Test("The state at a moment is a checkpoint and the events since")
+    func state() throws {
+        let session = try recorded()
+
+        let known = try session.state(at: .index(750))
+        print("checkpoint \(known.checkpoint?.id ?? "none"), then \(try known.events.all().count) events")
+
+        #expect(output.lines == ["checkpoint cp-7, then 50 events"])
+    }
+
     @Test("Events between checkpoints, and the base of those that are retained")
     func checkpoints() async throws {
         let session = try recorded(retained: 250)

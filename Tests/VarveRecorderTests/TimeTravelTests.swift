@@ -120,6 +120,16 @@ struct TimeTravelTests {
         #expect(fold.state == 850 * 849 / 2 && fold.checkpoint?.eventIndex == 800 && fold.isComplete)
     }
 
+    @Test("The state of the session that is recorded can be asked for, too")
+    func stateWhileRecording() throws {
+        let recorder = EventRecorder(store: store)
+        #expect(throws: RecorderError.noActiveSession) { try recorder.state(at: .index(1)) }
+        try record(250, checkpointEach: 100, recorder)
+        let known = try recorder.state(at: .time(2300))
+        #expect(known.checkpoint?.id == "cp200" && known.checkpoint?.eventIndex == 200)
+        #expect(try known.events.all().map(\.index) == Array(200...230))
+    }
+
     @Test("Without eviction the base is the checkpoint at the beginning, where there is one")
     func baseAtBeginning() throws {
         let recorder = EventRecorder(store: store)

@@ -247,6 +247,12 @@ public final class EventRecorder: @unchecked Sendable {
         try export().events(betweenCheckpoint: first, and: second)
     }
 
+    /// The nearest state of the active session at a moment or before it, and the events since: as `RecordedSession.state`. Errors:
+    /// `noActiveSession`, and those.
+    public func state(at moment: RecordedSession.Moment) throws(RecorderError) -> RecordedSession.KnownState {
+        try export().state(at: moment)
+    }
+
     /// Retained checkpoints in the order made. Errors: `noActiveSession`, `RecorderError.store`.
     public func checkpoints() throws(RecorderError) -> [Checkpoint] { try export().checkpoints }
 
