@@ -37,6 +37,7 @@ struct FuzzOpen {
     /// What a reader is asked of this input, beside all events in both directions: a part of what there is to ask, since executions
     /// are slow, and most inputs differ little from others that are asked the rest.
     enum Question: UInt32 {
+        /// And replays.
         case counts = 0
         case sessions = 1
         case checkpoints = 2
@@ -122,7 +123,23 @@ struct FuzzOpen {
         }
         require(!hasAll || position == 0, "the reverse order has the same events")
         try ask(store, snapshot, question, first: answers.events.first)
+        if question == .counts { checkReplay(of: snapshot, answers) }
         return answers
+    }
+
+    /// A second thread that decodes ahead changes nothing, and a store is the same as itself.
+    private static func checkReplay(of snapshot: Snapshot, _ answers: Answers) {
+        let query = Query().limit(UInt64(eventsMax))
+        var events: [Event] = []
+        guard
+            let coverage = try? snapshot.replay(query, decodingAhead: true, { events.append($0.event) })
+        else { return }
+        require(events == answers.events, "what is decoded ahead is the same")
+        require(coverage.isComplete == answers.isComplete, "and as complete")
+        guard let result = try? snapshot.compare(query, with: snapshot, query) else { return }
+        require(
+            result.divergence == nil && result.equalEvents == UInt64(events.count),
+            "a store is the same as itself")
     }
 
     /// What may be refused where a segment's index is damaged.
