@@ -137,8 +137,9 @@ struct FuzzOpen {
         require(events == answers.events, "what is decoded ahead is the same")
         require(coverage.isComplete == answers.isComplete, "and as complete")
         guard let result = try? snapshot.compare(query, with: snapshot, query) else { return }
+        // What is stored alike on both sides is not decompressed: forged bytes that can't be are the same there, and no events here.
         require(
-            result.divergence == nil && result.equalEvents == UInt64(events.count),
+            result.divergence == nil && result.equalEvents >= UInt64(events.count),
             "a store is the same as itself")
     }
 
