@@ -18,6 +18,21 @@ extension RecoveryWorker {
         }
     }
 
+    /// Throws where numbers go back in what is to be copied behind the number `next`: a writer's never do. Of somebody else's blocks
+    /// whose checksums are good the copy would be found no more, while readers and repair find them where they are.
+    func checkOrder(after next: UInt64) throws(StoreError) {
+        var next = next
+        for copy in plan.copy {
+            let header = copy.block.header
+            guard header.firstSequence >= next else {
+                throw .damaged(
+                    file: directory.path + "/" + directory.segments[copy.segment].fileName,
+                    offset: copy.block.offset, reason: "its sequence numbers go back")
+            }
+            next = header.nextSequence
+        }
+    }
+
     /// Throws unless the blocks that are to be copied mean the same in one segment as in those that they stand in.
     ///
     /// They keep the ids of their kinds, and what was compressed with a dictionary needs that one. A writer only adds to its kinds

@@ -75,6 +75,7 @@ struct RecoveryWorker {
             return (entries, report)
         }
         try checkCopies()
+        try checkOrder(after: last?.index.nextSequence ?? 0)
         do throws(IOFailure) {
             let handle = try build(after: last, active: activeBefore, readable: readable)
             entries.append(.sealed(handle))
