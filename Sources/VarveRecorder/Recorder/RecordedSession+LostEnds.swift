@@ -17,6 +17,7 @@ extension RecordedSession {
             var lost = LostEnds()
             guard let first = info.firstSequence, let last = info.lastSequence else { return lost }
             let gaps = try snapshot.gaps()
+            guard !gaps.isEmpty else { return lost }
             let firstIndex = try snapshot.event(sequence: first)?.index
             lost.nextIndex = try snapshot.event(sequence: last).map { $0.index &+ 1 } ?? 0
             // The indices of an import don't tell: there what is missing beside its events may be its own.
