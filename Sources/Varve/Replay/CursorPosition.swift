@@ -76,15 +76,22 @@ extension Snapshot {
             throw refuse(
                 "the store has given this number to another event since: it was put back to an older state")
         }
-        var rest = query
-        let range = query.sequences ?? 0...UInt64.max
-        if query.isReversed {
-            guard position.sequence > range.lowerBound else { return query.limit(0) }
-            rest.sequences = range.lowerBound...min(position.sequence - 1, range.upperBound)
-        } else {
-            guard position.sequence < range.upperBound else { return query.limit(0) }
-            rest.sequences = max(position.sequence + 1, range.lowerBound)...range.upperBound
+        let (next, isOver) =
+            query.isReversed
+            ? position.sequence.subtractingReportingOverflow(1) : position.sequence.addingReportingOverflow(1)
+        return isOver ? query.limit(0) : query.from(next)
+    }
+}
+
+extension Query {
+    /// The query from this sequence number on, in its own direction.
+    func from(_ sequence: UInt64) -> Query {
+        let range = sequences ?? 0...UInt64.max
+        if isReversed {
+            guard sequence >= range.lowerBound else { return limit(0) }
+            return sequences(range.lowerBound...min(sequence, range.upperBound))
         }
-        return rest
+        guard sequence <= range.upperBound else { return limit(0) }
+        return sequences(max(sequence, range.lowerBound)...range.upperBound)
     }
 }

@@ -154,31 +154,24 @@ public actor PacedReplay: AsyncSequence {
         var found = query
         switch target {
         case .start: break
-        case .sequence(let sequence): found = from(sequence)
+        case .sequence(let sequence): found = query.from(sequence)
         case .time(let time):
             var earlier = query
             let range = query.isReversed ? Int64.min...time : time...Int64.max
             earlier.time = query.time.map { $0.overlaps(range) ? $0.clamped(to: range) : range } ?? range
             if let asked = query.time, !asked.overlaps(range) { earlier.limit = 0 }
             var cursor = try snapshot.cursor(earlier.limit(Swift.min(earlier.limit ?? 1, 1)))
-            if let sequence = try cursor.next()?.sequence { found = from(sequence) } else { found.limit = 0 }
+            if let sequence = try cursor.next()?.sequence {
+                found = query.from(sequence)
+            } else {
+                found.limit = 0
+            }
         case .after(let position): found = try snapshot.query(query, after: position)
         }
         cursor = try snapshot.cursor(found)
         upcoming = nil
         pacing.restart()
         wakeAll()
-    }
-
-    /// The query from this number on.
-    private func from(_ sequence: UInt64) -> Query {
-        let range = query.sequences ?? 0...UInt64.max
-        if query.isReversed {
-            guard sequence >= range.lowerBound else { return query.limit(0) }
-            return query.sequences(range.lowerBound...Swift.min(sequence, range.upperBound))
-        }
-        guard sequence <= range.upperBound else { return query.limit(0) }
-        return query.sequences(Swift.max(sequence, range.lowerBound)...range.upperBound)
     }
 
     /// What is known to be missing in the query from the last seek on, and the damage met since.

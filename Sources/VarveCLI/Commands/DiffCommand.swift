@@ -103,9 +103,10 @@ struct DiffCommand: ParsableCommand {
     {
         let sessions = try snapshot.sessions()
         if let named = sessions.last(where: { $0.id == name }) { return named }
-        if let number = Int64(name) {
-            if let found = sessions.first(where: { $0.ordinal == UInt64(exactly: number) }) { return found }
-            if number < 0, number >= -Int64(sessions.count) { return sessions[sessions.count + Int(number)] }
+        if let number = Int64(name), let ordinal = try? Selection.ordinal(number, of: sessions),
+            let found = sessions.first(where: { $0.ordinal == ordinal })
+        {
+            return found
         }
         throw CommandFailure("\(store): no session \(name): there are \(sessions.count) (see varve sessions)")
     }

@@ -76,8 +76,8 @@ public struct RecordedEvents: AsyncSequence, Sendable {
 
     /// Steps through them as they are stored, whatever they are, until `body` says that it has enough.
     ///
-    /// Returns what of them could not be read, and what was done for it; what is known to be missing behind them does not count. Errors: `StoreError`, and what
-    /// `body` throws.
+    /// Returns what of them could not be read, and what was done for it; what is known to be missing behind them does not count.
+    /// Errors: `StoreError`, and what `body` throws.
     package func forEachStored(_ body: (borrowing EventView) throws -> Bool) throws -> (
         gaps: [Gap], statistics: QueryStatistics
     ) {

@@ -2,17 +2,17 @@ package import Varve
 
 extension RecordedSession {
     /// What can't be read where the session's first and last events may have been: no query between those that are left tells of it.
-    package struct LostEnds {
+    struct LostEnds {
         /// Before the first one that is left.
-        package fileprivate(set) var beginning: [Gap] = []
+        fileprivate(set) var beginning: [Gap] = []
         /// After the last one.
-        package fileprivate(set) var end: [Gap] = []
+        fileprivate(set) var end: [Gap] = []
         /// The index after that of the last one.
-        package fileprivate(set) var nextIndex: UInt64 = 0
+        fileprivate(set) var nextIndex: UInt64 = 0
     }
 
     /// Looks whether the session's first and last events are there. Errors: `RecorderError.store`.
-    package func lostEnds() throws(RecorderError) -> LostEnds {
+    func lostEnds() throws(RecorderError) -> LostEnds {
         try RecorderError.storing { () throws(StoreError) in
             var lost = LostEnds()
             guard let first = info.firstSequence, let last = info.lastSequence else { return lost }
@@ -33,7 +33,7 @@ extension RecordedSession {
     }
 
     /// What is missing in an answer over all that is retained, with what may have been lost at the session's ends.
-    package func coverage(_ found: Coverage) throws(RecorderError) -> Coverage {
+    func coverage(_ found: Coverage) throws(RecorderError) -> Coverage {
         let lost = try lostEnds()
         // What the limits evicted is no loss.
         return Coverage(gaps: (evictedEvents > 0 ? [] : lost.beginning) + found.gaps + lost.end)

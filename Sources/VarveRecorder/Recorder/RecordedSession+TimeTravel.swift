@@ -98,7 +98,7 @@ extension RecordedSession {
     /// The checkpoint with the state that the retained events begin with, or that is nearest before them; nil: there is none.
     ///
     /// A recorder's limits evict checkpoints from what is retained, never from the store: the state at any retained event is known.
-    /// O(1) reads. Errors: `RecorderError.store`; `unreadable` when the first event can't be read.
+    /// Reads the first retained event. Errors: `RecorderError.store`.
     public func baseCheckpoint() throws(RecorderError) -> Checkpoint? {
         var first: UInt64?
         do throws(StoreError) {
