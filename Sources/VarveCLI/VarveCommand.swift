@@ -24,7 +24,7 @@ struct VarveCommand: ParsableCommand {
         subcommands: [
             RecordCommand.self, SessionsCommand.self, InfoCommand.self, QueryCommand.self,
             CheckpointsCommand.self, StateCommand.self, ReplayCommand.self, DiffCommand.self,
-            VerifyCommand.self, RepairCommand.self, ExportCommand.self,
+            VerifyCommand.self, RepairCommand.self, CompactCommand.self, ExportCommand.self,
             ImportCommand.self,
         ])
 

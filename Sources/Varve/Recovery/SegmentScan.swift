@@ -199,10 +199,7 @@ final class BlockReader {
             }
             return ScannedBlock(header: header, offset: offset, record: record, tally: [], nextIndex: 0)
         }
-        try columns.load(
-            small: small, subBlockCount: Int(header.subBlockCount), eventCount: Int(header.eventCount),
-            explicitIndices: header.flags.contains(.explicitIndices), rawBytes: Int(header.rawBytes),
-            bodyLength: Int(header.bodyLength), kindCount: Int(header.kindCount))
+        try columns.load(small, of: header)
         for position in 0..<columns.subBlockCount {
             let part = columns.subBlock(position)
             try verify(

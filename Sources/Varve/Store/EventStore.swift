@@ -14,7 +14,7 @@ public final class EventStore: @unchecked Sendable {
     private let options: StoreOptions
     private let identity: StoreIdentity?
     private let uuid: UniqueID
-    private let catalog: Catalog
+    let catalog: Catalog
     private let registry: KindRegistry
     private let writing: Writing?
     // Guarded by `monitor`.
@@ -394,6 +394,18 @@ public final class EventStore: @unchecked Sendable {
     var isSynced: Bool { options.durability == .synced }
     func now() -> Int64 { options.fileSystem.now() }
     var fileSystem: any FileSystem { options.fileSystem }
+
+    /// Writes files beside the log. After a failed sync nothing is synced any more, here as elsewhere.
+    func maintain<R>(_ body: () throws(IOFailure) -> R) throws(StoreError) -> R {
+        let pipeline = try writer().pipeline
+        if let failure = pipeline.monitor.withLock({ pipeline.poisoned }) { throw failure }
+        do throws(IOFailure) {
+            return try body()
+        } catch {
+            if error.operation == .sync { pipeline.poisonAfter(error) }
+            throw .writing(error)
+        }
+    }
 
     private func writer() throws(StoreError) -> Writing {
         guard let writing else { throw .readOnly }

@@ -1,0 +1,33 @@
+/// What a query did; for `--explain` and tests.
+public struct QueryStatistics: Hashable, Sendable {
+    /// What was not looked into, by the reason.
+    public struct Pruned: Hashable, Sendable {
+        /// Its sequence numbers, its times, its session, its kinds: none that was asked for.
+        public internal(set) var sequence = 0, time = 0, session = 0, kind = 0
+        /// Its filters: no text that a match must hold.
+        public internal(set) var filter = 0
+
+        /// All together.
+        public var total: Int { sequence + time + session + kind + filter }
+    }
+
+    /// Segments in the snapshot.
+    public internal(set) var segments = 0
+    /// Those that were not looked into.
+    public internal(set) var segmentsPruned = Pruned()
+    /// Event blocks in the segments looked into.
+    public internal(set) var blocks = 0
+    /// Those that were ruled out one by one. What lies before or after the sequence numbers asked for is passed over without being
+    /// counted here, and so is what comes after a limit.
+    public internal(set) var blocksPruned = Pruned()
+    /// Blocks that were counted by their statistics, unread.
+    public internal(set) var blocksCounted = 0
+    /// Blocks of which the small column was decoded, and those of them of which payloads were too.
+    public internal(set) var blocksRead = 0, blocksDecoded = 0
+    /// Rows whose small columns were decoded, and rows that matched.
+    public internal(set) var rowsDecoded: UInt64 = 0, rowsMatched: UInt64 = 0
+    /// Sub-blocks whose payloads were decompressed, and those that filters ruled out in blocks that were read.
+    public internal(set) var subBlocksDecoded = 0, subBlocksPruned = 0
+    /// Stored bytes read, and payload bytes decompressed.
+    public internal(set) var bytesRead: UInt64 = 0, bytesDecoded: UInt64 = 0
+}
