@@ -385,7 +385,14 @@ struct TokenFilterTests {
                 var writer = ByteWriter()
                 writer.putRaw(vector.golden.bytes)
                 writer.patch(value, at: offset)
-                #expect(throws: FormatError.self, "\(offset) \(value)") { try decodeFilters(writer.bytes) }
+                do {
+                    _ = try decodeFilters(writer.bytes)
+                    Issue.record("\(offset) may be \(value)")
+                } catch .truncated {
+                    #expect(offset > 4)
+                } catch {
+                    #expect(offset == 4 || value == 1)
+                }
             }
         }
         for offset in 0..<4 {

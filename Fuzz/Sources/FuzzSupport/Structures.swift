@@ -149,10 +149,9 @@ public enum FooterBytes {
             case 8:
                 layout.add([0, 1, 2, 3], bytes: 1, from: body)
                 layout.add([4, 8, 12], bytes: 4, from: body)
-                let tables = body + 16..<min(section.upperBound, body + 16 + 4 * 400)
-                if !tables.isEmpty {
-                    layout.add(
-                        Array(stride(from: 0, to: tables.count, by: 4)), bytes: 4, from: tables.lowerBound)
+                for entry in stride(from: body + 16, to: min(section.upperBound, body + 16 + 4 * 400), by: 4)
+                {
+                    layout.add([0], bytes: 4, from: entry)
                 }
             case 16:
                 for entry in stride(from: body + 8, to: min(section.upperBound, body + 8 + 80 * 200), by: 80)
