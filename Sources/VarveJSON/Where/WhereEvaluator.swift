@@ -31,7 +31,8 @@ enum WhereVerdict {
 final class WhereMachine {
     private let program: WhereProgram
     private let parser: OpaquePointer?
-    private var tape: varve_json_tape
+    // In memory of its own, so that reading it is no access to a property that the language would watch.
+    private let document: UnsafeMutablePointer<varve_json_tape>
     var attributes = WhereAttributes()
     private var hasLocatedDecimals = false
     private var scratch = Scratch()
@@ -40,11 +41,18 @@ final class WhereMachine {
     init(_ program: WhereProgram) {
         self.program = program
         parser = varve_json_parser_new()
-        // SAFETY: no word is looked at before a document was parsed, which replaces these.
-        tape = varve_json_tape()
+        document = UnsafeMutablePointer<varve_json_tape>.allocate(capacity: 1)
+        document.initialize(to: varve_json_tape())
     }
 
-    deinit { varve_json_parser_free(parser) }
+    deinit {
+        varve_json_parser_free(parser)
+        document.deallocate()
+    }
+
+    /// SAFETY: looked at only once a document was parsed.
+    @inline(__always)
+    private var tape: varve_json_tape { document.pointee }
 
     /// What the attributes alone say.
     func verdict() -> WhereVerdict { verdict(program.root) }
@@ -61,7 +69,7 @@ final class WhereMachine {
         hasLocatedDecimals = false
         // SAFETY: `base` holds `payload.count` bytes, and 64 more where the caller promises so.
         return varve_json_parse_tape(
-            parser, base.assumingMemoryBound(to: UInt8.self), payload.count, isPadded, &tape)
+            parser, base.assumingMemoryBound(to: UInt8.self), payload.count, isPadded, document)
     }
 
     private func verdict(_ number: Int) -> WhereVerdict {
@@ -182,7 +190,7 @@ final class WhereMachine {
         _ left: WhereValue, _ comparison: WhereComparison, _ right: WhereValue, _ ignoresCase: Bool
     ) -> Bool {
         if left.kind == .int, right.kind == .int {
-            return (left.int < right.int ? WhereOrder.less : left.int == right.int ? .equal : .greater).fulfils(comparison)
+            return WhereOrder(left.int, right.int).fulfils(comparison)
         }
         if left.kind == .text, right.kind == .text {
             if ignoresCase {
@@ -200,10 +208,9 @@ final class WhereMachine {
         if left.isNumber, right.isNumber { return WhereNumber.order(left, right).fulfils(comparison) }
         guard left.kind == right.kind else { return false }
         switch left.kind {
-        case .time: return (left.int < right.int ? WhereOrder.less : left.int == right.int ? .equal : .greater).fulfils(comparison)
+        case .time: return WhereOrder(left.int, right.int).fulfils(comparison)
         case .duration:
-            let (a, b) = (left.duration, right.duration)
-            return (a < b ? WhereOrder.less : a == b ? .equal : .greater).fulfils(comparison)
+            return WhereOrder(left.duration, right.duration).fulfils(comparison)
         case .null: return comparison == .equal
         case .bool: return comparison == .equal && left.bits == right.bits
         case .array, .object: return comparison == .equal && isEqual(Int(left.bits), Int(right.bits))
@@ -359,7 +366,7 @@ final class WhereMachine {
     @inline(__always)
     private func step(_ step: WhereProgram.Step, _ node: Int) -> Int {
         switch step.code {
-        case .member: return Int(varve_json_last_member(&tape, node, step.key, step.number))
+        case .member: return Int(varve_json_last_member(document, node, step.key, step.number))
         case .element:
             guard tag(node) == UInt8(ascii: "[") else { return 0 }
             var element = node + 1

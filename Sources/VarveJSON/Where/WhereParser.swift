@@ -294,11 +294,12 @@ struct WhereParser {
 
     private mutating func value() throws(WhereFault) -> WhereOperand {
         switch next {
-        case nil: throw fault("a value is missing here: a path, a number, a text in quotes")
+        case nil, ")", "]", ",", "=", "<", ">":
+            throw fault("a value is missing here: a path, a number, a text in quotes")
         case "\"": return .literal(.text(try quoted()))
         case "r", "R":
             if character(1) == "\"" { return .literal(.text(try raw())) }
-        case "0"..."9", "-": return .literal(try number().literal)
+        case let first? where first == "-" || ("0"..."9").contains(first): return .literal(try number().literal)
         case "'", "“", "”", "‘", "`": throw fault("a text stands in double quotes: \"…\", or r\"…\" without escapes")
         case "$": throw fault("a path has no $ in front: a.b, a[0], [\"a\"]")
         case "*" where character(1) != "*": throw fault("every value is **, every element of an array is a[]")

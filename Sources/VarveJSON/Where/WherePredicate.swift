@@ -79,13 +79,16 @@ public struct WherePredicate: EventPredicate {
 final class WhereEvaluator: PredicateEvaluator {
     private let program: WhereProgram
     private let machine: WhereMachine
+    private let sieve: WhereSieve?
     private var kinds: [WhereValue?] = []
     private var session: (ordinal: UInt64, id: WhereValue)?
     private var memory: [UnsafeMutablePointer<UInt8>] = []
 
-    init(_ predicate: WherePredicate) {
+    /// `sieves`: whether payloads are ruled out by their bytes before they are parsed. The answers are the same.
+    init(_ predicate: WherePredicate, sieves: Bool = true) {
         program = predicate.program
         machine = WhereMachine(program)
+        sieve = sieves ? WhereSieve(WhereNeed(predicate.test)) : nil
     }
 
     deinit { for pointer in memory { pointer.deallocate() } }
@@ -96,7 +99,12 @@ final class WhereEvaluator: PredicateEvaluator {
         switch machine.verdict() {
         case .yes: return true
         case .no: return false
-        case .unknown: return machine.matches(payload: payload, isPadded: isPadded)
+        case .unknown:
+            if let sieve, let base = payload.baseAddress {
+                sieve.begin(upTo: base.assumingMemoryBound(to: UInt8.self) + payload.count)
+                guard sieve.keeps(payload) else { return false }
+            }
+            return machine.matches(payload: payload, isPadded: isPadded)
         }
     }
 
@@ -118,7 +126,11 @@ final class WhereEvaluator: PredicateEvaluator {
         let last = block.payload(highest)
         let readableEnd = last.baseAddress.map { $0 + last.count + block.readableAfter }
         var kept = 0
-        for row in rows {
+        // Up to where rows follow each other, so that their payloads are looked through at once.
+        var runEnd = 0
+        for place in rows.indices {
+            let row = rows[place]
+            if sieve != nil, place >= runEnd { runEnd = beginRun(rows, place, block) }
             if program.looksAtAttributes { load(row, of: block) }
             switch program.looksAtAttributes ? machine.verdict() : .unknown {
             case .no: continue
@@ -126,13 +138,27 @@ final class WhereEvaluator: PredicateEvaluator {
             case .unknown:
                 let payload = block.payload(row)
                 guard let base = payload.baseAddress, let readableEnd else { continue }
-                let isPadded = readableEnd - base >= payload.count + Int(varve_json_padding.rawValue)
+                if let sieve, !sieve.keeps(payload) { continue }
+                let isPadded = readableEnd - base >= payload.count + Int(varve_json_padding)
                 guard machine.matches(payload: payload, isPadded: isPadded) else { continue }
             }
             rows[kept] = row
             kept += 1
         }
         return kept
+    }
+
+    /// Starts the sieve at a row, and returns the place after the last that follows it without a gap.
+    private func beginRun(
+        _ rows: UnsafeMutableBufferPointer<UInt32>, _ place: Int, _ block: borrowing CandidateRows
+    ) -> Int {
+        var end = place + 1
+        while end < rows.count, rows[end] == rows[end - 1] &+ 1 { end += 1 }
+        let last = block.payload(rows[end - 1])
+        if let base = last.baseAddress {
+            sieve?.begin(upTo: base.assumingMemoryBound(to: UInt8.self) + last.count)
+        }
+        return end
     }
 
     private func load(_ row: UInt32, of block: borrowing CandidateRows) {

@@ -190,26 +190,25 @@ final class WhereProgram: @unchecked Sendable {
                     case .everyElement: steps.append(Step(code: .everyElement))
                     }
                 }
-            case .number(let inner): made = function(.number, add(inner))
-            case .lower(let inner): made = function(.lower, add(inner))
-            case .size(let inner): made = function(.size, add(inner))
+            case .number(let inner): made = function(.number, of: inner)
+            case .lower(let inner): made = function(.lower, of: inner)
+            case .size(let inner): made = function(.size, of: inner)
             case .time(let inner, let offset):
-                made = function(.time, add(inner))
+                made = function(.time, of: inner)
                 made.second = offset
             case .difference(let left, let right):
-                let left = add(left)
-                let right = add(right)
-                made = function(.difference, left)
-                made.second = right
-                made.isMany = made.isMany || operands[right].isMany
-                made.needsPayload = made.needsPayload || operands[right].needsPayload
+                made = function(.difference, of: left)
+                made.second = add(right)
+                made.isMany = made.isMany || operands[made.second].isMany
+                made.needsPayload = made.needsPayload || operands[made.second].needsPayload
             }
             operands.append(made)
             return operands.count - 1
         }
 
-        private func function(_ code: Operand.Code, _ inner: Int) -> Operand {
-            Operand(
+        private mutating func function(_ code: Operand.Code, of operand: WhereOperand) -> Operand {
+            let inner = add(operand)
+            return Operand(
                 code: code, isMany: operands[inner].isMany, needsPayload: operands[inner].needsPayload,
                 first: inner)
         }

@@ -20,9 +20,9 @@ enum WhereText {
         let count = min(left.count, right.count)
         if count > 0, let a = left.bytes, let b = right.bytes {
             let sign = memcmp(a, b, count)
-            if sign != 0 { return WhereOrder(Int(sign)) }
+            if sign != 0 { return WhereOrder(sign, 0) }
         }
-        return WhereOrder(left.count - right.count)
+        return WhereOrder(left.count, right.count)
     }
 
     static func fulfils(_ text: WhereValue, _ textOperator: WhereTextOperator, _ wanted: WhereValue) -> Bool {

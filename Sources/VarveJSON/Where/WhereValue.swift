@@ -24,7 +24,7 @@ struct WhereValue {
     /// Of `bytes`. Of a double whose text is not known the node.
     var count = 0
 
-    static let missing = WhereValue(kind: .missing)
+    static var missing: WhereValue { WhereValue(kind: .missing) }
 
     static func int(_ value: Int64) -> WhereValue { WhereValue(kind: .int, bits: UInt64(bitPattern: value)) }
 
@@ -64,7 +64,10 @@ struct WhereValue {
 enum WhereOrder {
     case less, equal, greater
 
-    init(_ sign: Int) { self = sign < 0 ? .less : sign > 0 ? .greater : .equal }
+    @inline(__always)
+    init<Number: Comparable>(_ left: Number, _ right: Number) {
+        self = left < right ? .less : left > right ? .greater : .equal
+    }
 
     var reversed: WhereOrder {
         switch self {
@@ -90,11 +93,11 @@ enum WhereOrder {
 enum WhereNumber {
     static func order(_ left: WhereValue, _ right: WhereValue) -> WhereOrder {
         switch (left.kind, right.kind) {
-        case (.int, .int): return order(left.int, right.int)
-        case (.uint, .uint): return order(left.bits, right.bits)
+        case (.int, .int): return WhereOrder(left.int, right.int)
+        case (.uint, .uint): return WhereOrder(left.bits, right.bits)
         case (.int, .uint): return .less
         case (.uint, .int): return .greater
-        case (.double, .double): return order(left.double, right.double)
+        case (.double, .double): return WhereOrder(left.double, right.double)
         case (.int, .double): return order(left.int, right.double)
         case (.double, .int): return order(right.int, left.double).reversed
         case (.uint, .double): return order(left.bits, right.double)
@@ -108,17 +111,13 @@ enum WhereNumber {
         }
     }
 
-    private static func order<Number: Comparable>(_ left: Number, _ right: Number) -> WhereOrder {
-        left < right ? .less : left > right ? .greater : .equal
-    }
-
     private static func order(_ left: Int64, _ right: Double) -> WhereOrder {
         if right >= 0x1p63 { return .less }
         if right < -0x1p63 { return .greater }
         // It fits: what is cut off decides between equals.
         let whole = right.rounded(.towardZero)
         let number = Int64(whole)
-        return left == number ? order(whole, right) : order(left, number)
+        return left == number ? WhereOrder(whole, right) : WhereOrder(left, number)
     }
 
     private static func order(_ left: UInt64, _ right: Double) -> WhereOrder {
@@ -126,7 +125,7 @@ enum WhereNumber {
         if right < 0 { return .greater }
         let whole = right.rounded(.towardZero)
         let number = UInt64(whole)
-        return left == number ? order(whole, right) : order(left, number)
+        return left == number ? WhereOrder(whole, right) : WhereOrder(left, number)
     }
 
     /// Two whole numbers by their digits.
@@ -135,7 +134,7 @@ enum WhereNumber {
         if isNegative != (right.first == UInt8(ascii: "-")) { return isNegative ? .less : .greater }
         let a = left.drop { $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "0") }
         let b = right.drop { $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "0") }
-        var result = order(a.count, b.count)
+        var result = WhereOrder(a.count, b.count)
         if result == .equal {
             result = a.elementsEqual(b) ? .equal : a.lexicographicallyPrecedes(b) ? .less : .greater
         }
