@@ -37,13 +37,15 @@ struct WhereModel {
         /// -1, 0 or 1.
         func order(_ other: Number) -> Int {
             if let double, let right = other.double { return double < right ? -1 : double > right ? 1 : 0 }
-            let (a, b) = (scaled, other.scaled)
-            if a.isNegative != b.isNegative { return a.isNegative ? -1 : 1 }
+            let areWhole = double == nil && other.double == nil
+            let a = areWhole ? (isNegative, digits) : scaled
+            let b = areWhole ? (other.isNegative, other.digits) : other.scaled
+            if a.0 != b.0 { return a.0 ? -1 : 1 }
             let size =
-                a.digits.count != b.digits.count
-                ? (a.digits.count < b.digits.count ? -1 : 1)
-                : a.digits == b.digits ? 0 : a.digits.lexicographicallyPrecedes(b.digits) ? -1 : 1
-            return a.isNegative ? -size : size
+                a.1.count != b.1.count
+                ? (a.1.count < b.1.count ? -1 : 1)
+                : a.1 == b.1 ? 0 : a.1.lexicographicallyPrecedes(b.1) ? -1 : 1
+            return a.0 ? -size : size
         }
 
         /// Times 2^1100, so that every double is whole.

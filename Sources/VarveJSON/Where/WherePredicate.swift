@@ -69,7 +69,7 @@ public struct WherePredicate: EventPredicate {
     public var needsPayload: Bool { program.needsPayload }
 
     /// See ``EventPredicate``.
-    public var textRequirement: TextRequirement { .nothing }
+    public var textRequirement: TextRequirement { test.textRequirement }
 
     /// See ``EventPredicate``.
     public func makeEvaluator() -> any PredicateEvaluator { WhereEvaluator(self) }
