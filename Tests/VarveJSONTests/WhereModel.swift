@@ -118,7 +118,8 @@ struct WhereModel {
     }
 
     private static func text(_ number: JSONNumber) -> String {
-        (number.isNegative ? "-" : "") + "0." + String(decoding: number.digits, as: UTF8.self) + "0e\(number.point)"
+        (number.isNegative ? "-" : "") + "0." + String(decoding: number.digits, as: UTF8.self)
+            + "0e\(number.point)"
     }
 
     func matches(_ test: WhereTest) -> Bool { verdict(test, payload) == true }
@@ -281,7 +282,9 @@ struct WhereModel {
                         number.double != nil
                         ? number.written
                         : (number.isNegative ? "-" : "") + "0" + number.digits.map { "\($0)" }.joined()
-                    return Array(digits.utf8).withUnsafeBytes { NumericTime.parse(decimal: $0) }.map { .time($0) }
+                    return Array(digits.utf8).withUnsafeBytes { NumericTime.parse(decimal: $0) }.map {
+                        .time($0)
+                    }
                 default: return nil
                 }
             }

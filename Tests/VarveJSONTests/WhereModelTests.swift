@@ -7,7 +7,8 @@ import Varve
 struct WhereModelTests {
     static let seeds: [UInt64] = [1, 2, 3, 4, UInt64.random(in: 5...UInt64.max)]
 
-    @Test("agree with the model, with and without the sieve, and hold the texts they require", arguments: seeds)
+    @Test(
+        "agree with the model, with and without the sieve, and hold the texts they require", arguments: seeds)
     func model(seed: UInt64) throws {
         print("seed \(seed)")
         var random = WhereRandom(seed: seed)
@@ -35,14 +36,18 @@ struct WhereModelTests {
                 let expected = WhereModel(payload, attributes).matches(test)
                 let (found, foundPlain, isKept) = attributes.lent(length: payload.count) { attributes in
                     payload.withUnsafeBytes { bytes in
-                        need?.begin(upTo: bytes.bindMemory(to: UInt8.self).baseAddress.unsafelyUnwrapped + bytes.count)
+                        need?.begin(
+                            upTo: bytes.bindMemory(to: UInt8.self).baseAddress.unsafelyUnwrapped + bytes.count
+                        )
                         return (
                             evaluator.matches(payload: bytes, attributes: attributes),
                             plain.matches(payload: bytes, attributes: attributes), need?.keeps(bytes) ?? true
                         )
                     }
                 }
-                let what = { "seed \(seed): \(test) of \(String(decoding: payload, as: UTF8.self)) with \(attributes)" }
+                let what = {
+                    "seed \(seed): \(test) of \(String(decoding: payload, as: UTF8.self)) with \(attributes)"
+                }
                 if foundPlain != expected { Issue.record("\(what()) is not \(foundPlain)") }
                 if found != expected { Issue.record("\(what()) is not \(found), as the sieve makes it") }
                 if expected { matchCount += 1 }
@@ -59,8 +64,13 @@ struct WhereModelTests {
     @Test("are never narrowed to less than they match", arguments: seeds)
     func narrowing(seed: UInt64) throws {
         var random = WhereRandom(seed: seed)
-        let bounds = ["-1", "0", "1", "7", "7.5", "-0.5", "18446744073709551615", "18446744073709551616", "1e30", "18446744073709550000.0"]
-        let times = ["2026-05-10T12:34:56.1Z", "2262-04-11T23:47:16.854775807Z", "1677-09-21T00:12:43.145224192Z"]
+        let bounds = [
+            "-1", "0", "1", "7", "7.5", "-0.5", "18446744073709551615", "18446744073709551616", "1e30",
+            "18446744073709550000.0",
+        ]
+        let times = [
+            "2026-05-10T12:34:56.1Z", "2262-04-11T23:47:16.854775807Z", "1677-09-21T00:12:43.145224192Z",
+        ]
         for _ in 0..<500 {
             var parts: [String] = []
             for _ in 0...Int(random.random.next() % 3) {
@@ -71,7 +81,8 @@ struct WhereModelTests {
                 case 2: parts.append("timestamp \(comparison) \"\(random.pick(times))\"")
                 case 3: parts.append("kind in [\"Login\", \"\(random.pick(["é", "e\u{301}"]))\"]")
                 case 4: parts.append("sequence in [\(random.pick(bounds)), \(random.pick(bounds))]")
-                default: parts.append("kind == \"\(random.pick(["é", "login"]))\"\(random.pick(["", " nocase"]))")
+                default:
+                    parts.append("kind == \"\(random.pick(["é", "login"]))\"\(random.pick(["", " nocase"]))")
                 }
             }
             let predicate = try WherePredicate(parts.joined(separator: " and "))
@@ -84,9 +95,14 @@ struct WhereModelTests {
                 for sequence: UInt64 in [0, 1, 6, 7, 8, 100, .max - 1, .max] {
                     for timestamp: Int64 in [.min, 0, 1_778_416_496_100_000_000, .max] {
                         var attributes = WhereModel.Attributes()
-                        (attributes.kind, attributes.sequence, attributes.timestamp) = (kind, sequence, timestamp)
-                        guard Self.admits(query, attributes), predicate.matches("", attributes) else { continue }
-                        #expect(Self.admits(narrowed, attributes), "seed \(seed): \(predicate) and \(attributes)")
+                        (attributes.kind, attributes.sequence, attributes.timestamp) = (
+                            kind, sequence, timestamp
+                        )
+                        guard Self.admits(query, attributes), predicate.matches("", attributes) else {
+                            continue
+                        }
+                        #expect(
+                            Self.admits(narrowed, attributes), "seed \(seed): \(predicate) and \(attributes)")
                     }
                 }
             }
@@ -101,7 +117,9 @@ struct WhereModelTests {
 
     @Test("set bounds that are exact where they can be")
     func bounds() throws {
-        func narrowed(_ expression: String) throws -> Query { try WherePredicate(expression).narrowing(Query()) }
+        func narrowed(_ expression: String) throws -> Query {
+            try WherePredicate(expression).narrowing(Query())
+        }
         #expect(try narrowed("sequence < 100 and sequence >= 5").sequences == 5...99)
         #expect(try narrowed("sequence > 7.5").sequences == 8...UInt64.max)
         #expect(try narrowed("sequence < 0").kindNames == [])
@@ -111,7 +129,9 @@ struct WhereModelTests {
         #expect(try narrowed("kind in [\"a\", \"b\"] and .x == 1").kindNames == ["a", "b"])
         #expect(try narrowed("kind == \"a\" nocase").kindNames == nil)
         #expect(try narrowed("session == \"s\"").sessionIDs == ["s"])
-        #expect(try narrowed("timestamp >= \"1970-01-01T00:00:01Z\" and timestamp < time(2)").time == 1_000_000_000...1_999_999_999)
+        #expect(
+            try narrowed("timestamp >= \"1970-01-01T00:00:01Z\" and timestamp < time(2)").time
+                == 1_000_000_000...1_999_999_999)
         #expect(try narrowed("not (sequence < 5)").sequences == nil)
     }
 }
@@ -129,7 +149,9 @@ enum Requirement {
         }
     }
 
-    private static func holds(_ bytes: [UInt8], _ text: [UInt8], _ startsToken: Bool, _ endsToken: Bool) -> Bool {
+    private static func holds(_ bytes: [UInt8], _ text: [UInt8], _ startsToken: Bool, _ endsToken: Bool)
+        -> Bool
+    {
         func lowered(_ bytes: [UInt8]) -> [UInt8] { bytes.map { (65...90).contains($0) ? $0 + 32 : $0 } }
         let (bytes, text) = (lowered(bytes), lowered(text))
         guard bytes.count >= text.count else { return false }

@@ -6,17 +6,23 @@ struct WhereRandom {
 
     init(seed: UInt64) { random = Seeded(state: seed) }
 
-    mutating func pick<Element>(_ list: [Element]) -> Element { list[Int(random.next() % UInt64(list.count))] }
+    mutating func pick<Element>(_ list: [Element]) -> Element {
+        list[Int(random.next() % UInt64(list.count))]
+    }
     mutating func chance(_ percent: UInt64) -> Bool { random.next() % 100 < percent }
 
     static let keys = ["a", "b", "Ab", "c/d", "é", "x y", "q\"", "kind", "n\n"]
     static let texts = [
-        "", "a", "A", "ab", "Ab ab", "xAbx", "1", "-1", "2.5", "0x1F", "31", " 7 ", "C:\\Win\\a.exe", "c/d/e", "ÄÖ", "äö", "É1",
-        "\u{212A}", "k", "K", "ſ", "\u{1}x", "q\"uote", "a\nb", "2026-05-10T12:34:56Z", "2026-05-10 12:34:57", "1778416496", "a.b", "😀",
+        "", "a", "A", "ab", "Ab ab", "xAbx", "1", "-1", "2.5", "0x1F", "31", " 7 ", "C:\\Win\\a.exe", "c/d/e",
+        "ÄÖ", "äö", "É1",
+        "\u{212A}", "k", "K", "ſ", "\u{1}x", "q\"uote", "a\nb", "2026-05-10T12:34:56Z", "2026-05-10 12:34:57",
+        "1778416496", "a.b", "😀",
     ]
     static let numbers = [
-        "0", "1", "-1", "2.5", "1.0", "31", "1e3", "1000", "-0", "18446744073709551615", "18446744073709551616", "-9223372036854775809",
-        "9007199254740993", "9007199254740992.0", "1e400", "1778416496", "1778416496.5", "123456789012345678", "-31",
+        "0", "1", "-1", "2.5", "1.0", "31", "1e3", "1000", "-0", "18446744073709551615",
+        "18446744073709551616", "-9223372036854775809",
+        "9007199254740993", "9007199254740992.0", "1e400", "1778416496", "1778416496.5", "123456789012345678",
+        "-31",
     ]
 
     // MARK: Conditions
@@ -36,17 +42,26 @@ struct WhereRandom {
         case 0: return .exists(value())
         case 1: return .isType(value(), pick(WhereType.allCases))
         case 2, 3: return .text(text(), pick(WhereTextOperator.allCases), text(), ignoresCase: ignoresCase)
-        case 4: return .matches(text(), pattern: pick(["b$", "^A", "[0-9]+", "k", "a.b", "(?i)win", "", "é|ö"]), ignoresCase: ignoresCase)
+        case 4:
+            return .matches(
+                text(), pattern: pick(["b$", "^A", "[0-9]+", "k", "a.b", "(?i)win", "", "é|ö"]),
+                ignoresCase: ignoresCase)
         case 5: return .compare(time(), comparison(), time(), ignoresCase: false)
         case 6:
             return .compare(
                 .difference(time(), time()), comparison(),
-                chance(50) ? .literal(.duration(Int64(bitPattern: random.next()) >> 20)) : .difference(time(), time()),
+                chance(50)
+                    ? .literal(.duration(Int64(bitPattern: random.next()) >> 20))
+                    : .difference(time(), time()),
                 ignoresCase: false)
         case 7:
             let left = path(80)
-            return .isIn(left, (0...Int(random.next() % 3)).map { _ in chance(70) ? literal() : path(50) }, ignoresCase: ignoresCase)
-        case 8: return .compare(chance(70) ? text() : .lower(text()), comparison(), text(), ignoresCase: ignoresCase)
+            return .isIn(
+                left, (0...Int(random.next() % 3)).map { _ in chance(70) ? literal() : path(50) },
+                ignoresCase: ignoresCase)
+        case 8:
+            return .compare(
+                chance(70) ? text() : .lower(text()), comparison(), text(), ignoresCase: ignoresCase)
         case 9: return .compare(number(), comparison(), number(), ignoresCase: ignoresCase)
         case 10: return .compare(path(50), comparison(), path(50), ignoresCase: ignoresCase)
         default:
@@ -69,7 +84,8 @@ struct WhereRandom {
         if chance(8) { return .element }
         var steps: [JSONPath.Step] = [.member(Array(pick(Self.keys).utf8))]
         while chance(30) {
-            steps.append(pick([.member(Array(pick(Self.keys).utf8)), .everyElement, .element(Int(random.next() % 3))]))
+            steps.append(
+                pick([.member(Array(pick(Self.keys).utf8)), .everyElement, .element(Int(random.next() % 3))]))
         }
         if chance(5) { steps.removeFirst() }
         return steps.isEmpty ? .element : .steps(steps)
@@ -144,7 +160,9 @@ struct WhereRandom {
         return bytes
     }
 
-    private mutating func space(_ bytes: inout [UInt8]) { if chance(8) { bytes.append(pick([0x20, 0x0A, 0x09])) } }
+    private mutating func space(_ bytes: inout [UInt8]) {
+        if chance(8) { bytes.append(pick([0x20, 0x0A, 0x09])) }
+    }
 
     private mutating func appendObject(_ bytes: inout [UInt8], _ depth: Int) {
         bytes.append(UInt8(ascii: "{"))
@@ -193,7 +211,8 @@ struct WhereRandom {
                 default:
                     for unit in String(scalar).utf16 {
                         let digits = String(unit, radix: 16, uppercase: chance(50))
-                        bytes += Array("\\u".utf8) + Array(String(repeating: "0", count: 4 - digits.count).utf8)
+                        bytes +=
+                            Array("\\u".utf8) + Array(String(repeating: "0", count: 4 - digits.count).utf8)
                         bytes += Array(digits.utf8)
                     }
                 }

@@ -22,7 +22,8 @@ public struct WhereDiagnosis {
     public var notes: [String] {
         if payloadCount == 0 { return [] }
         guard documentCount > 0 else {
-            return subjects.isEmpty ? [] : ["no payload that was looked at is JSON: only attributes, such as kind, match"]
+            return subjects.isEmpty
+                ? [] : ["no payload that was looked at is JSON: only attributes, such as kind, match"]
         }
         var notes: [String] = []
         for subject in subjects {
@@ -72,7 +73,9 @@ public struct WhereDiagnosis {
     private mutating func add(_ path: WherePath, _ wanted: Wanted) {
         guard case .steps(let steps) = path else { return }
         let subject = Subject(steps: steps, wanted: wanted)
-        if !subjects.contains(where: { $0.steps == steps && $0.wanted == wanted }) { subjects.append(subject) }
+        if !subjects.contains(where: { $0.steps == steps && $0.wanted == wanted }) {
+            subjects.append(subject)
+        }
     }
 }
 
@@ -190,10 +193,12 @@ private struct Subject {
         guard !counts.isEmpty else {
             if let array = arrays.first {
                 let rest = Array(steps[array.count...])
-                return "\(Self.text(array)) is always an array here: use \(Self.text(array + [.everyElement] + rest))"
+                return
+                    "\(Self.text(array)) is always an array here: use \(Self.text(array + [.everyElement] + rest))"
             }
             let found = others.map(Self.text).joined(separator: ", ")
-            return "\(name) occurs in no payload that was looked at" + (found.isEmpty ? "" : "; \(found) does")
+            return "\(name) occurs in no payload that was looked at"
+                + (found.isEmpty ? "" : "; \(found) does")
         }
         guard counts.count == 1, let kind = counts.keys.first else {
             return isOfNoUse ? unusable(name) : nil

@@ -101,10 +101,14 @@ final class WhereMachine {
         let test = program.tests[number]
         switch test.code {
         case .and:
-            for link in 0..<test.linkCount where !holds(program.links[test.links + link], scope) { return false }
+            for link in 0..<test.linkCount where !holds(program.links[test.links + link], scope) {
+                return false
+            }
             return true
         case .or:
-            for link in 0..<test.linkCount where holds(program.links[test.links + link], scope) { return true }
+            for link in 0..<test.linkCount where holds(program.links[test.links + link], scope) {
+                return true
+            }
             return false
         case .not: return !holds(test.right, scope)
         case .any: return anyNode(of: program.operands[test.left], scope) { holds(test.right, $0) }
@@ -127,7 +131,8 @@ final class WhereMachine {
                 guard test.ignoresCase else { return WhereText.fulfils(left, test.textOperator, right) }
                 let mark = scratch.used
                 defer { scratch.used = mark }
-                return WhereText.fulfils(folded(left, test.left), test.textOperator, folded(right, test.right))
+                return WhereText.fulfils(
+                    folded(left, test.left), test.textOperator, folded(right, test.right))
             }
         case .isIn:
             for link in 0..<test.linkCount {
@@ -204,7 +209,9 @@ final class WhereMachine {
         return comparesOthers(left, comparison, right)
     }
 
-    private func comparesOthers(_ left: WhereValue, _ comparison: WhereComparison, _ right: WhereValue) -> Bool {
+    private func comparesOthers(_ left: WhereValue, _ comparison: WhereComparison, _ right: WhereValue)
+        -> Bool
+    {
         if left.isNumber, right.isNumber { return WhereNumber.order(left, right).fulfils(comparison) }
         guard left.kind == right.kind else { return false }
         switch left.kind {
@@ -438,7 +445,9 @@ final class WhereMachine {
             if body(node) {
                 // What the condition has put there is gone.
                 frames.count = top
-                if (bottom..<top).allSatisfy({ !frames[$0].isObject || isLastOfItsKey(frames[$0].key) }) { return true }
+                if (bottom..<top).allSatisfy({ !frames[$0].isObject || isLastOfItsKey(frames[$0].key) }) {
+                    return true
+                }
             }
             frames.count = top
             node = after(node)

@@ -94,7 +94,8 @@ private struct WhereBounds {
     }
 
     /// Sequence numbers that compare so with a literal.
-    private static func range(_ comparison: WhereComparison, _ literal: WhereLiteral) -> ClosedRange<UInt64>? {
+    private static func range(_ comparison: WhereComparison, _ literal: WhereLiteral) -> ClosedRange<UInt64>?
+    {
         let everything: ClosedRange<UInt64> = 0...UInt64.max
         let isBelow: Bool
         switch literal {

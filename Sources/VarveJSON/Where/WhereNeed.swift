@@ -49,7 +49,9 @@ indirect enum WhereNeed: Equatable {
         _ left: WhereOperand, _ comparison: WhereComparison, _ list: [WhereOperand], _ ignoresCase: Bool
     ) -> WhereNeed {
         var (left, comparison, list) = (left, comparison, list)
-        if list.count == 1, case .literal = left { (left, comparison, list) = (list[0], comparison.flipped, [left]) }
+        if list.count == 1, case .literal = left {
+            (left, comparison, list) = (list[0], comparison.flipped, [left])
+        }
         var glances: [WhereGlance] = []
         var texts: [WhereNeed] = []
         var others: [WhereNeed] = []

@@ -158,7 +158,9 @@ struct WhereParser {
         let left = try operand()
         let place = position
         if let (comparison, isNegated) = comparisonSign() {
-            if next == "~" { throw fault("a regular expression is looked for with the word matches", at: place) }
+            if next == "~" {
+                throw fault("a regular expression is looked for with the word matches", at: place)
+            }
             let rightPlace = position
             var right = try operand()
             var checkedLeft = left.value
@@ -185,7 +187,9 @@ struct WhereParser {
             let test = try regularExpression(left)
             return isNegated ? test.negated : test
         }
-        if isNegated { throw fault("after not comes in, contains, startswith, endswith, has or matches here") }
+        if isNegated {
+            throw fault("after not comes in, contains, startswith, endswith, has or matches here")
+        }
         if takeWord("exists") { return .exists(left.value) }
         if takeWord("is") { return try type(left.value) }
         throw faultOfComparison()
@@ -240,7 +244,8 @@ struct WhereParser {
             return isNegated ? .not(.isType(operand, type)) : .isType(operand, type)
         }
         throw fault(
-            "after is comes null, missing, empty, string, number, bool, array or object (a value is compared with ==)")
+            "after is comes null, missing, empty, string, number, bool, array or object (a value is compared with ==)"
+        )
     }
 
     private func faultOfComparison() -> WhereFault {
@@ -252,7 +257,8 @@ struct WhereParser {
         }
         switch word {
         case "like", "regex", "regexp", "match", "rlike":
-            return fault("\(word) is no word of this language: write contains, startswith, endswith or matches")
+            return fault(
+                "\(word) is no word of this language: write contains, startswith, endswith or matches")
         case "equals", "eq": return fault("write ==")
         case "": return fault("a comparison is expected: ==, !=, <, <=, >, >=, in, contains, exists, is …")
         default:
@@ -299,8 +305,10 @@ struct WhereParser {
         case "\"": return .literal(.text(try quoted()))
         case "r", "R":
             if character(1) == "\"" { return .literal(.text(try raw())) }
-        case let first? where first == "-" || ("0"..."9").contains(first): return .literal(try number().literal)
-        case "'", "“", "”", "‘", "`": throw fault("a text stands in double quotes: \"…\", or r\"…\" without escapes")
+        case let first? where first == "-" || ("0"..."9").contains(first):
+            return .literal(try number().literal)
+        case "'", "“", "”", "‘", "`":
+            throw fault("a text stands in double quotes: \"…\", or r\"…\" without escapes")
         case "$": throw fault("a path has no $ in front: a.b, a[0], [\"a\"]")
         case "*" where character(1) != "*": throw fault("every value is **, every element of an array is a[]")
         default: break
@@ -392,7 +400,9 @@ struct WhereParser {
         let argument = try operand()
         let type = argument.value.staticType
         guard types.contains(type) else {
-            throw fault("\(argument.value.plain) is \(type.rawValue): \(name)(…) is of no use here", at: argument.place)
+            throw fault(
+                "\(argument.value.plain) is \(type.rawValue): \(name)(…) is of no use here",
+                at: argument.place)
         }
         try expect(")", "a ) is missing: \(name)(path)")
         return argument.value
@@ -415,7 +425,8 @@ struct WhereParser {
         }
         guard [.any, .text, .number, .time].contains(argument.staticType) else {
             throw fault(
-                "\(argument.plain) is \(argument.staticType.rawValue): time(…) reads a text or a number", at: place)
+                "\(argument.plain) is \(argument.staticType.rawValue): time(…) reads a text or a number",
+                at: place)
         }
         var offset = defaultOffsetSeconds
         if takeSymbol(",") {
@@ -455,7 +466,9 @@ struct WhereParser {
     /// A number or a duration. The digits are empty for what is not written in decimal.
     private mutating func number() throws(WhereFault) -> (literal: WhereLiteral, digits: [UInt8]) {
         let start = position
-        func isDigit(_ character: Unicode.Scalar?) -> Bool { character.map { ("0"..."9").contains($0) } ?? false }
+        func isDigit(_ character: Unicode.Scalar?) -> Bool {
+            character.map { ("0"..."9").contains($0) } ?? false
+        }
         if next == "-" { position += 1 }
         guard isDigit(next) else { throw fault("a number is missing after -", at: start) }
         if next == "0", character(1) == "x" || character(1) == "X" {
@@ -494,7 +507,9 @@ struct WhereParser {
         return (WhereLiteral(number: text, isWhole: isWhole), Array(text.utf8))
     }
 
-    private mutating func duration(_ number: String, _ isWhole: Bool, _ start: Int) throws(WhereFault) -> Int64 {
+    private mutating func duration(_ number: String, _ isWhole: Bool, _ start: Int) throws(WhereFault)
+        -> Int64
+    {
         let unitPlace = position
         if next == "µ" || next == "μ" { position += 1 }
         position += word.unicodeScalars.count
@@ -581,7 +596,8 @@ extension WhereParser {
         if comparison != .equal {
             for (operand, place) in [(left, leftPlace), (right, rightPlace)] {
                 if operand.staticType == .null || operand.staticType == .bool {
-                    throw fault("\(operand.plain) is neither less nor greater than anything: use == or !=", at: place)
+                    throw fault(
+                        "\(operand.plain) is neither less nor greater than anything: use == or !=", at: place)
                 }
             }
         }
@@ -649,7 +665,8 @@ extension WhereParser {
             }
         }
         switch (left.staticType, right.staticType) {
-        case (.duration, .time): throw fault("a time can't be subtracted from a length of time", at: rightPlace)
+        case (.duration, .time):
+            throw fault("a time can't be subtracted from a length of time", at: rightPlace)
         default: break
         }
         // Of literals the difference is one too.

@@ -94,7 +94,8 @@ final class WhereEvaluator: PredicateEvaluator {
     deinit { for pointer in memory { pointer.deallocate() } }
 
     /// One event, by itself.
-    func matches(payload: UnsafeRawBufferPointer, attributes: WhereAttributes, isPadded: Bool = false) -> Bool {
+    func matches(payload: UnsafeRawBufferPointer, attributes: WhereAttributes, isPadded: Bool = false) -> Bool
+    {
         machine.attributes = attributes
         switch machine.verdict() {
         case .yes: return true
@@ -168,7 +169,9 @@ final class WhereEvaluator: PredicateEvaluator {
         machine.attributes.length = UInt64(block.payloadByteCount(row))
         if program.usesKind {
             let number = Int(block.kindNumber(row))
-            if number >= kinds.count { kinds += [WhereValue?](repeating: nil, count: number + 1 - kinds.count) }
+            if number >= kinds.count {
+                kinds += [WhereValue?](repeating: nil, count: number + 1 - kinds.count)
+            }
             let known = kinds[number] ?? keep(block.kind(row).name)
             kinds[number] = known
             machine.attributes.kind = known

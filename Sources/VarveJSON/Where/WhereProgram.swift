@@ -185,7 +185,8 @@ final class WhereProgram: @unchecked Sendable {
                 made.second = path.count
                 for step in path {
                     switch step {
-                    case .member(let key): steps.append(Step(code: .member, key: keep(key), number: key.count))
+                    case .member(let key):
+                        steps.append(Step(code: .member, key: keep(key), number: key.count))
                     case .element(let number): steps.append(Step(code: .element, number: number))
                     case .everyElement: steps.append(Step(code: .everyElement))
                     }

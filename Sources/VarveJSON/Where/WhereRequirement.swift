@@ -24,7 +24,8 @@ extension WhereTest {
             if let (text, ignoresCase) = right.text(for: left, ignoresCase) {
                 parts.append(
                     .needed(
-                        text, ignoresCase: ignoresCase, startsToken: textOperator == .startswith || textOperator == .has,
+                        text, ignoresCase: ignoresCase,
+                        startsToken: textOperator == .startswith || textOperator == .has,
                         endsToken: textOperator == .endswith || textOperator == .has))
             }
             return .every(parts)
@@ -53,13 +54,15 @@ extension WhereOperand {
         switch self {
         case .literal, .attribute: .nothing
         case .path(let path): path.textRequirement
-        case .number(let inner), .lower(let inner), .size(let inner), .time(let inner, _): inner.textRequirement
+        case .number(let inner), .lower(let inner), .size(let inner), .time(let inner, _):
+            inner.textRequirement
         case .difference(let left, let right): .every([left.textRequirement, right.textRequirement])
         }
     }
 
     /// The text of a literal that is compared with an operand in the payload, and whether case matters to that.
-    fileprivate func text(for other: WhereOperand, _ ignoresCase: Bool) -> (text: [UInt8], ignoresCase: Bool)? {
+    fileprivate func text(for other: WhereOperand, _ ignoresCase: Bool) -> (text: [UInt8], ignoresCase: Bool)?
+    {
         guard case .literal(.text(let text)) = self else { return nil }
         switch other {
         case .path: return (text, ignoresCase)
@@ -118,7 +121,8 @@ extension TextRequirement {
             parts.append(
                 .text(
                     Array(part),
-                    startsToken: startsToken && part.startIndex == text.startIndex && WhereText.isOfToken(first),
+                    startsToken: startsToken && part.startIndex == text.startIndex
+                        && WhereText.isOfToken(first),
                     endsToken: endsToken && part.endIndex == text.endIndex && WhereText.isOfToken(last)))
         }
         return every(parts)

@@ -68,7 +68,9 @@ final class WhereSieve {
         for text in texts { text.deallocate() }
     }
 
-    private static func copy<Element: BitwiseCopyable>(_ array: [Element]) -> UnsafeMutableBufferPointer<Element> {
+    private static func copy<Element: BitwiseCopyable>(_ array: [Element]) -> UnsafeMutableBufferPointer<
+        Element
+    > {
         let room = UnsafeMutableBufferPointer<Element>.allocate(capacity: max(array.count, 1))
         _ = room.initialize(from: array)
         return room
@@ -91,10 +93,14 @@ final class WhereSieve {
         let node = nodes[number]
         switch node.code {
         case .all:
-            for link in 0..<node.linkCount where !holds(links[node.links + link], start, rowEnd) { return false }
+            for link in 0..<node.linkCount where !holds(links[node.links + link], start, rowEnd) {
+                return false
+            }
             return true
         case .any:
-            for link in 0..<node.linkCount where holds(links[node.links + link], start, rowEnd) { return true }
+            for link in 0..<node.linkCount where holds(links[node.links + link], start, rowEnd) {
+                return true
+            }
             return false
         case .bytes: return place(node.needle, start, rowEnd) != nil
         case .member:
@@ -194,7 +200,9 @@ final class WhereSieve {
                 place += 1
             }
             let count = place - digits
-            guard count > 0, count <= 15, place < end, place.pointee == UInt8(ascii: "\"") else { return true }
+            guard count > 0, count <= 15, place < end, place.pointee == UInt8(ascii: "\"") else {
+                return true
+            }
             return WhereOrder(value, glance.number).fulfils(glance.comparison)
         }
         guard place < end else { return true }
@@ -247,7 +255,8 @@ final class WhereSieve {
                     case .number(let comparison, let number, let inText):
                         glances.append(
                             Glance(
-                                code: .number, comparison: comparison, number: number, isNumberInText: inText))
+                                code: .number, comparison: comparison, number: number, isNumberInText: inText)
+                        )
                     }
                 }
                 node.linkCount = glances.count - node.links
@@ -261,9 +270,12 @@ final class WhereSieve {
         /// Each part of a condition has a search of its own, even for the same text: they go on independently.
         mutating func search(_ bytes: [UInt8], ignoresCase: Bool) -> Int {
             // The two rarest bytes, as far apart as they happen to be.
-            let ranked = bytes.indices.sorted { WhereSieve.frequency(bytes[$0]) < WhereSieve.frequency(bytes[$1]) }
+            let ranked = bytes.indices.sorted {
+                WhereSieve.frequency(bytes[$0]) < WhereSieve.frequency(bytes[$1])
+            }
             let needle = varve_json_needle(
-                bytes: keep(bytes), length: bytes.count, first: ranked[0], second: ranked[min(1, ranked.count - 1)],
+                bytes: keep(bytes), length: bytes.count, first: ranked[0],
+                second: ranked[min(1, ranked.count - 1)],
                 ignores_case: ignoresCase)
             searches.append(Search(needle: needle, found: nil))
             return searches.count - 1
@@ -281,7 +293,8 @@ final class WhereSieve {
     private static func frequency(_ byte: UInt8) -> Int {
         switch byte {
         case UInt8(ascii: "\""): 100
-        case UInt8(ascii: ":"), UInt8(ascii: ","), UInt8(ascii: " "), UInt8(ascii: "0"), UInt8(ascii: "\\"): 60
+        case UInt8(ascii: ":"), UInt8(ascii: ","), UInt8(ascii: " "), UInt8(ascii: "0"), UInt8(ascii: "\\"):
+            60
         case 48...57: 50
         case UInt8(ascii: "a")...UInt8(ascii: "z"):
             // The letters of English by their frequency.

@@ -52,7 +52,9 @@ enum WhereText {
     }
 
     /// Whether a byte is part of a token: a letter or a digit of ASCII, or of a character beyond it.
-    static func isOfToken(_ byte: UInt8) -> Bool { byte >= 0x80 || byte &- 48 <= 9 || (byte | 0x20) &- 97 < 26 }
+    static func isOfToken(_ byte: UInt8) -> Bool {
+        byte >= 0x80 || byte &- 48 <= 9 || (byte | 0x20) &- 97 < 26
+    }
 
     private static func find(
         _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ wanted: WhereValue

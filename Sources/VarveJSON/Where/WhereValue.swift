@@ -129,7 +129,9 @@ enum WhereNumber {
     }
 
     /// Two whole numbers by their digits.
-    private static func order(digits left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer) -> WhereOrder {
+    private static func order(digits left: UnsafeRawBufferPointer, _ right: UnsafeRawBufferPointer)
+        -> WhereOrder
+    {
         let isNegative = left.first == UInt8(ascii: "-")
         if isNegative != (right.first == UInt8(ascii: "-")) { return isNegative ? .less : .greater }
         let a = left.drop { $0 == UInt8(ascii: "-") || $0 == UInt8(ascii: "0") }
@@ -223,7 +225,9 @@ enum WhereNumber {
         }
         if index < count, start[index] | 0x20 == UInt8(ascii: "e") {
             index += 1
-            if index < count, start[index] == UInt8(ascii: "+") || start[index] == UInt8(ascii: "-") { index += 1 }
+            if index < count, start[index] == UInt8(ascii: "+") || start[index] == UInt8(ascii: "-") {
+                index += 1
+            }
             let exponent = index
             while index < count, start[index] &- 48 <= 9 { index += 1 }
             guard index > exponent else { return .missing }
@@ -240,7 +244,8 @@ enum WhereNumber {
 
     /// The number that a document's own text stands for, which is no number of 64 bits.
     static func documented(_ start: UnsafePointer<UInt8>, _ count: Int) -> WhereValue {
-        for index in 0..<count where start[index] == UInt8(ascii: ".") || start[index] | 0x20 == UInt8(ascii: "e") {
+        for index in 0..<count
+        where start[index] == UInt8(ascii: ".") || start[index] | 0x20 == UInt8(ascii: "e") {
             return decimal(start, count)
         }
         return WhereValue(kind: .wide, bytes: start, count: count)
