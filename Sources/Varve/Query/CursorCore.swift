@@ -17,7 +17,7 @@ final class CursorCore {
     }
 
     private let snapshot: Snapshot
-    private let query: Query
+    let query: Query
     private let sessions: Set<UInt64>?
     private let excluded: Set<UInt64>
     @usableFromInline let run: UnsafeMutablePointer<CursorRun>
@@ -67,9 +67,10 @@ final class CursorCore {
 
     // Predicates.
     private let evaluators: [any PredicateEvaluator]
-    private let payloadEvaluators: [any PredicateEvaluator]
+    let payloadEvaluators: [any PredicateEvaluator]
     private let requirement: TextRequirement
     private var filterTest: FilterTest?
+    private var wholeSegment: ((WholeSegment) -> Bool)?
     /// Whether the filters rule each sub-block of the block out; empty: none.
     private var ruledOut: [Bool] = []
 
@@ -478,14 +479,14 @@ final class CursorCore {
     }
 
     /// The next block that the index can't rule out: its number in the current source.
-    private func nextCandidate() throws(StoreError) -> Int? {
+    func nextCandidate() throws(StoreError) -> Int? {
         while true {
             if case .segment(let segment)? = source {
                 let entries = segment.index.entries
                 while query.isReversed ? nextBlock >= 0 : nextBlock < entries.count {
                     if !query.isReversed, let time = query.time, let pyramid = segment.index.pyramid {
                         let next = pyramid.nextCandidate(from: nextBlock, count: entries.count, time)
-                        statistics.blocksPruned.time += next - nextBlock
+                        statistics.blocksPruned[.time] += next - nextBlock
                         nextBlock = next
                         if next >= entries.count { break }
                     }
@@ -505,12 +506,12 @@ final class CursorCore {
                         }
                     }
                     if let reason = reasonToPrune(entry) {
-                        statistics.blocksPruned[keyPath: reason] += 1
+                        statistics.blocksPruned[reason] += 1
                     } else if !isInOrder(entry, in: segment.index) {
                         addGap(
                             of: entry, "\(segment.fileName) at \(entry.offset): its numbers are out of order")
                     } else if let filterTest, filterTest.rulesOut(block: number) {
-                        statistics.blocksPruned.filter += 1
+                        statistics.blocksPruned[.filter] += 1
                     } else {
                         return number
                     }
@@ -524,35 +525,20 @@ final class CursorCore {
         }
     }
 
-    private typealias PruneReason = WritableKeyPath<QueryStatistics.Pruned, Int>
-
-    /// Why the query's ranges do not reach into these: sequence numbers from `first` to below `next`, and timestamps.
-    private func reasonToPrune(
-        _ first: UInt64, _ next: UInt64, _ minTimestamp: Int64, _ maxTimestamp: Int64
-    ) -> PruneReason? {
-        if let sequences = query.sequences, first > sequences.upperBound || next <= sequences.lowerBound {
-            return \.sequence
-        }
-        if let time = query.time, minTimestamp > time.upperBound || maxTimestamp < time.lowerBound {
-            return \.time
-        }
-        return nil
-    }
-
     private func allows(session: UInt64) -> Bool {
         (sessions?.contains(session) ?? true) && !excluded.contains(session)
     }
 
     private func reasonToPrune(_ entry: BlockIndexEntry) -> PruneReason? {
-        if let reason = reasonToPrune(
-            entry.firstSequence, entry.nextSequence, entry.minTimestamp, entry.maxTimestamp)
+        if let reason = QueryPlan.reasonToPrune(
+            query, entry.firstSequence, entry.nextSequence, entry.minTimestamp, entry.maxTimestamp)
         {
             return reason
         }
-        guard allows(session: entry.sessionOrdinal) else { return \.session }
+        guard allows(session: entry.sessionOrdinal) else { return .session }
         let mayHaveKind =
             query.kindNames == nil || entry.flags.contains(.manyKinds) || entry.kindSet & allowedMask != 0
-        return mayHaveKind ? nil : \.kind
+        return mayHaveKind ? nil : .kind
     }
 
     /// Whether the block comes after those before it, which good checksums don't say. What is given out has
@@ -600,15 +586,19 @@ final class CursorCore {
                 return true
             }
             let entry = snapshot.entries[number]
-            if case .sealed(let handle) = entry, let reason = reasonToPrune(handle.summary) {
-                statistics.segmentsPruned[keyPath: reason] += 1
+            if case .sealed(let handle) = entry, let reason = QueryPlan.reasonToPrune(handle.summary, query) {
+                statistics.segmentsPruned[reason] += 1
                 continue
             }
             do throws(StoreError) {
                 let segment = try entry.load()
                 mapKinds(segment.index.kinds.map(\.definition))
                 if query.kindNames != nil, !allowedKinds.contains(true) {
-                    statistics.segmentsPruned.kind += 1
+                    statistics.segmentsPruned[.kind] += 1
+                    continue
+                }
+                if let wholeSegment, let whole = whole(segment), wholeSegment(whole) {
+                    statistics.segmentsCounted += 1
                     continue
                 }
                 source = .segment(segment)
@@ -628,12 +618,6 @@ final class CursorCore {
             }
         }
         return false
-    }
-
-    private func reasonToPrune(_ summary: SegmentSummary) -> PruneReason? {
-        guard summary.eventCount > 0 else { return \.sequence }
-        return reasonToPrune(
-            summary.baseSequence, summary.nextSequence, summary.minTimestamp, summary.maxTimestamp)
     }
 
     /// Finds the block to start at by binary search where the query says where that is.
@@ -686,7 +670,7 @@ final class CursorCore {
     }
 
     /// Unpacks a block and selects its rows; false when none match, or it is damaged.
-    private func load(_ number: Int, payloads: Bool = true) throws(StoreError) -> Bool {
+    func load(_ number: Int, payloads: Bool = true) throws(StoreError) -> Bool {
         decoded = -1
         decodedBase = nil
         batchPayload = nil
@@ -882,19 +866,107 @@ final class CursorCore {
 
     // MARK: Counting
 
-    /// How many events match; no payload is decompressed, and blocks that match whole are not read.
+    /// What a block's statistics say of it. All of its events match.
+    struct WholeBlock {
+        let events: UInt64
+        let times: ClosedRange<Int64>
+        let session: UInt64
+        /// The kind of all its events; nil when it has several, or too many to say.
+        let onlyKind: EventKind?
+    }
+
+    /// What a segment's index says of it. All of its events match that are of these kinds.
+    struct WholeSegment {
+        let times: ClosedRange<Int64>
+        let kinds: [(kind: EventKind, events: UInt64)]
+    }
+
+    var knownKinds: [EventKind] { kinds }
+
+    func countWholeBlock() { statistics.blocksCounted += 1 }
+
+    /// Has segments all of whose events match counted by `body`, and passed over where it returns true.
+    func countsWholeSegments(_ body: ((WholeSegment) -> Bool)?) { wholeSegment = body }
+
+    /// The block in the current source, when all of its events match.
+    func wholeBlock(_ number: Int) -> WholeBlock? {
+        guard case .segment(let segment)? = source else { return nil }
+        let entry = segment.index.entries[number]
+        guard matchesWhole(entry) else { return nil }
+        var onlyKind: EventKind?
+        if !entry.flags.contains(.manyKinds), entry.kindSet.nonzeroBitCount == 1,
+            entry.kindSet.trailingZeroBitCount < allowedKinds.count
+        {
+            onlyKind = kinds[Int(kindMap[entry.kindSet.trailingZeroBitCount])]
+        }
+        return WholeBlock(
+            events: UInt64(entry.eventCount), times: entry.minTimestamp...entry.maxTimestamp,
+            session: entry.sessionOrdinal, onlyKind: onlyKind)
+    }
+
+    private func whole(_ segment: LoadedSegment) -> WholeSegment? {
+        let index = segment.index
+        guard evaluators.isEmpty, sessions == nil, excluded.isEmpty, index.eventCount > 0 else { return nil }
+        if let sequences = query.sequences {
+            guard sequences.lowerBound <= index.header.baseSequence,
+                sequences.upperBound >= index.nextSequence - 1
+            else { return nil }
+        }
+        if let time = query.time {
+            guard time.lowerBound <= index.minTimestamp, time.upperBound >= index.maxTimestamp else {
+                return nil
+            }
+        }
+        // What the kinds add up to is not more than what the blocks do where a footer is good; where it is not they are counted.
+        guard index.kinds.reduce(UInt64(0), { $0 &+ $1.events }) == index.eventCount else { return nil }
+        var counted: [(kind: EventKind, events: UInt64)] = []
+        for (id, kind) in index.kinds.enumerated() where allowedKinds[id] {
+            counted.append((kinds[Int(kindMap[id])], kind.events))
+        }
+        return WholeSegment(times: index.minTimestamp...index.maxTimestamp, kinds: counted)
+    }
+
+    /// From the smallest to the largest timestamp of a block that may match.
+    func candidateTimes(_ number: Int) -> ClosedRange<Int64>? {
+        switch source {
+        case .segment(let segment)?:
+            let entry = segment.index.entries[number]
+            return entry.minTimestamp...entry.maxTimestamp
+        case .batch(let batch)?:
+            let times = UnsafeBufferPointer(start: batch.rows, count: batch.count).lazy.map(\.timestamp)
+            guard let first = times.min(), let last = times.max() else { return nil }
+            return first...last
+        case nil: return nil
+        }
+    }
+
+    /// The rows of the loaded block that were chosen, where no predicate has to see its payloads.
+    func forEachChosenRows(_ body: (Range<Int>) -> Void) {
+        if isRange {
+            if rangeStart < rangeEnd { body(rangeStart..<rangeEnd) }
+        } else {
+            for place in selectedNext..<selectedEnd { body(Int(selected[place])..<Int(selected[place]) + 1) }
+        }
+    }
+
+    /// How many events match; no payload is decompressed but for predicates, and what matches whole is not read.
     func count() throws(StoreError) -> UInt64 {
         var total: UInt64 = 0
         if !payloadEvaluators.isEmpty {
             while let step = try advance() { total += UInt64(step.rowEnd - step.row) }
             return total
         }
+        countsWholeSegments { segment in
+            for (_, events) in segment.kinds { total &+= events }
+            return true
+        }
+        defer { countsWholeSegments(nil) }
         while total < query.limit ?? .max, let number = try nextCandidate() {
-            if case .segment(let segment)? = source, matchesWhole(segment.index.entries[number]) {
-                total += UInt64(segment.index.entries[number].eventCount)
-                statistics.blocksCounted += 1
+            if let block = wholeBlock(number) {
+                total &+= block.events
+                countWholeBlock()
             } else if try load(number, payloads: false) {
-                total += UInt64(isRange ? rangeEnd - rangeStart : selectedEnd - selectedNext)
+                total &+= UInt64(isRange ? rangeEnd - rangeStart : selectedEnd - selectedNext)
             }
         }
         return min(total, query.limit ?? .max)

@@ -66,17 +66,6 @@ public struct Snapshot: Sendable {
     public func countWithCoverage(_ query: Query = Query()) throws(StoreError) -> (
         events: UInt64, coverage: Coverage
     ) {
-        if let names = query.kindNames, query.time == nil, query.sequences == nil, query.sessionIDs == nil,
-            query.sessionOrdinals == nil, query.limit == nil, excluded.isEmpty, batches.isEmpty
-        {
-            var total: UInt64 = 0
-            for entry in entries {
-                for kind in try entry.load().index.kinds where names.contains(kind.definition.name) {
-                    total &+= kind.events
-                }
-            }
-            return (total, Coverage(gaps: try gaps()))
-        }
         let core = try CursorCore(self, query)
         return (try core.count(), core.coverage)
     }
