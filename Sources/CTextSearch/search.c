@@ -148,3 +148,42 @@ size_t varve_needle_find(const varve_needle *needle, const uint8_t *bytes, size_
     }
     return count;
 }
+
+// The value of a hexadecimal digit, or more than 15.
+static inline unsigned digit(uint8_t byte) {
+    const unsigned number = (unsigned)byte - '0';
+    if (number < 10) return number;
+    const unsigned letter = (unsigned)(byte | 0x20) - 'a';
+    return letter < 6 ? letter + 10 : 16;
+}
+
+size_t varve_unit_find(const uint64_t *units, const uint8_t *bytes, size_t count, size_t from) {
+    enum { escape = 6 };
+    if (count < escape) return count;
+    const size_t end = count - escape + 1;
+    const bytes16 zero = {0};
+    const bytes16 backslashes = zero + '\\', letters = zero + 'u';
+    for (size_t p = from; p < end;) {
+        size_t stop = end;
+        if (end - p >= block) {
+            bytes16 found = zero;
+            for (size_t i = 0; i < block; i += sizeof(bytes16)) {
+                found |= (bytes16)(load(bytes + p + i) == backslashes) & (bytes16)(load(bytes + p + i + 1) == letters);
+            }
+            if (!is_any(found)) {
+                p += block;
+                continue;
+            }
+            stop = p + block;
+        }
+        for (; p < stop; ++p) {
+            if (bytes[p] != '\\' || bytes[p + 1] != 'u') continue;
+            const unsigned a = digit(bytes[p + 2]), b = digit(bytes[p + 3]), c = digit(bytes[p + 4]),
+                           d = digit(bytes[p + 5]);
+            if ((a | b | c | d) > 15) continue;
+            const unsigned unit = a << 12 | b << 8 | c << 4 | d;
+            if (units[unit >> 6] >> (unit & 63) & 1) return p;
+        }
+    }
+    return count;
+}

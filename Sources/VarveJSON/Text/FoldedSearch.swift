@@ -10,9 +10,11 @@ struct FoldedSearch: TextSearch {
     /// A part of the text that is ASCII: what does not hold it need not be looked at further.
     private let part: ByteSearch?
 
-    /// Of at least one character.
+    /// Of a text with a character beyond ASCII.
     init(_ text: String) {
-        let scalars = text.unicodeScalars.map { Self.lowered($0.value) }
+        let scalars = Self.lowerCase.withUnsafeBufferPointer { lowerCase in
+            text.unicodeScalars.map { Self.lowered($0.value, lowerCase) }
+        }
         var shorter = [Int](repeating: 0, count: scalars.count)
         var same = 0
         for index in scalars.indices.dropFirst() {
@@ -39,23 +41,47 @@ struct FoldedSearch: TextSearch {
             list.replace(.open, with: .maybe)
         }
         list.decide(.maybe) { item in
-            isFound(in: item.bytes)
+            let hasBeyond =
+                Self.firstBeyond(item.bytes, from: 0) < item.bytes.count
+                || item.isJSON && Self.numbered.isFound(in: item.bytes)
+            guard hasBeyond else { return false }
+            return isFound(in: item.bytes)
                 || item.isJSON && unescaper.contains(item.bytes) { isFound(in: $0) }
         }
     }
 
+    // The text has a character beyond ASCII, which a payload holds as it is or by its number.
+    private static let numbered = ByteNeedle(Array("\\u".utf8), ignoringCase: false)
+
     /// Whether it stands in bytes of UTF-8. Linear.
     func isFound(in bytes: UnsafeRawBufferPointer) -> Bool {
+        scalars.withUnsafeBufferPointer { scalars in
+            Self.lowerCase.withUnsafeBufferPointer { lowerCase in
+                isFound(scalars, in: bytes, lowerCase)
+            }
+        }
+    }
+
+    private func isFound(
+        _ scalars: UnsafeBufferPointer<UInt32>, in bytes: UnsafeRawBufferPointer,
+        _ lowerCase: UnsafeBufferPointer<UInt32>
+    ) -> Bool {
+        let beginsBeyond = scalars[0] >= 0x80
         var same = 0
         var position = 0
         while position < bytes.count {
+            // Most bytes are ASCII.
+            if same == 0, beginsBeyond, bytes[position] < 0x80 {
+                position = Self.firstBeyond(bytes, from: position)
+                if position == bytes.count { return false }
+            }
             guard let (scalar, length) = Self.scalar(bytes, at: position) else {
                 same = 0
                 position += 1
                 continue
             }
             position += length
-            let lowered = Self.lowered(scalar)
+            let lowered = Self.lowered(scalar, lowerCase)
             while same > 0 && scalars[same] != lowered { same = shorter[same - 1] }
             if scalars[same] == lowered { same += 1 }
             if same == scalars.count { return true }
@@ -63,7 +89,20 @@ struct FoldedSearch: TextSearch {
         return false
     }
 
+    /// Where the first byte beyond ASCII stands, at or after `from`; the count where none does.
+    private static func firstBeyond(_ bytes: UnsafeRawBufferPointer, from: Int) -> Int {
+        var position = from
+        while position + 8 <= bytes.count,
+            bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self) & 0x8080_8080_8080_8080 == 0
+        {
+            position += 8
+        }
+        while position < bytes.count, bytes[position] < 0x80 { position += 1 }
+        return position
+    }
+
     /// The character that begins at a place, and its bytes; nil where none does.
+    @inline(__always)
     private static func scalar(_ bytes: UnsafeRawBufferPointer, at position: Int) -> (UInt32, Int)? {
         let first = bytes[position]
         if first < 0x80 { return (UInt32(first), 1) }
@@ -81,7 +120,8 @@ struct FoldedSearch: TextSearch {
     }
 
     /// A character's simple lower case.
-    static func lowered(_ scalar: UInt32) -> UInt32 {
+    @inline(__always)
+    private static func lowered(_ scalar: UInt32, _ lowerCase: UnsafeBufferPointer<UInt32>) -> UInt32 {
         if scalar < 0x80 { return scalar >= 0x41 && scalar <= 0x5A ? scalar + 0x20 : scalar }
         return scalar < UInt32(lowerCase.count) ? lowerCase[Int(scalar)] : scalar
     }

@@ -35,13 +35,9 @@ struct PayloadList {
         for index in items.indices where items[index].mark == mark { items[index].mark = other }
     }
 
-    /// Marks the wanted items in which the needle stands at a place that is accepted: told the bytes from
-    /// there to the payload's end. Payloads that follow each other in memory are searched as one; what stands
-    /// across two of them is in neither.
-    mutating func scan(
-        _ needle: ByteNeedle, mark: Mark, where isWanted: (Item) -> Bool,
-        accepting isAccepted: (UnsafeRawBufferPointer) -> Bool = { _ in true }
-    ) {
+    /// Marks the wanted items in which the needle stands. Payloads that follow each other in memory are
+    /// searched as one; what stands across two of them is in neither.
+    mutating func scan(_ needle: some PayloadNeedle, mark: Mark, where isWanted: (Item) -> Bool) {
         items.withUnsafeMutableBufferPointer { items in
             // Rows may come from the last to the first: they are taken in the order of memory.
             let step =
@@ -71,14 +67,8 @@ struct PayloadList {
                         rowEnd += items[row].bytes.count
                     }
                     // Where it goes beyond the payload, so does all that begins later in it.
+                    if place + needle.count <= rowEnd { items[row].mark = mark }
                     from = rowEnd
-                    if place + needle.count > rowEnd { continue }
-                    // SAFETY: the place and the row's end lie within the stretch.
-                    if isAccepted(UnsafeRawBufferPointer(start: start + place, count: rowEnd - place)) {
-                        items[row].mark = mark
-                    } else {
-                        from = place + 1
-                    }
                 }
             }
         }

@@ -18,11 +18,8 @@ struct ByteSearch: TextSearch {
     private let doubled: ByteNeedle?
     /// Escapes of two bytes, other than that, that stand for a byte of the text.
     private let escapes: [ByteNeedle]
-    private let numbered = ByteNeedle(Array("\\u".utf8), ignoringCase: false)
-    /// The first UTF-16 units of its characters.
-    private let units: Set<UInt16>
-    /// Whether it is not UTF-8, and parts of any character may be parts of it.
-    private let isPartial: Bool
+    /// Escapes that give one of its characters by its number, or the first half of one.
+    private let numbered: UnitNeedle
 
     /// Of at least one byte.
     init(_ bytes: [UInt8], ignoringCase: Bool) {
@@ -37,15 +34,16 @@ struct ByteSearch: TextSearch {
             JSONUnescaper.shortEscapes.filter { bytes.contains($0.meaning) }.map(\.letter)
             + [UInt8(ascii: "\""), UInt8(ascii: "/")].filter { bytes.contains($0) }
         escapes = written.map { ByteNeedle([backslash, $0], ignoringCase: false) }
-        var units: Set<UInt16> = []
         let text = String(validating: bytes, as: UTF8.self)
+        var numbered = UnitNeedle()
         for scalar in (text ?? String(decoding: bytes, as: UTF8.self)).unicodeScalars {
-            units.insert(UTF16.encode(scalar).unsafelyUnwrapped.first.unsafelyUnwrapped)
+            numbered.insert(UTF16.encode(scalar).unsafelyUnwrapped.first.unsafelyUnwrapped)
             guard ignoringCase, scalar.isASCII, scalar.properties.isAlphabetic else { continue }
-            units.insert(UInt16(scalar.value) ^ 0x20)
+            numbered.insert(UInt16(scalar.value) ^ 0x20)
         }
-        self.units = units
-        isPartial = text == nil
+        // Without whole characters a part of any may be a part of it.
+        if text == nil { (0x80...0xFFFF).forEach { numbered.insert($0) } }
+        self.numbered = numbered
     }
 
     var byteCountMin: Int { needle.count }
@@ -54,12 +52,7 @@ struct ByteSearch: TextSearch {
         list.scan(needle, mark: .found, where: { $0.mark == .open })
         if let doubled { list.scan(doubled, mark: .maybe, where: \.isOpenJSON) }
         for escape in escapes { list.scan(escape, mark: .maybe, where: \.isOpenJSON) }
-        list.scan(
-            numbered, mark: .maybe, where: \.isOpenJSON,
-            accepting: { bytes in
-                guard let unit = JSONUnescaper.unit(bytes) else { return false }
-                return units.contains(unit) || isPartial && unit >= 0x80
-            })
+        list.scan(numbered, mark: .maybe, where: \.isOpenJSON)
         list.decide(.maybe) { item in
             unescaper.contains(item.bytes) { needle.isFound(in: $0) }
         }
