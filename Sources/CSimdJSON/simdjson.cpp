@@ -10,6 +10,10 @@
 #include <type_traits>
 #include <vector>
 
+#if defined(__SSE2__)
+#include <emmintrin.h>
+#endif
+
 namespace dom = simdjson::dom;
 using std::string_view;
 
@@ -582,6 +586,108 @@ bool varve_json_walk_next(const varve_json_parser *parser, varve_json_walk *walk
     ++next;
     memcpy(walk->next, &next, sizeof next);
     return true;
+}
+
+// Makes w of the numbers that have a fraction or an exponent or are no whole number of 64 bits. Numbers stand in the same order in
+// the words and in the text.
+static void locate_wide_numbers(varve_json_parser *parser) {
+    uint64_t *const words = parser->parser->doc.tape.get();
+    const uint8_t *p = parser->bytes;
+    const uint8_t *const end = p + parser->length;
+    const size_t last = size_t(words[0] & 0x00FFFFFFFFFFFFFF);
+    for (size_t index = 1; index < last;) {
+        const uint8_t tag = varve_json_tag(words, index);
+        if (tag != 'l' && tag != 'u' && tag != 'd' && tag != 'w') {
+            ++index;
+            continue;
+        }
+        while (p < end && *p != '-' && !is_digit(*p)) p = *p == '"' ? skip_string(p, end) : p + 1;
+        if (p == end) return;
+        bool wide = false;
+        const uint8_t *past = skip_number(p, end, wide);
+        if (!past) return;
+        if (wide) {
+            words[index] = uint64_t('w') << 56 | uint64_t(p - parser->bytes);
+            words[index + 1] = uint64_t(past - p);
+        }
+        p = past;
+        index += 2;
+    }
+}
+
+bool varve_json_parse_tape(
+    varve_json_parser *parser, const uint8_t *bytes, size_t length, bool padded, varve_json_tape *tape) {
+    if (!parser->parse(bytes, length, padded)) return false;
+    if (parser->is_blanked) locate_wide_numbers(parser);
+    const dom::document &document = parser->parser->doc;
+    *tape = varve_json_tape{document.tape.get(), document.string_buf.get(), parser->bytes};
+    return true;
+}
+
+void varve_json_locate_decimals(varve_json_parser *parser) {
+    if (parser->bytes && !parser->is_blanked) locate_wide_numbers(parser);
+}
+
+size_t varve_json_last_member(const varve_json_tape *tape, size_t object, const uint8_t *key, size_t length) {
+    const uint64_t *const words = tape->words;
+    if (varve_json_tag(words, object) != '{') return 0;
+    size_t found = 0;
+    // The closing bracket is the word before the index after the object.
+    const size_t last = varve_json_after(words, object) - 1;
+    for (size_t index = object + 1; index < last;) {
+        const uint8_t *text = tape->strings + (words[index] & 0x00FFFFFFFFFFFFFF);
+        uint32_t count;
+        memcpy(&count, text, sizeof count);
+        if (count == length && memcmp(text + sizeof count, key, length) == 0) found = index + 1;
+        index = varve_json_after(words, index + 1);
+    }
+    return found;
+}
+
+static uint8_t lowered(uint8_t byte) { return uint8_t(byte - 'A') < 26 ? byte | 0x20 : byte; }
+
+static bool stands_at(const uint8_t *p, const varve_json_needle &needle) {
+    if (!needle.ignores_case) return memcmp(p, needle.bytes, needle.length) == 0;
+    for (size_t i = 0; i < needle.length; ++i)
+        if (lowered(p[i]) != needle.bytes[i]) return false;
+    return true;
+}
+
+const uint8_t *varve_json_find(const uint8_t *start, const uint8_t *end, const varve_json_needle *wanted) {
+    const varve_json_needle needle = *wanted;
+    if (size_t(end - start) < needle.length) return end;
+    // The last place where it can begin.
+    const uint8_t *const last = end - needle.length;
+    const uint8_t *p = start;
+    const uint8_t first = needle.bytes[needle.first];
+    const uint8_t second = needle.bytes[needle.second];
+    // A letter is found in both cases by setting the bit in which they differ, which may find a little more.
+    const uint8_t first_mask = needle.ignores_case && uint8_t(first - 'a') < 26 ? 0x20 : 0;
+    const uint8_t second_mask = needle.ignores_case && uint8_t(second - 'a') < 26 ? 0x20 : 0;
+#if defined(__SSE2__)
+    const __m128i first_all = _mm_set1_epi8(char(first)), first_bit = _mm_set1_epi8(char(first_mask));
+    const __m128i second_all = _mm_set1_epi8(char(second)), second_bit = _mm_set1_epi8(char(second_mask));
+    // Sixteen places at a time: all bytes that are looked at stand before the end.
+    while (p <= last && last - p >= 15) {
+        const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i *>(p + needle.first));
+        const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i *>(p + needle.second));
+        unsigned hits = unsigned(_mm_movemask_epi8(_mm_and_si128(
+            _mm_cmpeq_epi8(_mm_or_si128(a, first_bit), first_all),
+            _mm_cmpeq_epi8(_mm_or_si128(b, second_bit), second_all))));
+        while (hits) {
+            const uint8_t *place = p + __builtin_ctz(hits);
+            if (stands_at(place, needle)) return place;
+            hits &= hits - 1;
+        }
+        p += 16;
+    }
+#endif
+    for (; p <= last; ++p) {
+        if ((p[needle.first] | first_mask) == first && (p[needle.second] | second_mask) == second &&
+            stands_at(p, needle))
+            return p;
+    }
+    return end;
 }
 
 size_t varve_json_too_deep(const uint8_t *bytes, size_t length, size_t depth_max) {
