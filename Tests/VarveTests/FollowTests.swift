@@ -368,7 +368,9 @@ struct FollowTests {
         try session.end()
         try next.flush()
         check(try follower.take(10), 10..<20)
-        check(try early.take(10), 10..<20)
+        // It has not passed what was not there yet.
+        let start = early.position.map { FollowStart.after($0) } ?? .beginning
+        check(try EventStore.openReadOnly(path).follower(from: start).take(10), 10..<20)
         try next.close()
     }
 

@@ -748,9 +748,11 @@ public final class EventStore: @unchecked Sendable {
         let isKnown = appearance == Appearance(isLocked: wasWritten, files: memory.files)
         let canTell = appearance.files != nil && memory.files != nil
         let isQuiet = !wasWritten && !appearance.isLocked
+        // Without a writer, what has only gone away was taken by somebody else: what is known of it stays.
+        let hasNews = appearance.files?.contains { memory.files?[$0.key] != $0.value } ?? false
         let isRead =
             switch look {
-            case .usual: canTell ? !isKnown : !isQuiet
+            case .usual: isQuiet ? canTell && hasNews : !canTell || !isKnown
             case .thorough: !canTell || !isKnown
             case .again: true
             }
