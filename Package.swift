@@ -54,8 +54,10 @@ let package = Package(
         .systemLibrary(
             name: "CRE2Library", pkgConfig: re2PkgConfig, providers: [.apt(["libre2-dev"]), .brew(["re2"])]),
         .target(name: "CRE2", dependencies: ["CRE2Library"], linkerSettings: [.linkedLibrary("re2")]),
+        .target(name: "CTextSearch"),
         .target(
-            name: "VarveJSON", dependencies: ["Varve", "CSimdJSON", "CRE2"], swiftSettings: upcoming),
+            name: "VarveJSON", dependencies: ["Varve", "CSimdJSON", "CRE2", "CTextSearch"],
+            swiftSettings: upcoming),
 
         // The recorder and the command.
         .target(name: "VarveRecorder", dependencies: ["Varve", "VarveJSON"], swiftSettings: upcoming),

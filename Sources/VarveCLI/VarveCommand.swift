@@ -22,9 +22,9 @@ struct VarveCommand: ParsableCommand {
             """,
         version: "0.1.0",
         subcommands: [
-            RecordCommand.self, SessionsCommand.self, InfoCommand.self, QueryCommand.self,
+            RecordCommand.self, SessionsCommand.self, InfoCommand.self, QueryCommand.self, TailCommand.self,
             CheckpointsCommand.self, StateCommand.self, ReplayCommand.self, DiffCommand.self,
-            VerifyCommand.self, RepairCommand.self, ExportCommand.self,
+            VerifyCommand.self, RepairCommand.self, CompactCommand.self, ExportCommand.self,
             ImportCommand.self,
         ])
 

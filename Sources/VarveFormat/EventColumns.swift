@@ -109,6 +109,14 @@ public final class EventColumns {
         loaded = true
     }
 
+    /// The same, with the fields of a block's header, whose kinds the caller has found to be defined.
+    public func load(_ small: UnsafeRawBufferPointer, of header: BlockHeader) throws(FormatError) {
+        try load(
+            small: small, subBlockCount: Int(header.subBlockCount), eventCount: Int(header.eventCount),
+            explicitIndices: header.flags.contains(.explicitIndices), rawBytes: Int(header.rawBytes),
+            bodyLength: Int(header.bodyLength), kindCount: Int(header.kindCount))
+    }
+
     /// Copies rows that are only in memory, as one raw sub-block at offset 0, replacing what was held.
     /// O(count).
     public func load(rows: UnsafePointer<EventRow>, count: Int, explicitIndices: Bool) {

@@ -7,6 +7,8 @@ public struct Footer: Hashable, Sendable {
         bytes.count >= 8 && magicMatches(UnsafeRawBufferPointer(rebasing: bytes[..<8]), magic)
     }
 
+    /// The body of the section that holds the token filters; empty: there are none. One that can be decoded, once a footer was read.
+    public var filters: [UInt8] = []
     /// The block index: an entry a block, in the order of the file.
     public var entries: [BlockIndexEntry] = []
     /// Timestamps over groups of 64 blocks, and over groups of groups.
@@ -40,6 +42,10 @@ public struct Footer: Hashable, Sendable {
         var writer = ByteWriter()
         writer.putMagic(Footer.magic)
         var count: UInt32 = 8
+        if !filters.isEmpty {
+            count += 1
+            writer.putSection(SectionType.filters, owner: owner) { $0.putRaw(filters) }
+        }
         writer.putSection(SectionType.blockIndex, owner: owner) { body in
             body.put(UInt32(entries.count))
             body.put(UInt32(BlockIndexEntry.byteCount))
@@ -80,16 +86,43 @@ public struct Footer: Hashable, Sendable {
         return (writer.bytes, trailer)
     }
 
-    /// Reads a footer: the bytes from the trailer's footer offset to the trailer.
-    public init(decoding bytes: UnsafeRawBufferPointer, trailer: Trailer) throws(FormatError) {
+    /// How many of a footer's bytes, after its magic, are the section with the filters; 0: there is none. `bytes` are its first 24:
+    /// they are not verified.
+    public static func filterSectionBytes(inFirst bytes: UnsafeRawBufferPointer) -> Int {
+        guard bytes.count >= 8 + Section.headerBytes, begins(at: bytes),
+            UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
+                == SectionType.filters
+        else { return 0 }
+        let length = Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 16, as: UInt32.self)))
+        return Section.headerBytes + length + (-length & 7)
+    }
+
+    /// The body of the section with the filters: of the bytes that `filterSectionBytes` tells of, verified.
+    public static func filterBody(
+        in bytes: UnsafeRawBufferPointer, segment: UniqueID
+    ) throws(FormatError) -> UnsafeRawBufferPointer {
+        var reader = ByteReader(bytes, "the filters")
+        let section = try Section(from: &reader, owner: segment)
+        try reader.finish()
+        guard section.type == SectionType.filters else { throw .notFound("filters") }
+        return section.body
+    }
+
+    /// Reads a footer: the bytes from the trailer's footer offset to the trailer. With `leavingOutFilters` they lack the section that
+    /// `filterSectionBytes` tells of.
+    public init(
+        decoding bytes: UnsafeRawBufferPointer, trailer: Trailer, leavingOutFilters: Bool = false
+    ) throws(FormatError) {
         var reader = ByteReader(bytes, "a footer")
         guard magicMatches(try reader.take(8), Footer.magic) else { throw .notFound("footer") }
         var found: Set<UInt32> = []
         var footer = Footer()
-        try Section.readAll(trailer.sectionCount, from: &reader, owner: trailer.segment) {
+        let sections = leavingOutFilters ? max(trailer.sectionCount, 1) - 1 : trailer.sectionCount
+        try Section.readAll(sections, from: &reader, owner: trailer.segment) {
             (type, body) throws(FormatError) in
             found.insert(type)
             switch type {
+            case SectionType.filters: footer.filters = Array(try body.take(body.remaining))
             case SectionType.blockIndex:
                 footer.entries = try Footer.blockIndex(&body, end: trailer.footerOffset)
             case SectionType.timePyramid: footer.pyramid = try TimePyramid(from: &body)
@@ -114,6 +147,11 @@ public struct Footer: Hashable, Sendable {
             SectionType.checkpoints, SectionType.ledger, SectionType.digest, SectionType.summary,
         ]
         guard required.isSubset(of: found) else { throw .invalid("a footer", reason: "a section is missing") }
+        if !footer.filters.isEmpty {
+            let owner = FilterBytes(footer.filters)
+            guard try TokenFilters(decoding: owner.bytes, owner: owner).blockCount == footer.entries.count
+            else { throw .invalid("a footer", reason: "its filters are of another number of blocks") }
+        }
         guard Safeguard.footerAgreement.isLeftOut || footer.agrees(with: trailer) else {
             throw .invalid("a footer", reason: "its sections contradict each other")
         }

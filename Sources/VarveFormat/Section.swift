@@ -5,7 +5,8 @@ public enum SectionType {
         pins: UInt32 = 5
     /// The section of `STORE`.
     public static let metadata: UInt32 = 1
-    /// Sections of a footer.
+    /// Sections of a footer. The filters come first, so that a reader can leave them out.
+    public static let filters: UInt32 = 8
     public static let blockIndex: UInt32 = 16, timePyramid: UInt32 = 17, kindCounts: UInt32 = 18
     public static let sessions: UInt32 = 19, checkpoints: UInt32 = 20, ledger: UInt32 = 21
     public static let replaces: UInt32 = 22, droppedRanges: UInt32 = 23, digest: UInt32 = 25,

@@ -9,6 +9,8 @@ public final class SubBlockBuffer {
     private var capacity = 0
     private var loadedDictionary: (identity: UInt64, count: Int)?
     private static let dictionaryRoom = Limits.dictionaryBytesMax
+    /// Bytes behind what is decompressed that may be read, whatever is in them: for readers that look at more at once than there is.
+    public static let paddingBytes = 64
 
     /// An empty buffer; it grows with what is decoded.
     public init() {}
@@ -101,7 +103,8 @@ public final class SubBlockBuffer {
         if let memory, count <= capacity { return memory }
         memory?.deallocate()
         capacity = max(count, min(max(capacity * 2, 16 << 10), Limits.blockRawBytesMax))
-        let fresh = UnsafeMutableRawPointer.allocate(byteCount: Self.dictionaryRoom + capacity, alignment: 64)
+        let fresh = UnsafeMutableRawPointer.allocate(
+            byteCount: Self.dictionaryRoom + capacity + Self.paddingBytes, alignment: 64)
         memory = fresh
         loadedDictionary = nil
         return fresh

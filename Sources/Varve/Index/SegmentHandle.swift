@@ -7,12 +7,17 @@ final class LoadedSegment: @unchecked Sendable {
     let fileName: String
     private let file: any File
     private let region: (any MappedRegion)?
+    private let filterSection: (offset: UInt64, byteCount: Int)?
     /// The segment's dictionary, read and verified; nil when it has none that can be read.
     let dictionary: [UInt8]?
 
-    init(index: SegmentIndex, file: any File, region: (any MappedRegion)?) {
+    init(
+        index: SegmentIndex, file: any File, region: (any MappedRegion)?,
+        filterSection: (offset: UInt64, byteCount: Int)? = nil
+    ) {
         self.index = index
         self.file = file
+        self.filterSection = filterSection
         self.region = region.flatMap { $0.canPopulate ? $0 : nil }
         fileName = file.path
         var found = index.dictionary
@@ -20,6 +25,34 @@ final class LoadedSegment: @unchecked Sendable {
             found = LoadedSegment.readDictionary(index, position, file)
         }
         dictionary = found
+    }
+
+    /// Whether there are any, that can be read or not.
+    var hasFilters: Bool { filterSection != nil }
+
+    /// The segment's filters; nil when it has none that can be read: then nothing is ruled out by them. O(their bytes).
+    func filters() -> TokenFilters? {
+        guard let filterSection else { return nil }
+        let (offset, count) = filterSection
+        if let region, let start = Int(exactly: offset), start <= region.bytes.count - count {
+            guard (try? region.populate(start..<start + count)) != nil else { return nil }
+            // The mapping lives as long as this object.
+            return decodeFilters(
+                UnsafeRawBufferPointer(rebasing: region.bytes[start..<start + count]), owner: self)
+        }
+        guard let bytes = try? file.read(at: offset, count: count), bytes.count == count else { return nil }
+        let owner = FilterBytes(bytes)
+        return decodeFilters(owner.bytes, owner: owner)
+    }
+
+    private func decodeFilters(
+        _ section: UnsafeRawBufferPointer, owner: any AnyObject & Sendable
+    ) -> TokenFilters? {
+        guard let body = try? Footer.filterBody(in: section, segment: index.header.segment),
+            let filters = try? TokenFilters(decoding: body, owner: owner),
+            filters.blockCount == index.entries.count
+        else { return nil }
+        return filters
     }
 
     /// Tells its dictionary from others'.
@@ -149,9 +182,34 @@ final class SegmentHandle: @unchecked Sendable {
         monitor.lock()
         defer { monitor.unlock() }
         if let loaded { return loaded }
-        let fresh = try read()
+        let fresh: LoadedSegment
+        do throws(StoreError) {
+            fresh = try read()
+        } catch {
+            guard case .cannotRead = error, let successor = successor() else { throw error }
+            fresh = try successor.read()
+        }
         loaded = fresh
         return fresh
+    }
+
+    /// The file that holds the same blocks since a writer has sealed the segment anew and removed this one's.
+    private func successor() -> SegmentHandle? {
+        guard ((try? fileSystem.kind(of: path)) ?? nil) == nil else { return nil }
+        for step in 1...UInt32(16) where summary.generation <= .max - step {
+            let name = SegmentName(
+                baseSequence: summary.baseSequence, ordinal: summary.ordinal,
+                generation: summary.generation + step)
+            guard
+                let found = try? StoreDirectory.segment(directory, name.fileName, fileSystem),
+                case .sealed(let handle) = found.segment
+            else { continue }
+            var expected = summary
+            expected.generation = handle.summary.generation
+            expected.sealedAt = handle.summary.sealedAt
+            if handle.summary == expected { return handle }
+        }
+        return nil
     }
 
     private func read() throws(StoreError) -> LoadedSegment {
@@ -175,7 +233,10 @@ final class SegmentHandle: @unchecked Sendable {
                     headerBytes: footer.entries.first?.offset ?? summary.dataBytes,
                     footer: footer)
             }
-            return LoadedSegment(index: index, file: file, region: try? file.map())
+            let filterBytes = try filterSectionBytes(of: file)
+            return LoadedSegment(
+                index: index, file: file, region: try? file.map(),
+                filterSection: filterBytes > 0 ? (trailer.footerOffset + 8, filterBytes) : nil)
         }
     }
 
@@ -209,7 +270,9 @@ final class SegmentHandle: @unchecked Sendable {
     {
         let damage: StoreError
         do throws(StoreError) {
-            return SegmentIndex(header: header, headerBytes: headerBytes, footer: try readFooter(of: file))
+            return SegmentIndex(
+                header: header, headerBytes: headerBytes,
+                footer: try readFooter(of: file, leavingOutFilters: true))
         } catch {
             guard case .damaged = error else { throw error }
             damage = error
@@ -238,16 +301,28 @@ final class SegmentHandle: @unchecked Sendable {
         return index
     }
 
-    /// Reads the footer, whole.
-    func readFooter(of file: any File) throws(StoreError) -> Footer {
-        let bytes = try readWhole(file, at: trailer.footerOffset, Int(trailer.footerLength))
+    /// Reads the footer. Filters, which may be most of it, are left out on request.
+    func readFooter(of file: any File, leavingOutFilters: Bool = false) throws(StoreError) -> Footer {
+        let left = leavingOutFilters ? try filterSectionBytes(of: file) : 0
+        var bytes = try readWhole(file, at: trailer.footerOffset, left > 0 ? 8 : Int(trailer.footerLength))
+        if left > 0 {
+            bytes += try readWhole(
+                file, at: trailer.footerOffset + 8 + UInt64(left), Int(trailer.footerLength) - 8 - left)
+        }
         do throws(FormatError) {
             return try bytes.withBytes { bytes throws(FormatError) in
-                try Footer(decoding: bytes, trailer: trailer)
+                try Footer(decoding: bytes, trailer: trailer, leavingOutFilters: left > 0)
             }
         } catch {
             throw .decoding(error, file: path, offset: trailer.footerOffset)
         }
+    }
+
+    /// Bytes of the footer's section with the filters, which is its first; 0: it has none that fits in it.
+    private func filterSectionBytes(of file: any File) throws(StoreError) -> Int {
+        let first = try readWhole(file, at: trailer.footerOffset, Int(min(trailer.footerLength, 24)))
+        let count = first.withUnsafeBytes { Footer.filterSectionBytes(inFirst: $0) }
+        return UInt64(count) + 8 <= trailer.footerLength ? count : 0
     }
 }
 

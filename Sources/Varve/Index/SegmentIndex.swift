@@ -150,8 +150,9 @@ struct SegmentIndex: Sendable {
     // MARK: Sealing
 
     /// The footer of this segment, sealed at `sealedAt`.
-    func footer(sealedAt: Int64, checksum: UInt32?) -> Footer {
+    func footer(sealedAt: Int64, checksum: UInt32?, filters: [UInt8] = []) -> Footer {
         var footer = Footer()
+        footer.filters = filters
         footer.entries = entries
         footer.pyramid = TimePyramid(entries)
         footer.kinds = kinds

@@ -5,11 +5,12 @@ extension SegmentIndex {
     /// Writes the footer behind the blocks, and returns what it says. The data are synced before, so that the footer proves them,
     /// and the file after. O(bytes), for the digest.
     func seal(
-        _ file: any File, at sealedAt: Int64, sync: (any File) throws(IOFailure) -> Void
+        _ file: any File, at sealedAt: Int64, filters: [UInt8] = [],
+        sync: (any File) throws(IOFailure) -> Void
     ) throws(IOFailure) -> (trailer: Trailer, summary: SegmentSummary) {
         if !Safeguard.dataSync.isLeftOut { try sync(file) }
         let checksum = try storedChecksum(of: file, byteCount: dataEnd)
-        let footer = footer(sealedAt: sealedAt, checksum: checksum)
+        let footer = footer(sealedAt: sealedAt, checksum: checksum, filters: filters)
         let (bytes, trailer) = footer.encodeWithTrailer()
         try file.write(bytes, at: dataEnd)
         if !Safeguard.footerSync.isLeftOut { try sync(file) }

@@ -17,7 +17,7 @@ final class CursorCore {
     }
 
     private let snapshot: Snapshot
-    private let query: Query
+    let query: Query
     private let sessions: Set<UInt64>?
     private let excluded: Set<UInt64>
     @usableFromInline let run: UnsafeMutablePointer<CursorRun>
@@ -38,12 +38,22 @@ final class CursorCore {
     /// One for the sub-block that is lent; as many as a block has of them where blocks are decoded whole.
     private var buffers = [SubBlockBuffer()]
     private let scratch = ScratchBuffer()
+    private let payloadScratch = ScratchBuffer()
     private var header: BlockHeader?
-    private var blockBytes = UnsafeRawBufferPointer(start: nil, count: 0)
+    private var blockOffset: UInt64 = 0
+    /// The stored bytes of the sub-blocks that hold the rows chosen, from this offset in the block on; read when the first is needed.
+    private var payloadBytes: UnsafeRawBufferPointer?
+    private var payloadOffset = 0
+    private var isPayloadRefused = false
+    private var hasDecoded = false
+    /// The first and the last row chosen of the block.
+    private var chosenFirst = 0
+    private var chosenLast = 0
     private var batchPayload: UnsafeRawPointer?
     private var firstSequence: UInt64 = 0
 
-    // The rows that match: a range, or a list.
+    // The rows that match: a range, or a list. Of a list those of the sub-block that is decoded are `ready`: where there are predicates
+    // on payloads, they were asked about these, and not about the rest.
     private var isRange = true
     private var rangeStart = 0
     private var rangeEnd = 0
@@ -52,6 +62,17 @@ final class CursorCore {
     private var selectedCapacity = 1024
     private var selectedNext = 0
     private var selectedEnd = 0
+    private var readyNext = 0
+    private var readyEnd = 0
+
+    // Predicates.
+    private let evaluators: [any PredicateEvaluator]
+    let payloadEvaluators: [any PredicateEvaluator]
+    private let requirement: TextRequirement
+    private var filterTest: FilterTest?
+    private var wholeSegment: ((WholeSegment) -> Bool)?
+    /// Whether the filters rule each sub-block of the block out; empty: none.
+    private var ruledOut: [Bool] = []
 
     // The sub-block that is decoded.
     private var keepsBlock = false
@@ -71,6 +92,10 @@ final class CursorCore {
         sessions = try snapshot.resolve(query)
         self.snapshot = snapshot
         self.query = query
+        let predicates = query.predicates.map { (predicate: $0, evaluator: $0.makeEvaluator()) }
+        evaluators = predicates.map(\.evaluator)
+        payloadEvaluators = predicates.filter(\.predicate.needsPayload).map(\.evaluator)
+        requirement = .all(query.predicates.map(\.textRequirement))
         remaining = query.limit ?? .max
         sourceCount = snapshot.entries.count + snapshot.batches.count
         nextSource = query.isReversed ? sourceCount - 1 : 0
@@ -147,8 +172,8 @@ final class CursorCore {
                 guard rangeStart < rangeEnd else { return nil }
                 if let step = nextRange() { return step }
             } else {
-                guard selectedNext < selectedEnd else { return nil }
-                if let step = nextSelected() { return step }
+                guard readyNext < readyEnd || makeReady() else { return nil }
+                return nextReady()
             }
         }
         return nil
@@ -159,6 +184,7 @@ final class CursorCore {
     func findBlock(for other: CursorCore) throws(StoreError) -> Int? {
         guard let number = try nextCandidate() else { return nil }
         other.source = source
+        other.filterTest = filterTest
         other.kinds = kinds
         other.allowedKinds = allowedKinds
         other.allowedMask = allowedMask
@@ -172,8 +198,7 @@ final class CursorCore {
     func decodeBlock(_ number: Int) throws(StoreError) -> [Step] {
         remaining = query.limit ?? .max
         keepsBlock = false
-        isRange = true
-        (rangeStart, rangeEnd) = (0, 0)
+        chooseNone()
         var steps: [Step] = []
         guard try load(number) else { return steps }
         guard columns.subBlockCount <= Self.keptSubBlocksMax, header?.rawBytes ?? 0 <= Self.keptBytesMax
@@ -232,7 +257,7 @@ final class CursorCore {
     /// Loads the next block when there is none with more rows; false at the end.
     func hasMore() throws(StoreError) -> Bool {
         while remaining > 0 {
-            if isRange ? rangeStart < rangeEnd : selectedNext < selectedEnd { return true }
+            if isRange ? rangeStart < rangeEnd : readyNext < readyEnd || makeReady() { return true }
             guard try loadNextBlock() else { return false }
         }
         return false
@@ -246,12 +271,9 @@ final class CursorCore {
         let number = columns.subBlock(containingRow: rangeStart)
         let part = columns.subBlock(number)
         guard rangeStart == part.firstRow, part.eventCount <= rangeEnd - rangeStart,
-            part.eventCount <= remaining
+            part.eventCount <= remaining, let stored = try? stored(part, of: segment)
         else { return nil }
-        let start = BlockHeader.byteCount + part.offset
-        return Part(
-            segment: segment, header: header, number: number, part: part,
-            stored: UnsafeRawBufferPointer(rebasing: blockBytes[start..<start + part.storedBytes]))
+        return Part(segment: segment, header: header, number: number, part: part, stored: stored)
     }
 
     /// Passes over the rows of `nextPart`.
@@ -285,21 +307,23 @@ final class CursorCore {
         return Step(row: start, rowEnd: end, base: base + offset)
     }
 
-    private func nextSelected() -> Step? {
-        let place = query.isReversed ? selectedEnd - 1 : selectedNext
-        let row = Int(selected[place])
-        let number = columns.subBlock(containingRow: row)
-        let part = columns.subBlock(number)
-        if decoded != number {
-            // Only as much as the last row that will be asked for.
-            var last = row
-            if !query.isReversed {
-                var probe = place
+    /// Makes the chosen rows of the next sub-block ready that has some which match; false when there is none left in the block.
+    private func makeReady() -> Bool {
+        while selectedNext < selectedEnd {
+            let row = Int(selected[query.isReversed ? selectedEnd - 1 : selectedNext])
+            let number = columns.subBlock(containingRow: row)
+            let part = columns.subBlock(number)
+            // The rows of the list that stand in the sub-block.
+            var (low, high) = (selectedNext, selectedEnd)
+            if query.isReversed {
+                low = high - 1
+                while low > selectedNext, Int(selected[low - 1]) >= part.firstRow { low -= 1 }
+                selectedEnd = low
+            } else {
+                high = low + 1
                 let bound = part.firstRow + part.eventCount
-                while probe < selectedEnd, Int(selected[probe]) < bound {
-                    last = Int(selected[probe])
-                    probe += 1
-                }
+                while high < selectedEnd, Int(selected[high]) < bound { high += 1 }
+                selectedNext = high
             }
             let lengths = columns.lengths
             var offset: UInt32 = 0
@@ -307,27 +331,91 @@ final class CursorCore {
                 offsets[position] = offset
                 offset &+= lengths[position]
             }
-            guard decode(number, part, Int(offsets[last] &+ lengths[last])) != nil else {
-                // Skip all rows of the damaged sub-block.
-                if query.isReversed {
-                    while selectedNext < selectedEnd, Int(selected[selectedEnd - 1]) >= part.firstRow {
-                        selectedEnd -= 1
-                    }
-                } else {
-                    while selectedNext < selectedEnd,
-                        Int(selected[selectedNext]) < part.firstRow + part.eventCount
-                    {
-                        selectedNext += 1
-                    }
+            // Only as much as the last row that will be asked for.
+            let last = Int(selected[high - 1])
+            guard let base = decode(number, part, Int(offsets[last] &+ lengths[last])) else { continue }
+            (readyNext, readyEnd) = (low, high)
+            if !payloadEvaluators.isEmpty {
+                let rows = CandidateRows(
+                    run: UnsafePointer(run), core: self, base: base, offsets: UnsafePointer(offsets),
+                    readableAfter: readableAfter(part))
+                readyEnd = keepMatching(payloadEvaluators, low, high) { evaluator, list in
+                    evaluator.filter(list, of: rows)
                 }
-                return nil
+            }
+            if readyNext < readyEnd { return true }
+        }
+        return false
+    }
+
+    /// Has each evaluator look at the listed rows that the one before kept; the end of those that are left.
+    private func keepMatching(
+        _ evaluators: [any PredicateEvaluator], _ low: Int, _ high: Int,
+        _ ask: (any PredicateEvaluator, UnsafeMutableBufferPointer<UInt32>) -> Int
+    ) -> Int {
+        var end = high
+        for evaluator in evaluators where end > low {
+            let list = UnsafeMutableBufferPointer(start: selected + low, count: end - low)
+            end = low + min(max(ask(evaluator, list), 0), list.count)
+        }
+        return end
+    }
+
+    /// The next of the rows that are ready, of which there is one: with those that follow it directly.
+    private func nextReady() -> Step? {
+        guard let base = decodedBase else { return nil }
+        if query.isReversed {
+            readyEnd -= 1
+            return step(Int(selected[readyEnd]), 1, base)
+        }
+        let row = Int(selected[readyNext])
+        var count = 1
+        readyNext += 1
+        while readyNext < readyEnd, Int(selected[readyNext]) == row + count, UInt64(count) < remaining {
+            count += 1
+            readyNext += 1
+        }
+        return step(row, count, base)
+    }
+
+    private func step(_ row: Int, _ count: Int, _ base: UnsafeRawPointer) -> Step {
+        remaining -= UInt64(count)
+        statistics.rowsMatched += UInt64(count)
+        return Step(row: row, rowEnd: row + count, base: base + Int(offsets[row]))
+    }
+
+    /// The stored bytes of a sub-block: read with those of all that the chosen rows stand in.
+    private func stored(_ part: EventColumns.SubBlock, of segment: LoadedSegment) throws(StoreError)
+        -> UnsafeRawBufferPointer
+    {
+        let start = BlockHeader.byteCount + part.offset
+        if payloadBytes == nil, !isPayloadRefused {
+            let first = columns.subBlock(columns.subBlock(containingRow: chosenFirst))
+            let last = columns.subBlock(columns.subBlock(containingRow: chosenLast))
+            payloadOffset = BlockHeader.byteCount + first.offset
+            let count = BlockHeader.byteCount + last.offset + last.storedBytes - payloadOffset
+            do throws(StoreError) {
+                payloadBytes = try segment.bytes(
+                    at: blockOffset + UInt64(payloadOffset), count: count, payloadScratch)
+                statistics.bytesRead += UInt64(count)
+            } catch {
+                // A sector that can't be read takes the sub-blocks in it, and no others.
+                isPayloadRefused = true
             }
         }
-        if query.isReversed { selectedEnd -= 1 } else { selectedNext += 1 }
-        guard let base = decodedBase else { return nil }
-        remaining -= 1
-        statistics.rowsMatched += 1
-        return Step(row: row, rowEnd: row + 1, base: base + Int(offsets[row]))
+        if let bytes = payloadBytes, start >= payloadOffset,
+            start - payloadOffset + part.storedBytes <= bytes.count
+        {
+            let first = start - payloadOffset
+            return UnsafeRawBufferPointer(rebasing: bytes[first..<first + part.storedBytes])
+        }
+        statistics.bytesRead += UInt64(part.storedBytes)
+        return try segment.bytes(at: blockOffset + UInt64(start), count: part.storedBytes, payloadScratch)
+    }
+
+    /// What can be read behind a sub-block's payloads.
+    private func readableAfter(_ part: EventColumns.SubBlock) -> Int {
+        part.method == .raw ? 0 : SubBlockBuffer.paddingBytes
     }
 
     /// Decompresses the first `wanted` bytes of a sub-block; nil, and a gap, when it is damaged.
@@ -338,8 +426,18 @@ final class CursorCore {
             return batchPayload
         }
         guard let header, case .segment(let segment)? = source else { return nil }
-        let start = BlockHeader.byteCount + part.offset
-        let stored = UnsafeRawBufferPointer(rebasing: blockBytes[start..<start + part.storedBytes])
+        func damaged(_ note: String) -> UnsafeRawPointer? {
+            let first = firstSequence + UInt64(part.firstRow)
+            if part.eventCount > 0 { addGap(first...first + UInt64(part.eventCount) - 1, note) }
+            decoded = -1
+            return nil
+        }
+        let stored: UnsafeRawBufferPointer
+        do throws(StoreError) {
+            stored = try self.stored(part, of: segment)
+        } catch {
+            return damaged(error.description)
+        }
         do throws(FormatError) {
             try ControlBlock.verifySubBlock(
                 stored, number, checksum: part.checksum, segment: header.segment, block: header.number)
@@ -349,17 +447,14 @@ final class CursorCore {
                 stored: stored, method: part.method, rawBytes: part.rawBytes, wanted: wanted,
                 dictionary: segment.dictionary, dictionaryIdentity: segment.identity)
             statistics.subBlocksDecoded += 1
+            if !hasDecoded { statistics.blocksDecoded += 1 }
+            hasDecoded = true
             statistics.bytesDecoded += UInt64(wanted)
             decoded = number
             decodedBase = base
             return base
         } catch {
-            let first = firstSequence + UInt64(part.firstRow)
-            if part.eventCount > 0 {
-                addGap(first...first + UInt64(part.eventCount) - 1, "\(segment.fileName): \(error)")
-            }
-            decoded = -1
-            return nil
+            return damaged("\(segment.fileName): \(error)")
         }
     }
 
@@ -384,14 +479,14 @@ final class CursorCore {
     }
 
     /// The next block that the index can't rule out: its number in the current source.
-    private func nextCandidate() throws(StoreError) -> Int? {
+    func nextCandidate() throws(StoreError) -> Int? {
         while true {
             if case .segment(let segment)? = source {
                 let entries = segment.index.entries
                 while query.isReversed ? nextBlock >= 0 : nextBlock < entries.count {
                     if !query.isReversed, let time = query.time, let pyramid = segment.index.pyramid {
                         let next = pyramid.nextCandidate(from: nextBlock, count: entries.count, time)
-                        statistics.blocksPruned += next - nextBlock
+                        statistics.blocksPruned[.time] += next - nextBlock
                         nextBlock = next
                         if next >= entries.count { break }
                     }
@@ -410,13 +505,16 @@ final class CursorCore {
                             break
                         }
                     }
-                    if mayMatch(entry) {
-                        if isInOrder(entry, in: segment.index) { return number }
+                    if let reason = reasonToPrune(entry) {
+                        statistics.blocksPruned[reason] += 1
+                    } else if !isInOrder(entry, in: segment.index) {
                         addGap(
                             of: entry, "\(segment.fileName) at \(entry.offset): its numbers are out of order")
-                        continue
+                    } else if let filterTest, filterTest.rulesOut(block: number) {
+                        statistics.blocksPruned[.filter] += 1
+                    } else {
+                        return number
                     }
-                    statistics.blocksPruned += 1
                 }
                 source = nil
             } else if case .batch? = source, nextBlock == 0 {
@@ -427,28 +525,20 @@ final class CursorCore {
         }
     }
 
-    /// Whether the query's ranges reach into these: sequence numbers from `first` to below `next`, and timestamps.
-    private func overlaps(_ first: UInt64, _ next: UInt64, _ minTimestamp: Int64, _ maxTimestamp: Int64)
-        -> Bool
-    {
-        if let sequences = query.sequences, first > sequences.upperBound || next <= sequences.lowerBound {
-            return false
-        }
-        if let time = query.time, minTimestamp > time.upperBound || maxTimestamp < time.lowerBound {
-            return false
-        }
-        return true
-    }
-
     private func allows(session: UInt64) -> Bool {
         (sessions?.contains(session) ?? true) && !excluded.contains(session)
     }
 
-    private func mayMatch(_ entry: BlockIndexEntry) -> Bool {
-        guard overlaps(entry.firstSequence, entry.nextSequence, entry.minTimestamp, entry.maxTimestamp),
-            allows(session: entry.sessionOrdinal)
-        else { return false }
-        return query.kindNames == nil || entry.flags.contains(.manyKinds) || entry.kindSet & allowedMask != 0
+    private func reasonToPrune(_ entry: BlockIndexEntry) -> PruneReason? {
+        if let reason = QueryPlan.reasonToPrune(
+            query, entry.firstSequence, entry.nextSequence, entry.minTimestamp, entry.maxTimestamp)
+        {
+            return reason
+        }
+        guard allows(session: entry.sessionOrdinal) else { return .session }
+        let mayHaveKind =
+            query.kindNames == nil || entry.flags.contains(.manyKinds) || entry.kindSet & allowedMask != 0
+        return mayHaveKind ? nil : .kind
     }
 
     /// Whether the block comes after those before it, which good checksums don't say. What is given out has
@@ -466,6 +556,7 @@ final class CursorCore {
 
     /// Whether every row of the block matches.
     private func matchesWhole(_ entry: BlockIndexEntry) -> Bool {
+        guard evaluators.isEmpty else { return false }
         if let sequences = query.sequences,
             entry.firstSequence < sequences.lowerBound || entry.nextSequence &- 1 > sequences.upperBound
         {
@@ -489,20 +580,33 @@ final class CursorCore {
             nextSource += query.isReversed ? -1 : 1
             if number >= snapshot.entries.count {
                 source = .batch(snapshot.batches[number - snapshot.entries.count])
+                filterTest = nil
                 nextBlock = 0
                 mapKinds(snapshot.pendingKinds)
                 return true
             }
             let entry = snapshot.entries[number]
-            if case .sealed(let handle) = entry, !mayMatch(handle.summary) {
-                statistics.segmentsPruned += 1
+            if case .sealed(let handle) = entry, let reason = QueryPlan.reasonToPrune(handle.summary, query) {
+                statistics.segmentsPruned[reason] += 1
                 continue
             }
             do throws(StoreError) {
                 let segment = try entry.load()
+                mapKinds(segment.index.kinds.map(\.definition))
+                if query.kindNames != nil, !allowedKinds.contains(true) {
+                    statistics.segmentsPruned[.kind] += 1
+                    continue
+                }
+                if let wholeSegment, let whole = whole(segment), wholeSegment(whole) {
+                    statistics.segmentsCounted += 1
+                    continue
+                }
                 source = .segment(segment)
                 statistics.blocks += Int(segment.index.eventBlockCount)
-                mapKinds(segment.index.kinds.map(\.definition))
+                filterTest = nil
+                if !payloadEvaluators.isEmpty, let filters = segment.filters() {
+                    filterTest = FilterTest(requirement, filters)
+                }
                 start(in: segment.index.entries)
                 return true
             } catch {
@@ -514,12 +618,6 @@ final class CursorCore {
             }
         }
         return false
-    }
-
-    private func mayMatch(_ summary: SegmentSummary) -> Bool {
-        summary.eventCount > 0
-            && overlaps(
-                summary.baseSequence, summary.nextSequence, summary.minTimestamp, summary.maxTimestamp)
     }
 
     /// Finds the block to start at by binary search where the query says where that is.
@@ -572,11 +670,16 @@ final class CursorCore {
     }
 
     /// Unpacks a block and selects its rows; false when none match, or it is damaged.
-    private func load(_ number: Int) throws(StoreError) -> Bool {
+    func load(_ number: Int, payloads: Bool = true) throws(StoreError) -> Bool {
         decoded = -1
         decodedBase = nil
         batchPayload = nil
         header = nil
+        payloadBytes = nil
+        isPayloadRefused = false
+        hasDecoded = false
+        ruledOut = []
+        chooseNone()
         let isWhole: Bool
         switch source {
         case .batch(let batch):
@@ -587,36 +690,65 @@ final class CursorCore {
                 batch.start.nextSequence, batch.start.nextIndex, batch.start.sessionOrdinal, batch.start.epoch
             )
             isWhole = query.time == nil && query.sequences == nil && query.kindNames == nil
+            statistics.blocksRead += 1
         case .segment(let segment):
             let entry = segment.index.entries[number]
+            isWhole = matchesWhole(entry)
+            blockOffset = entry.offset
+            // Where all of its rows match, one read for everything.
+            let length =
+                isWhole && payloads
+                ? Int(entry.length)
+                : min(Int(entry.length), BlockHeader.byteCount + Int(entry.smallLength))
+            var bytes = UnsafeRawBufferPointer(start: nil, count: 0)
             do throws(StoreError) {
-                blockBytes = try segment.bytes(at: entry.offset, count: Int(entry.length), scratch)
+                bytes = try smallBytes(of: entry, length, in: segment)
             } catch {
                 addGap(of: entry, error.description)
                 return false
             }
+            if bytes.count == Int(entry.length) {
+                payloadBytes = bytes
+                payloadOffset = 0
+            }
             do throws(FormatError) {
-                let (header, small) = try segment.verified(blockBytes, entry)
+                let (header, small) = try segment.verified(bytes, entry)
                 guard header.kindCount <= segment.index.kinds.count else {
                     throw .invalid("a block", reason: "its header contradicts the index")
                 }
-                try columns.load(
-                    small: small, subBlockCount: Int(header.subBlockCount),
-                    eventCount: Int(header.eventCount),
-                    explicitIndices: header.flags.contains(.explicitIndices), rawBytes: Int(header.rawBytes),
-                    bodyLength: Int(header.bodyLength), kindCount: Int(header.kindCount))
+                try columns.load(small, of: header)
                 self.header = header
             } catch {
                 addGap(of: entry, "\(segment.fileName) at \(entry.offset): \(error)")
                 return false
             }
-            statistics.bytesRead += UInt64(entry.length)
+            statistics.blocksRead += 1
+            statistics.bytesRead += UInt64(bytes.count)
+            if let filterTest {
+                let found = filterTest.ruledOut(inBlock: number)
+                if found.count == columns.subBlockCount {
+                    ruledOut = found
+                    statistics.subBlocksPruned += found.count { $0 }
+                }
+            }
             setRun(entry.firstSequence, entry.firstIndex, entry.sessionOrdinal, header?.epoch ?? 0)
-            isWhole = matchesWhole(entry)
         case nil: return false
         }
         statistics.rowsDecoded += UInt64(columns.count)
         return select(isWhole: isWhole)
+    }
+
+    /// At least the small part of a block, with its header: of `length` bytes no more than that where there are no more to be had.
+    private func smallBytes(
+        of entry: BlockIndexEntry, _ length: Int, in segment: LoadedSegment
+    ) throws(StoreError) -> UnsafeRawBufferPointer {
+        do throws(StoreError) {
+            return try segment.bytes(at: entry.offset, count: length, scratch)
+        } catch {
+            let small = min(length, BlockHeader.byteCount + Int(entry.smallLength))
+            guard small < length else { throw error }
+            return try segment.bytes(at: entry.offset, count: small, scratch)
+        }
     }
 
     private func setRun(_ firstSequence: UInt64, _ firstIndex: UInt64, _ session: UInt64, _ epoch: UInt64) {
@@ -652,10 +784,8 @@ final class CursorCore {
         }
         guard low < high else { return false }
         let needsRows = !isWhole && (query.time != nil || query.kindNames != nil)
-        if !query.isReversed, !needsRows {
-            isRange = true
-            rangeStart = low
-            rangeEnd = high
+        if !query.isReversed, !needsRows, evaluators.isEmpty, ruledOut.isEmpty {
+            choose(low..<high)
             return true
         }
         var found = 0
@@ -679,11 +809,21 @@ final class CursorCore {
             for row in low..<high { selected[row - low] = UInt32(row) }
             found = high - low
         }
+        if !ruledOut.isEmpty { found = keepPossible(found) }
+        if !evaluators.isEmpty, found > 0 {
+            // SAFETY: without a base no payload is looked at, and no offset.
+            let rows = CandidateRows(
+                run: UnsafePointer(run), core: self, base: nil, offsets: UnsafePointer(offsets),
+                readableAfter: 0)
+            found = keepMatching(evaluators, 0, found) { evaluator, list in
+                evaluator.prefilter(list, of: rows)
+            }
+        }
         guard found > 0 else { return false }
-        if !query.isReversed, Int(selected[found - 1]) - Int(selected[0]) == found - 1 {
-            isRange = true
-            rangeStart = Int(selected[0])
-            rangeEnd = rangeStart + found
+        chosenFirst = Int(selected[0])
+        chosenLast = Int(selected[found - 1])
+        if !query.isReversed, payloadEvaluators.isEmpty, chosenLast - chosenFirst == found - 1 {
+            choose(chosenFirst..<chosenLast + 1)
         } else {
             isRange = false
             selectedNext = 0
@@ -692,16 +832,141 @@ final class CursorCore {
         return true
     }
 
+    private func choose(_ rows: Range<Int>) {
+        isRange = true
+        (rangeStart, rangeEnd) = (rows.lowerBound, rows.upperBound)
+        (chosenFirst, chosenLast) = (rows.lowerBound, rows.upperBound - 1)
+    }
+
+    private func chooseNone() {
+        isRange = true
+        (rangeStart, rangeEnd) = (0, 0)
+        (selectedNext, selectedEnd) = (0, 0)
+        (readyNext, readyEnd) = (0, 0)
+    }
+
+    /// Of the first `count` chosen rows those that stand in sub-blocks which the filters do not rule out.
+    private func keepPossible(_ count: Int) -> Int {
+        var found = 0
+        var part = -1
+        var end = 0
+        for position in 0..<count {
+            let row = selected[position]
+            if part < 0 || Int(row) >= end {
+                part = columns.subBlock(containingRow: Int(row))
+                let found = columns.subBlock(part)
+                end = found.firstRow + found.eventCount
+            }
+            if part < ruledOut.count, ruledOut[part] { continue }
+            selected[found] = row
+            found += 1
+        }
+        return found
+    }
+
     // MARK: Counting
 
-    /// How many events match; no payload is decompressed, and blocks that match whole are not read.
+    /// What a block's statistics say of it. All of its events match.
+    struct WholeBlock {
+        let events: UInt64
+        let times: ClosedRange<Int64>
+        let session: UInt64
+        /// The kind of all its events; nil when it has several, or too many to say.
+        let onlyKind: EventKind?
+    }
+
+    /// What a segment's index says of it. All of its events match that are of these kinds.
+    struct WholeSegment {
+        let times: ClosedRange<Int64>
+        let kinds: [(kind: EventKind, events: UInt64)]
+    }
+
+    var knownKinds: [EventKind] { kinds }
+
+    func countWholeBlock() { statistics.blocksCounted += 1 }
+
+    /// Has segments all of whose events match counted by `body`, and passed over where it returns true.
+    func countsWholeSegments(_ body: ((WholeSegment) -> Bool)?) { wholeSegment = body }
+
+    /// The block in the current source, when all of its events match.
+    func wholeBlock(_ number: Int) -> WholeBlock? {
+        guard case .segment(let segment)? = source else { return nil }
+        let entry = segment.index.entries[number]
+        guard matchesWhole(entry) else { return nil }
+        var onlyKind: EventKind?
+        if !entry.flags.contains(.manyKinds), entry.kindSet.nonzeroBitCount == 1,
+            entry.kindSet.trailingZeroBitCount < allowedKinds.count
+        {
+            onlyKind = kinds[Int(kindMap[entry.kindSet.trailingZeroBitCount])]
+        }
+        return WholeBlock(
+            events: UInt64(entry.eventCount), times: entry.minTimestamp...entry.maxTimestamp,
+            session: entry.sessionOrdinal, onlyKind: onlyKind)
+    }
+
+    private func whole(_ segment: LoadedSegment) -> WholeSegment? {
+        let index = segment.index
+        guard evaluators.isEmpty, sessions == nil, excluded.isEmpty, index.eventCount > 0 else { return nil }
+        if let sequences = query.sequences {
+            guard sequences.lowerBound <= index.header.baseSequence,
+                sequences.upperBound >= index.nextSequence - 1
+            else { return nil }
+        }
+        if let time = query.time {
+            guard time.lowerBound <= index.minTimestamp, time.upperBound >= index.maxTimestamp else {
+                return nil
+            }
+        }
+        // What the kinds add up to is not more than what the blocks do where a footer is good; where it is not they are counted.
+        guard index.kinds.reduce(UInt64(0), { $0 &+ $1.events }) == index.eventCount else { return nil }
+        var counted: [(kind: EventKind, events: UInt64)] = []
+        for (id, kind) in index.kinds.enumerated() where allowedKinds[id] {
+            counted.append((kinds[Int(kindMap[id])], kind.events))
+        }
+        return WholeSegment(times: index.minTimestamp...index.maxTimestamp, kinds: counted)
+    }
+
+    /// From the smallest to the largest timestamp of a block that may match.
+    func candidateTimes(_ number: Int) -> ClosedRange<Int64>? {
+        switch source {
+        case .segment(let segment)?:
+            let entry = segment.index.entries[number]
+            return entry.minTimestamp...entry.maxTimestamp
+        case .batch(let batch)?:
+            let times = UnsafeBufferPointer(start: batch.rows, count: batch.count).lazy.map(\.timestamp)
+            guard let first = times.min(), let last = times.max() else { return nil }
+            return first...last
+        case nil: return nil
+        }
+    }
+
+    /// The rows of the loaded block that were chosen, where no predicate has to see its payloads.
+    func forEachChosenRows(_ body: (Range<Int>) -> Void) {
+        if isRange {
+            if rangeStart < rangeEnd { body(rangeStart..<rangeEnd) }
+        } else {
+            for place in selectedNext..<selectedEnd { body(Int(selected[place])..<Int(selected[place]) + 1) }
+        }
+    }
+
+    /// How many events match; no payload is decompressed but for predicates, and what matches whole is not read.
     func count() throws(StoreError) -> UInt64 {
         var total: UInt64 = 0
+        if !payloadEvaluators.isEmpty {
+            while let step = try advance() { total += UInt64(step.rowEnd - step.row) }
+            return total
+        }
+        countsWholeSegments { segment in
+            for (_, events) in segment.kinds { total &+= events }
+            return true
+        }
+        defer { countsWholeSegments(nil) }
         while total < query.limit ?? .max, let number = try nextCandidate() {
-            if case .segment(let segment)? = source, matchesWhole(segment.index.entries[number]) {
-                total += UInt64(segment.index.entries[number].eventCount)
-            } else if try load(number) {
-                total += UInt64(isRange ? rangeEnd - rangeStart : selectedEnd - selectedNext)
+            if let block = wholeBlock(number) {
+                total &+= block.events
+                countWholeBlock()
+            } else if try load(number, payloads: false) {
+                total &+= UInt64(isRange ? rangeEnd - rangeStart : selectedEnd - selectedNext)
             }
         }
         return min(total, query.limit ?? .max)

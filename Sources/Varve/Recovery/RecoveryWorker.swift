@@ -268,7 +268,7 @@ struct RecoveryWorker {
     /// Writes a segment under a temporary name: its header, what `fill` adds, its footer. Its own name comes last: until then
     /// nothing has changed.
     private static func publish(
-        _ header: SegmentHeader, directory: String, fileSystem: any FileSystem,
+        _ header: SegmentHeader, directory: String, fileSystem: any FileSystem, filters: [UInt8] = [],
         _ fill: (any File, inout SegmentIndex) throws(IOFailure) -> Void
     ) throws(IOFailure) -> SegmentHandle {
         let bytes = header.encode()
@@ -281,8 +281,8 @@ struct RecoveryWorker {
         try file.write(bytes, at: 0)
         var index = SegmentIndex(header: header, headerBytes: UInt64(bytes.count))
         try fill(file, &index)
-        let (trailer, summary) = try index.seal(file, at: fileSystem.now()) { file throws(IOFailure) in
-            try file.sync()
+        let (trailer, summary) = try index.seal(file, at: fileSystem.now(), filters: filters) {
+            file throws(IOFailure) in try file.sync()
         }
         try fileSystem.rename(temporary, to: path, replacing: false)
         if !Safeguard.recoveredNameSync.isLeftOut { try fileSystem.syncDirectory(directory) }
@@ -364,7 +364,7 @@ struct RecoveryWorker {
 
     /// Gives a segment that has none a footer: a copy of its valid bytes, in a higher generation, that then takes its place.
     static func reseal(
-        _ segment: OpenSegment, directory: String, fileSystem: any FileSystem
+        _ segment: OpenSegment, directory: String, fileSystem: any FileSystem, filters: [UInt8] = []
     ) throws(IOFailure) -> SegmentHandle {
         var index = segment.index
         guard segment.isContiguous else { throw IOFailure(.read, path: segment.file.path, code: 5) }
@@ -377,7 +377,8 @@ struct RecoveryWorker {
         }
         // Blocks whose numbers contradict each other, which good checksums don't rule out, make a footer that is refused: the new
         // file would be worth less than the old one.
-        let (footer, trailer) = index.footer(sealedAt: 0, checksum: nil).encodeWithTrailer()
+        let (footer, trailer) = index.footer(sealedAt: 0, checksum: nil, filters: filters)
+            .encodeWithTrailer()
         guard
             footer.prefix(Int(trailer.footerLength)).withUnsafeBytes({
                 try? Footer(decoding: $0, trailer: trailer)
@@ -387,8 +388,9 @@ struct RecoveryWorker {
             }) != nil
         else { throw IOFailure(.read, path: segment.file.path, code: 22) }
         let resealed = index
-        let handle = try publish(index.header, directory: directory, fileSystem: fileSystem) {
-            file, index throws(IOFailure) in
+        let handle = try publish(
+            index.header, directory: directory, fileSystem: fileSystem, filters: filters
+        ) { file, index throws(IOFailure) in
             index = resealed
             try forEachChunk(of: segment.file, index.headerBytes..<index.dataEnd) {
                 bytes, offset throws(IOFailure) in

@@ -225,11 +225,7 @@ final class RepairReader {
     }
 
     private func loadColumns(_ header: BlockHeader, _ bytes: Bytes) throws(FormatError) {
-        try columns.load(
-            small: try small(header, bytes), subBlockCount: Int(header.subBlockCount),
-            eventCount: Int(header.eventCount), explicitIndices: header.flags.contains(.explicitIndices),
-            rawBytes: Int(header.rawBytes), bodyLength: Int(header.bodyLength),
-            kindCount: Int(header.kindCount))
+        try columns.load(try small(header, bytes), of: header)
     }
 
     /// The payload of a sub-block of the loaded block. Valid until the next call.

@@ -166,20 +166,6 @@ public struct Coverage: Hashable, Sendable {
     public var isComplete: Bool { gaps.isEmpty }
 }
 
-/// What a query did; for `--explain` and tests.
-public struct QueryStatistics: Hashable, Sendable {
-    /// Segments in the snapshot, and those not looked into.
-    public internal(set) var segments = 0, segmentsPruned = 0
-    /// Event blocks in the segments looked into, and those not read.
-    public internal(set) var blocks = 0, blocksPruned = 0
-    /// Rows whose small columns were decoded, and rows that matched.
-    public internal(set) var rowsDecoded: UInt64 = 0, rowsMatched: UInt64 = 0
-    /// Sub-blocks whose payloads were decompressed.
-    public internal(set) var subBlocksDecoded = 0
-    /// Stored bytes read, and payload bytes decompressed.
-    public internal(set) var bytesRead: UInt64 = 0, bytesDecoded: UInt64 = 0
-}
-
 /// A place in the log: everything before it is on stable storage.
 public struct Watermark: Hashable, Comparable, Sendable {
     /// Ordinal of the segment.

@@ -140,8 +140,8 @@ struct QueryCommand: ParsableCommand {
 
     private static func explain(_ statistics: QueryStatistics, matched: UInt64) {
         let lines = [
-            "segments: \(statistics.segments), \(statistics.segmentsPruned) pruned",
-            "blocks: \(statistics.blocks), \(statistics.blocksPruned) pruned",
+            "segments: \(statistics.segments), \(statistics.segmentsPruned.total) pruned",
+            "blocks: \(statistics.blocks), \(statistics.blocksPruned.total) pruned",
             "rows: \(Formatting.count(statistics.rowsDecoded)) decoded, "
                 + "\(Formatting.count(statistics.rowsMatched)) matched, \(Formatting.count(matched)) printed",
             "sub-blocks decompressed: \(statistics.subBlocksDecoded)",

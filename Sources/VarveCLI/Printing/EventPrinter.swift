@@ -69,6 +69,7 @@ final class EventPrinter {
     }
 
     func print(_ event: borrowing EventView) throws {
+        learnSession(of: event)
         try event.withUnsafeBytes { payload in
             switch format {
             case .payload:
@@ -104,6 +105,12 @@ final class EventPrinter {
     func appendObject(_ event: borrowing EventView) {
         event.withUnsafeBytes { appendJSON(event, $0) }
     }
+
+    /// Writes everything that is not held back.
+    func flush() throws { try output.flush() }
+
+    /// The next events are another cursor's, which numbers kinds anew.
+    func forgetKinds() { kinds = [] }
 
     /// Prints what is held back, and writes everything.
     func finish() throws {
@@ -203,6 +210,13 @@ final class EventPrinter {
         while kinds.count <= number { kinds.append(nil) }
         kinds[number] = texts
         return texts
+    }
+
+    /// A session may have begun after the snapshot.
+    private func learnSession(of event: borrowing EventView) {
+        let ordinal = event.sessionOrdinal
+        if lastSession?.ordinal == ordinal || sessions[ordinal] != nil { return }
+        sessions[ordinal] = Self.texts(id: event.sessionID, ordinal: ordinal)
     }
 
     private func withSession<Answer>(_ ordinal: UInt64, _ body: (SessionTexts) -> Answer) -> Answer {
