@@ -191,7 +191,7 @@ extension JSONTree {
     }
 
     /// A key as a step of a path.
-    private static func step(_ key: [UInt8]) -> String {
+    package static func step(_ key: [UInt8]) -> String {
         let name = String(decoding: key, as: UTF8.self)
         if let path = try? JSONPath(name), path.steps == [.member(key)], !name.hasPrefix("[") { return name }
         var json = ByteBuffer()

@@ -25,6 +25,7 @@ public protocol PredicateEvaluator: AnyObject {
 }
 
 extension PredicateEvaluator {
+    /// Keeps all.
     public func prefilter(
         _ rows: UnsafeMutableBufferPointer<UInt32>, of block: borrowing CandidateRows
     ) -> Int { rows.count }

@@ -17,6 +17,8 @@ public struct Tally: Hashable, Sendable {
 
     /// Where time is cut: bucket n holds the timestamps from n times the width to below n + 1 times.
     public let bucketNanoseconds: Int64?
+    /// What is added to timestamps before they are put into buckets: what the store's clock lacked.
+    public let shiftNanoseconds: Int64
     /// What the events of a bucket are told apart by.
     public let grouping: Grouping
     /// Events by bucket (0 for all where time is not cut) and group; those without any are not there.
@@ -26,7 +28,8 @@ public struct Tally: Hashable, Sendable {
     /// What was done for them.
     public internal(set) var statistics = QueryStatistics()
 
-    init(bucketNanoseconds: Int64?, grouping: Grouping) {
+    init(bucketNanoseconds: Int64?, shiftNanoseconds: Int64, grouping: Grouping) {
+        self.shiftNanoseconds = shiftNanoseconds
         self.bucketNanoseconds = bucketNanoseconds.map { max($0, 1) }
         self.grouping = grouping
     }
@@ -41,20 +44,35 @@ public struct Tally: Hashable, Sendable {
         }
     }
 
-    /// The number of the bucket that a timestamp falls into.
+    /// The number of the bucket that a timestamp of the store falls into.
     public func bucket(of timestamp: Int64) -> Int64 {
         guard let width = bucketNanoseconds else { return 0 }
+        let (sum, isOver) = timestamp.addingReportingOverflow(shiftNanoseconds)
+        let timestamp = isOver ? (shiftNanoseconds < 0 ? .min : .max) : sum
         let (quotient, remainder) = timestamp.quotientAndRemainder(dividingBy: width)
         return remainder < 0 ? quotient - 1 : quotient
     }
 
-    /// The timestamps of a bucket.
+    /// The times of a bucket, shifted.
     public func times(ofBucket number: Int64) -> ClosedRange<Int64> {
         guard let width = bucketNanoseconds else { return .min ... .max }
         let (start, overflow) = number.multipliedReportingOverflow(by: width)
         let first = overflow ? (number < 0 ? Int64.min : .max) : start
         let (end, endOverflow) = first.addingReportingOverflow(width - 1)
         return first...(endOverflow ? .max : end)
+    }
+
+    /// The store's own timestamps that fall into a bucket.
+    func ownTimes(ofBucket number: Int64) -> ClosedRange<Int64> {
+        guard bucketNanoseconds != nil else { return .min ... .max }
+        let times = times(ofBucket: number)
+        // An end of what 64 bits hold takes what was held there.
+        func own(_ time: Int64) -> Int64 {
+            let (difference, isOver) = time.subtractingReportingOverflow(shiftNanoseconds)
+            return isOver ? (shiftNanoseconds > 0 ? .min : .max) : difference
+        }
+        let first = times.lowerBound == .min ? Int64.min : own(times.lowerBound)
+        return first...max(first, times.upperBound == .max ? .max : own(times.upperBound))
     }
 
     mutating func add(_ count: UInt64, bucket: Int64, _ group: Group) {
@@ -70,12 +88,14 @@ extension Snapshot {
     /// others the small columns. Payloads are decompressed for predicates on them alone. The order and the limit of the query do not
     /// matter. O(blocks that may match). Errors: what the system refuses to read.
     public func tally(
-        _ query: Query = Query(), bucketNanoseconds: Int64? = nil, by grouping: Tally.Grouping = .none
+        _ query: Query = Query(), bucketNanoseconds: Int64? = nil, shiftNanoseconds: Int64 = 0,
+        by grouping: Tally.Grouping = .none
     ) throws(StoreError) -> Tally {
         var query = query
         query.limit = query.limit == 0 ? 0 : nil
         query.isReversed = false
-        var tally = Tally(bucketNanoseconds: bucketNanoseconds, grouping: grouping)
+        var tally = Tally(
+            bucketNanoseconds: bucketNanoseconds, shiftNanoseconds: shiftNanoseconds, grouping: grouping)
         let core = try CursorCore(self, query)
         try core.count(into: &tally)
         tally.coverage = core.coverage
@@ -144,7 +164,7 @@ private struct Counter {
     init(_ tally: Tally) {
         self.tally = tally
         bucket = tally.bucket(of: 0)
-        times = tally.times(ofBucket: bucket)
+        times = tally.ownTimes(ofBucket: bucket)
     }
 
     /// Makes room for the groups that the block at hand may have.
@@ -176,7 +196,7 @@ private struct Counter {
     private mutating func move(to timestamp: Int64) {
         flush()
         bucket = tally.bucket(of: timestamp)
-        times = tally.times(ofBucket: bucket)
+        times = tally.ownTimes(ofBucket: bucket)
     }
 
     mutating func add(rows: Range<Int>, _ run: CursorRun) {

@@ -124,11 +124,10 @@ struct TailCommand: ParsableCommand {
         var position: CursorPosition?
         var cursor = try snapshot.cursor(query)
         while let event = try cursor.next() {
-            guard selection.contains(index: event.index) else { continue }
             try printer.print(event)
             position = event.position
             printed += 1
-            if printed == selection.limit { break }
+            if printed == selection.query.limit { break }
         }
         let gaps = cursor.coverage.gaps
         try printer.finish()
@@ -140,13 +139,12 @@ struct TailCommand: ParsableCommand {
     private func first(of snapshot: Snapshot, _ selection: Selection) throws -> UInt64? {
         guard !selection.isEmpty, count > 0 else { return nil }
         var query = selection.query.reversed()
-        let wanted = min(count, selection.limit ?? .max)
-        query.limit = selection.indices == nil ? wanted : nil
+        let wanted = min(count, selection.query.limit ?? .max)
+        query.limit = wanted
         var first: UInt64?
         var found: UInt64 = 0
         var cursor = try snapshot.cursor(query)
         while let event = try cursor.next() {
-            guard selection.contains(index: event.index) else { continue }
             first = event.sequence
             found += 1
             if found == wanted { break }

@@ -21,6 +21,9 @@ struct CursorOptions: ParsableArguments {
                 + "cursor in it.", valueName: "file"))
     var file: String?
 
+    /// Whether anything of it was given.
+    var isUsed: Bool { after != nil || isShown || file != nil }
+
     /// The most that is read of a file.
     private static let fileBytesMax = 4096
 

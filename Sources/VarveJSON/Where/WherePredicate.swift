@@ -45,6 +45,11 @@ public import Varve
 /// operand in the payload is neither true nor false for them, its `not` is not either, and an event matches only where the condition is
 /// true whatever those were. So `not (x == 1)` does not match, and `kind == "line" or x == 1` does where the kind is that.
 public struct WherePredicate: EventPredicate {
+    /// The names that mean what stands beside a payload where they stand alone.
+    package static let attributeNames: Set<String> = [
+        "kind", "session", "sequence", "index", "timestamp", "length",
+    ]
+
     /// As it was written.
     public let expression: String
     let test: WhereTest
