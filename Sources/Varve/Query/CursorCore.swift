@@ -29,6 +29,7 @@ final class CursorCore {
     private let sourceCount: Int
     private var nextSource: Int
     private var source: Source?
+    private var sourceNumber = 0
     private var nextBlock = 0
     /// Where the numbers go on: at this one or after it, in reverse below it. Nil before the first block.
     private var reached: UInt64?
@@ -214,21 +215,65 @@ final class CursorCore {
     private static let keptSubBlocksMax = 64
     private static let keptBytesMax: UInt32 = 4 << 20
 
-    /// The blocks that may match: the sequence numbers of their events and the bytes of their payloads.
-    func candidateBlocks() throws(StoreError) -> [(sequences: Range<UInt64>, bytes: UInt64)] {
-        var blocks: [(sequences: Range<UInt64>, bytes: UInt64)] = []
+    /// A block that may match: where it is, and what the index says of it.
+    struct Candidate {
+        fileprivate let source: Int
+        fileprivate let block: Int
+        let sequences: Range<UInt64>
+        let times: ClosedRange<Int64>
+        /// Of its payloads.
+        let bytes: UInt64
+    }
+
+    /// The blocks that may match, in the order of the query. Nothing of them is read but what `load` is asked for afterwards.
+    func candidateBlocks() throws(StoreError) -> [Candidate] {
+        var blocks: [Candidate] = []
         while let number = try nextCandidate() {
             switch source {
             case .segment(let segment):
                 let entry = segment.index.entries[number]
-                blocks.append((entry.firstSequence..<entry.nextSequence, UInt64(entry.rawBytes)))
+                // An index that contradicts itself has no events at any time.
+                guard entry.minTimestamp <= entry.maxTimestamp else {
+                    addGap(
+                        of: entry, "\(segment.fileName) at \(entry.offset): its times contradict each other")
+                    continue
+                }
+                blocks.append(
+                    Candidate(
+                        source: sourceNumber, block: number,
+                        sequences: entry.firstSequence..<entry.nextSequence,
+                        times: entry.minTimestamp...entry.maxTimestamp, bytes: UInt64(entry.rawBytes)))
             case .batch(let batch):
                 let first = batch.start.nextSequence
-                blocks.append((first..<first + UInt64(batch.count), UInt64(batch.payloadBytes)))
+                var (least, most) = (Int64.max, Int64.min)
+                for row in 0..<batch.count {
+                    least = min(least, batch.rows[row].timestamp)
+                    most = max(most, batch.rows[row].timestamp)
+                }
+                guard least <= most else { continue }
+                blocks.append(
+                    Candidate(
+                        source: sourceNumber, block: number, sequences: first..<first + UInt64(batch.count),
+                        times: least...most, bytes: UInt64(batch.payloadBytes)))
             case nil: break
             }
         }
         return blocks
+    }
+
+    /// Loads a block of `candidateBlocks`, and lends its events that match, in the order of the query.
+    func load(_ candidate: Candidate, _ body: (borrowing EventView) -> Void) throws(StoreError) {
+        if candidate.source != sourceNumber || source == nil {
+            guard try openSource(candidate.source) else { return }
+        }
+        guard try load(candidate.block) else { return }
+        while let step = nextInBlock() {
+            var base = step.base
+            for row in step.row..<step.rowEnd {
+                body(EventView(run: UnsafePointer(run), row: row, base: base))
+                base += Int(run.pointee.lengths[row])
+            }
+        }
     }
 
     // MARK: Comparing
@@ -578,46 +623,61 @@ final class CursorCore {
         while query.isReversed ? nextSource >= 0 : nextSource < sourceCount {
             let number = nextSource
             nextSource += query.isReversed ? -1 : 1
-            if number >= snapshot.entries.count {
-                source = .batch(snapshot.batches[number - snapshot.entries.count])
-                filterTest = nil
-                nextBlock = 0
-                mapKinds(snapshot.pendingKinds)
-                return true
-            }
-            let entry = snapshot.entries[number]
-            if case .sealed(let handle) = entry, let reason = QueryPlan.reasonToPrune(handle.summary, query) {
+            if number < snapshot.entries.count, case .sealed(let handle) = snapshot.entries[number],
+                let reason = QueryPlan.reasonToPrune(handle.summary, query)
+            {
                 statistics.segmentsPruned[reason] += 1
                 continue
             }
-            do throws(StoreError) {
-                let segment = try entry.load()
-                mapKinds(segment.index.kinds.map(\.definition))
+            guard try openSource(number) else { continue }
+            nextBlock = 0
+            if case .segment(let segment)? = source {
                 if query.kindNames != nil, !allowedKinds.contains(true) {
+                    source = nil
                     statistics.segmentsPruned[.kind] += 1
                     continue
                 }
                 if let wholeSegment, let whole = whole(segment), wholeSegment(whole) {
+                    source = nil
                     statistics.segmentsCounted += 1
                     continue
                 }
-                source = .segment(segment)
                 statistics.blocks += Int(segment.index.eventBlockCount)
-                filterTest = nil
-                if !payloadEvaluators.isEmpty, let filters = segment.filters() {
-                    filterTest = FilterTest(requirement, filters)
-                }
                 start(in: segment.index.entries)
-                return true
-            } catch {
-                // An index that can't be read takes its segment's events with it.
-                let summary = entry.summary
-                if summary.nextSequence > summary.baseSequence {
-                    addGap(summary.baseSequence...summary.nextSequence - 1, error.description)
-                }
             }
+            return true
         }
         return false
+    }
+
+    /// Makes a source the current one; false, and a gap, when its index can't be read.
+    private func openSource(_ number: Int) throws(StoreError) -> Bool {
+        sourceNumber = number
+        if number >= snapshot.entries.count {
+            source = .batch(snapshot.batches[number - snapshot.entries.count])
+            filterTest = nil
+            mapKinds(snapshot.pendingKinds)
+            return true
+        }
+        let entry = snapshot.entries[number]
+        do throws(StoreError) {
+            let segment = try entry.load()
+            source = .segment(segment)
+            mapKinds(segment.index.kinds.map(\.definition))
+            filterTest = nil
+            if !payloadEvaluators.isEmpty, let filters = segment.filters() {
+                filterTest = FilterTest(requirement, filters)
+            }
+            return true
+        } catch {
+            source = nil
+            // An index that can't be read takes its segment's events with it.
+            let summary = entry.summary
+            if summary.nextSequence > summary.baseSequence {
+                addGap(summary.baseSequence...summary.nextSequence - 1, error.description)
+            }
+            return false
+        }
     }
 
     /// Finds the block to start at by binary search where the query says where that is.

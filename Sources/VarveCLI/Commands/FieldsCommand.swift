@@ -98,13 +98,9 @@ struct FieldsCommand: ParsableCommand {
         out.object { list, out in
             list.text("path", path, &out)
             list.number("events", node.payloads, &out)
-            var types = ByteBuffer()
-            types.object { list, out in
-                for kind in JSONPathReader.Shape.Kind.allCases where node.counts[kind.rawValue] > 0 {
-                    list.number("\(kind)", node.counts[kind.rawValue], &out)
-                }
-            }
-            list.raw("types", types.withUnsafeBytes { String(decoding: $0, as: UTF8.self) }, &out)
+            let types = JSONPathReader.Shape.Kind.allCases.filter { node.counts[$0.rawValue] > 0 }
+                .map { "\"\($0)\":\(node.counts[$0.rawValue])" }.joined(separator: ",")
+            list.raw("types", "{\(types)}", &out)
         }
     }
 }

@@ -2,6 +2,12 @@ import ArgumentParser
 import Varve
 import VarveJSON
 
+#if canImport(Darwin)
+import Darwin
+#else
+import Glibc
+#endif
+
 /// How `query` prints events.
 enum EventFormat: String, ExpressibleByArgument, CaseIterable {
     case short, json, payload, table, csv

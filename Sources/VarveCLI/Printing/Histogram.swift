@@ -47,7 +47,7 @@ struct Histogram {
         try output.text(header + "events\r\n")
         for (bucket, groups) in ordered {
             for (key, count) in groups {
-                output.buffer.append(RFC3339.string(start(bucket)))
+                output.buffer.append(string: RFC3339.string(start(bucket)))
                 output.buffer.append(UInt8(ascii: ","))
                 if hasStores {
                     output.buffer.appendCSV(key.store ?? "")
