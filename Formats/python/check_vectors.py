@@ -217,8 +217,28 @@ def footer_difference(segment):
             and difference(foot[25]["digest"], digests[foot[25]["algorithm"]], "digest")
         )
         or difference({key: foot[26][key] for key in wanted_summary}, wanted_summary, "summary")
+        or filters_difference(segment)
         or None
     )
+
+
+def filters_difference(segment):
+    """The first key of a payload that its sub-block's filter rules out, or None."""
+    if segment.footer[8] is None:
+        return None
+    kinds, dictionary, common = segment.kinds(), segment.dictionary(), segment.footer[8]["common"]
+    for (_, b), block_filters in zip(segment.blocks, segment.footer[8]["blocks"]):
+        row = 0
+        for number, bits in enumerate(block_filters):
+            data, at = b.sub_block(number, dictionary), 0
+            for i in range(row, row + b.directory[number][0]):
+                payload = data[at : at + b.lengths[i]]
+                at += b.lengths[i]
+                for key in varve.payload_keys(payload, kinds[b.kinds[i]]["encoding"] == 2):
+                    if not varve.may_hold(common, bits, [key]):
+                        return f"the filter of sub-block {number} of block {b.header['number']} misses a key of event {b.sequences[i]}"
+            row += b.directory[number][0]
+    return None
 
 
 def check_store(path):
@@ -236,6 +256,9 @@ def check_store(path):
                 return f"line {number} of {what}: {pair[0].decode()} instead of {pair[1].decode('utf-8', 'replace')}"
         if len(got) != len(wanted):
             return f"{len(got) - 1} lines of {what} instead of {len(wanted) - 1}"
+    # The vector of that name has them.
+    if os.path.basename(path) == "filters" and not all(s.footer and s.footer[8] for s in store.segments):
+        return "a segment without filters"
     for segment in store.segments:
         whole = segment.footer and segment.blocks and segment.end == segment.trailer["footer_offset"]
         if whole and not segment.damage:

@@ -10,6 +10,7 @@ page calls damage, or a limit, raises FormatError; a Store leaves out what it ca
 import base64
 import json
 import os
+import re
 import stat
 import struct
 import sys
@@ -468,6 +469,96 @@ def summary(r):
     return fields
 
 
+# --- Filters ---
+
+LETTERS = frozenset(b"abcdefghijklmnopqrstuvwxyz" + bytes(range(128, 256)))
+ESCAPE = re.compile(
+    rb"\\(?:([bfnrt])|u([dD][89abAB][0-9a-fA-F]{2})\\u([dD][c-fC-F][0-9a-fA-F]{2})|u([0-9a-fA-F]{4})|.)", re.S
+)
+U32 = (1 << 32) - 1
+
+
+def mix(v):
+    v = v + 0x9E3779B97F4A7C15 & U64_MAX
+    v = (v ^ v >> 30) * 0xBF58476D1CE4E5B9 & U64_MAX
+    v = (v ^ v >> 27) * 0x94D049BB133111EB & U64_MAX
+    return v ^ v >> 31
+
+
+def fnv1a(data):
+    h = 0xCBF29CE484222325
+    for byte in data:
+        h = (h ^ byte) * 0x100000001B3 & U64_MAX
+    return h
+
+
+def text_keys(text, starts_token=True, ends_token=True):
+    """The keys of a run of bytes. A token at an end has one only where it starts or ends there."""
+    text, keys = bytes(text).lower(), set()  # of bytes that is ASCII's lower case
+    for found in re.finditer(rb"[a-z0-9\x80-\xff]+", text):
+        token = found[0]
+        starts, ends = found.start() > 0 or starts_token, found.end() < len(text) or ends_token
+        if len(token) >= 3 and starts and ends:
+            keys.add(mix(fnv1a(token)) & U32)
+        for at in range(len(token) - 3):
+            gram = token[at : at + 4]
+            if LETTERS.issuperset(gram):
+                keys.add(mix((1 << 32) + int.from_bytes(gram, "little")) & U32)
+    return keys
+
+
+def without_escapes(payload):
+    def undo(found):
+        control, high, low, unit = found.groups()
+        if control:
+            return b" "
+        if high:
+            number = 0x10000 + ((int(high, 16) & 0x3FF) << 10) + (int(low, 16) & 0x3FF)
+        elif unit:
+            number = int(unit, 16)
+        else:
+            return found[0]
+        return b" " if 0xD800 <= number < 0xE000 else chr(number).encode()
+
+    return ESCAPE.sub(undo, payload)
+
+
+def payload_keys(payload, is_json):
+    keys = text_keys(payload)
+    return keys | text_keys(without_escapes(payload)) if is_json else keys
+
+
+def holds(bits, key):
+    """Whether a filter holds a key; one of no bytes as the common one: it holds none."""
+    m = mix(key)
+    p, s = m & U32, m >> 32 | 1
+    places = [(p + i * s & U32) * len(bits) * 8 >> 32 for i in range(5)]
+    return len(bits) > 0 and all(bits[place >> 3] >> (place & 7) & 1 for place in places)
+
+
+def filters(data):
+    r = Reader(data)
+    version = r.u8()
+    if version != 1:
+        raise UnsupportedError(f"version {version} of filters")
+    check(r.take(3) == bytes([5, 4, 3]), "parameters of the filters")
+    count, total, common = r.unpack("III")
+    check(count <= MAX_BLOCKS, "blocks of the filters")
+    check((count + total + 2) * 4 + common <= r.left, "the filters end too early")
+    firsts, starts = r.unpack(f"{count + 1}I"), r.unpack(f"{total + 1}I")
+    for table, last in (firsts, total), (starts, r.left - common):
+        check(table[0] == 0 and table[-1] == last, "ends of a table of the filters")
+        check(all(a <= b for a, b in zip(table, table[1:])), "order of a table of the filters")
+    common, data = r.take(common), r.take(r.left)
+    each = [data[a:b] for a, b in zip(starts, starts[1:])]
+    return {"common": common, "blocks": [each[a:b] for a, b in zip(firsts, firsts[1:])]}
+
+
+def may_hold(common, bits, keys):
+    """Whether the sub-block of a filter may have all of the keys."""
+    return not bits or all(holds(common, key) or holds(bits, key) for key in keys)
+
+
 # --- Sections ---
 
 
@@ -747,7 +838,7 @@ def footer(data, end):
     start = end["footer_offset"]
     r = Reader(data[start : start + end["footer_length"]])
     check(r.take(8) == b"VARVEFTR", "not VARVEFTR")
-    bodies = sections(r, end["segment"], end["sections"], FOOTER_BODIES.keys())
+    bodies = sections(r, end["segment"], end["sections"], FOOTER_BODIES.keys() | {8})
     missing = {16, 17, 18, 19, 20, 21, 25, 26} - bodies.keys()
     check(not missing, f"sections missing in the footer: {sorted(missing)}")
     decoded = {
@@ -762,7 +853,19 @@ def footer(data, end):
     check(decoded[26]["ordinal"] == end["ordinal"], "ordinal of the summary")
     check(decoded[26]["data_bytes"] == start, "bytes of data in the summary")
     check(decoded[26]["blocks"] == len(decoded[16]), "blocks in the summary")
+    decoded[8] = footer_filters(bodies[8], decoded[16]) if 8 in bodies else None
     return decoded
+
+
+def footer_filters(body, index):
+    """The filters of a footer; None where they are no use: everything else stands without them."""
+    try:
+        found = filters(body)
+        wanted = [entry["sub_blocks"] if entry["type"] == EVENTS else 0 for entry in index]
+        check([len(block) for block in found["blocks"]] == wanted, "filters of other blocks")
+        return found
+    except FormatError:
+        return None
 
 
 # --- Blocks ---
@@ -1419,6 +1522,22 @@ def _block_vector(data, beside):
     return {**result, "uses_dictionary": dictionary} if "uses_dictionary" in beside else result
 
 
+def _filters_vector(data, beside):
+    found = filters(data)
+    all_filters = [bits for block in found["blocks"] for bits in block]
+    texts = []
+    for text in beside.get("texts", []):
+        keys = text_keys(bytes.fromhex(text["text"]), text["starts_token"], text["ends_token"])
+        answers = [may_hold(found["common"], bits, keys) for bits in all_filters]
+        texts.append({**text, "keys": sorted(keys), "may_hold": answers})
+    payloads = [
+        {**one, "keys": sorted(payload_keys(bytes.fromhex(one["payload"]), one["json"]))}
+        for one in beside.get("payloads", [])
+    ]
+    blocks = [[bits.hex() for bits in block] for block in found["blocks"]]
+    return {"common": found["common"].hex(), "blocks": blocks, "payloads": payloads, "texts": texts}
+
+
 def _record(item):
     return lambda data, beside: whole(item, data)
 
@@ -1445,6 +1564,7 @@ VECTORS = {
     "block-header": _file(_block_header_vector),
     "block": _block_vector,
     "block-index-entry": _record(block_index_entry),
+    "filters": _filters_vector,
     "time-pyramid": _body(time_pyramid, "levels"),
     "kind-counts": _body(kind_counts, "kinds"),
     "session-summary": _record(session_summary),

@@ -7,7 +7,8 @@ public struct Footer: Hashable, Sendable {
         bytes.count >= 8 && magicMatches(UnsafeRawBufferPointer(rebasing: bytes[..<8]), magic)
     }
 
-    /// The body of the section that holds the token filters; empty: there are none. One that can be decoded, once a footer was read.
+    /// The body of the section that holds the token filters; empty: there are none. Once a footer was read it is one that can be
+    /// decoded and fits the blocks, or of a later version.
     public var filters: [UInt8] = []
     /// The block index: an entry a block, in the order of the file.
     public var entries: [BlockIndexEntry] = []
@@ -147,11 +148,7 @@ public struct Footer: Hashable, Sendable {
             SectionType.checkpoints, SectionType.ledger, SectionType.digest, SectionType.summary,
         ]
         guard required.isSubset(of: found) else { throw .invalid("a footer", reason: "a section is missing") }
-        if !footer.filters.isEmpty {
-            let owner = FilterBytes(footer.filters)
-            guard try TokenFilters(decoding: owner.bytes, owner: owner).blockCount == footer.entries.count
-            else { throw .invalid("a footer", reason: "its filters are of another number of blocks") }
-        }
+        if found.contains(SectionType.filters) { try footer.checkFilters() }
         guard Safeguard.footerAgreement.isLeftOut || footer.agrees(with: trailer) else {
             throw .invalid("a footer", reason: "its sections contradict each other")
         }
@@ -159,6 +156,18 @@ public struct Footer: Hashable, Sendable {
             throw .invalid("a footer", reason: "its counts contradict each other")
         }
         self = footer
+    }
+
+    private func checkFilters() throws(FormatError) {
+        let owner = FilterBytes(filters)
+        do throws(FormatError) {
+            guard try TokenFilters(decoding: owner.bytes, owner: owner).fit(entries) else {
+                throw .invalid("a footer", reason: "its filters are not those of its blocks")
+            }
+        } catch {
+            // A reader goes without filters of a later version.
+            guard case .unknownVersion = error else { throw error }
+        }
     }
 
     private func agrees(with trailer: Trailer) -> Bool {

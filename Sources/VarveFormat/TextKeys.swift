@@ -131,10 +131,18 @@ public final class TextKeys {
     /// Adds a payload's keys; with `isJSON` also those of the text that its escapes stand for.
     public func add(_ payload: UnsafeRawBufferPointer, isJSON: Bool) {
         guard !isFull else { return }
-        forEachKey(payload, startsToken: true, endsToken: true) { insert($0) }
+        forEachKey(ofPayload: payload, isJSON: isJSON) { insert($0) }
+    }
+
+    /// Calls `body` with each key that a payload has, some of them more than once, and adds none.
+    @inline(__always)
+    public func forEachKey(
+        ofPayload payload: UnsafeRawBufferPointer, isJSON: Bool, _ body: (UInt32) -> Void
+    ) {
+        forEachKey(payload, startsToken: true, endsToken: true, body)
         guard isJSON, JSONEscapes.undo(payload, into: &unescaped) else { return }
         unescaped.withUnsafeBytes { bytes in
-            forEachKey(bytes, startsToken: true, endsToken: true) { insert($0) }
+            forEachKey(bytes, startsToken: true, endsToken: true, body)
         }
     }
 
@@ -184,55 +192,75 @@ public final class TextKeys {
 
 /// The escapes of JSON texts, without JSON: bytes that are none stay as they are.
 enum JSONEscapes {
-    /// Writes the bytes with their escapes undone; false, and nothing is to be used, where that makes no other tokens: there are none
-    /// but of quotes, backslashes and slashes.
+    /// Writes the bytes with those escapes undone that change tokens: `\b \f \n \r \t` are spaces, `\u` and four digits is its character
+    /// in UTF-8, and half of a surrogate pair, which is no character, a space. False, and nothing is to be used, where there are none.
+    /// The others, of quotes, backslashes and slashes, stand between tokens with and without their backslash.
     static func undo(_ bytes: UnsafeRawBufferPointer, into text: inout [UInt8]) -> Bool {
         var position = 0
-        var changes = false
+        // Bytes before this one were written.
         var copied = 0
         text.removeAll(keepingCapacity: true)
-        while let next = bytes[position...].firstIndex(of: UInt8(ascii: "\\")), next + 1 < bytes.count {
-            position = next + 2
-            let escape = bytes[next + 1]
-            var scalar: UInt32?
-            switch escape {
+        while let backslash = firstBackslash(bytes, position), backslash + 1 < bytes.count {
+            position = backslash + 2
+            var scalar: Unicode.Scalar? = " "
+            switch bytes[backslash + 1] {
             case UInt8(ascii: "n"), UInt8(ascii: "r"), UInt8(ascii: "t"), UInt8(ascii: "b"),
                 UInt8(ascii: "f"):
-                scalar = 0x20
+                break
             case UInt8(ascii: "u"):
-                if let (value, end) = unit(bytes, position) {
-                    scalar = value
-                    position = end
-                    if value & 0xFC00 == 0xD800, end + 1 < bytes.count, bytes[end] == UInt8(ascii: "\\"),
-                        bytes[end + 1] == UInt8(ascii: "u"), let (low, next) = unit(bytes, end + 2),
-                        low & 0xFC00 == 0xDC00
-                    {
-                        scalar = 0x10000 + (value & 0x3FF) << 10 + low & 0x3FF
-                        position = next
-                    }
+                guard let high = unit(bytes, position) else { continue }
+                position += 4
+                scalar = Unicode.Scalar(high)
+                if high & 0xFC00 == 0xD800, position + 1 < bytes.count,
+                    bytes[position] == UInt8(ascii: "\\"), bytes[position + 1] == UInt8(ascii: "u"),
+                    let low = unit(bytes, position + 2), low & 0xFC00 == 0xDC00
+                {
+                    scalar = Unicode.Scalar(0x10000 + ((high & 0x3FF) << 10) + (low & 0x3FF))
+                    position += 6
                 }
             default: continue
             }
-            guard let value = scalar else { continue }
-            changes = true
-            text += bytes[copied..<next]
-            // A surrogate alone stands for no text.
-            text += Array(String(Unicode.Scalar(value) ?? "\u{FFFD}").utf8)
+            text += UnsafeRawBufferPointer(rebasing: bytes[copied..<backslash])
+            text += String(scalar ?? " ").utf8
             copied = position
         }
-        guard changes else { return false }
-        text += bytes[copied...]
+        guard copied > 0 else { return false }
+        text += UnsafeRawBufferPointer(rebasing: bytes[copied...])
         return true
     }
 
-    /// The four hex digits there.
-    private static func unit(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> (UInt32, Int)? {
+    /// The place of the first backslash from `start` on, eight bytes at a time.
+    private static func firstBackslash(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> Int? {
+        var position = start
+        while position + 8 <= bytes.count {
+            let word = bytes.loadUnaligned(fromByteOffset: position, as: UInt64.self)
+            let others = word ^ 0x5C5C_5C5C_5C5C_5C5C
+            // Not zero exactly where one of the bytes is.
+            if (others &- 0x0101_0101_0101_0101) & ~others & 0x8080_8080_8080_8080 != 0 { break }
+            position += 8
+        }
+        while position < bytes.count {
+            if bytes[position] == UInt8(ascii: "\\") { return position }
+            position += 1
+        }
+        return nil
+    }
+
+    /// The number that the four hexadecimal digits there are.
+    private static func unit(_ bytes: UnsafeRawBufferPointer, _ start: Int) -> UInt32? {
         guard start + 4 <= bytes.count else { return nil }
         var value: UInt32 = 0
-        for byte in bytes[start..<start + 4] {
-            guard let digit = Character(Unicode.Scalar(byte)).hexDigitValue, byte < 0x80 else { return nil }
+        for position in start..<start + 4 {
+            let byte = bytes[position]
+            let digit: UInt8
+            switch byte {
+            case UInt8(ascii: "0")...UInt8(ascii: "9"): digit = byte - UInt8(ascii: "0")
+            case UInt8(ascii: "a")...UInt8(ascii: "f"): digit = byte - UInt8(ascii: "a") + 10
+            case UInt8(ascii: "A")...UInt8(ascii: "F"): digit = byte - UInt8(ascii: "A") + 10
+            default: return nil
+            }
             value = value << 4 | UInt32(digit)
         }
-        return (value, start + 4)
+        return value
     }
 }

@@ -216,6 +216,104 @@ struct FooterTests {
     }
 }
 
+@Suite("Filters in footers")
+struct FooterFilterTests {
+    private func filters(_ entries: [BlockIndexEntry]) -> [UInt8] {
+        encodeFilters(
+            entries.map { entry in
+                guard entry.type == .events else { return [] }
+                return (0..<Int(entry.subBlockCount)).map {
+                    $0 % 3 == 2 ? nil : [FilteredPayload("number \($0) of \(entry.offset)")]
+                }
+            })
+    }
+
+    private func footer(blocks: Int) -> Footer {
+        var footer = sampleFooter(blocks: blocks)
+        footer.filters = filters(footer.entries)
+        return footer
+    }
+
+    /// The same footer without its section of filters, and that.
+    private func parted(_ bytes: [UInt8]) -> (rest: [UInt8], section: [UInt8]) {
+        let count = bytes.prefix(24).withUnsafeBytes { Footer.filterSectionBytes(inFirst: $0) }
+        return (Array(bytes[..<8] + bytes[(8 + count)...]), Array(bytes[8..<8 + count]))
+    }
+
+    @Test("A footer with filters is read with them, and without their bytes", arguments: [3, 130])
+    func roundTrip(blocks: Int) throws {
+        var footer = footer(blocks: blocks)
+        let bytes = footer.encode()
+        #expect(try read(bytes, fileLength: fileLength(footer, bytes)) == footer)
+        let (rest, section) = parted(bytes)
+        #expect(section.count % 8 == 0 && section.count > footer.filters.count)
+        let trailer = try bytes.withUnsafeBytes {
+            try Trailer(decodingEndOf: $0, fileLength: fileLength(footer, bytes))
+        }
+        let body = try section.withUnsafeBytes {
+            try Array(Footer.filterBody(in: $0, segment: Sample.segment))
+        }
+        #expect(body == footer.filters)
+        footer.filters = []
+        let without = try rest.withUnsafeBytes {
+            try Footer(
+                decoding: UnsafeRawBufferPointer(rebasing: $0.dropLast(Trailer.byteCount)), trailer: trailer,
+                leavingOutFilters: true)
+        }
+        #expect(without == footer)
+        // One that has none has none to leave out.
+        #expect(parted(footer.encode()).section == [])
+    }
+
+    @Test("Every flipped bit of the section is refused, and takes nothing from the rest of the footer")
+    func damage() throws {
+        let footer = footer(blocks: 3)
+        let bytes = footer.encode()
+        let length = fileLength(footer, bytes)
+        let (_, section) = parted(bytes)
+        for bit in 0..<section.count * 8 {
+            var flipped = bytes
+            flipped[8 + bit / 8] ^= 1 << (bit % 8)
+            #expect(throws: FormatError.self) { try read(flipped, fileLength: length) }
+            let damaged = Array(flipped[8..<8 + section.count])
+            #expect(throws: FormatError.self) {
+                try damaged.withUnsafeBytes { _ = try Footer.filterBody(in: $0, segment: Sample.segment) }
+            }
+        }
+        for count in 0..<24 {
+            #expect(bytes[..<count].withUnsafeBytes { Footer.filterSectionBytes(inFirst: $0) } == 0)
+        }
+    }
+
+    @Test("Filters of other blocks are refused, and those of a later version left alone")
+    func contradictions() throws {
+        func reading(_ filters: [UInt8]) throws -> Footer {
+            var footer = footer(blocks: 66)
+            footer.filters = filters
+            let bytes = footer.encode()
+            return try read(bytes, fileLength: fileLength(footer, bytes))
+        }
+        let entries = Sample.entries(66)
+        #expect(entries.contains { $0.type == .events } && entries.contains { $0.type != .events })
+        let good = filters(entries)
+        #expect(try reading(good).filters == good)
+        var more = entries
+        for number in entries.indices {
+            more = entries
+            more[number].type = .events
+            more[number].subBlockCount += 1
+            #expect(throws: FormatError.self) { try reading(filters(more)) }
+        }
+        #expect(throws: FormatError.self) { try reading(filters(Array(entries.dropLast()))) }
+        #expect(throws: FormatError.self) { try reading(filters(entries + entries)) }
+        #expect(throws: FormatError.self) { try reading([1]) }
+        var later = good
+        later[0] = 2
+        #expect(try reading(later).filters == later)
+        #expect(try reading([9]).filters == [9])
+    }
+}
+
 @Suite("Time pyramids")
 struct TimePyramidTests {
     @Test("Candidates are those whose groups overlap the range, as a naive model finds them")

@@ -14,7 +14,7 @@ struct Vector: Sendable, CustomTestStringConvertible {
     var testDescription: String { golden.testDescription }
 
     /// The folders that `Formats/vectors/README.md` lists, without whole stores.
-    static let all: [Vector] = records + lists + files + blocks
+    static let all: [Vector] = records + lists + files + blocks + filters
 
     private static func of<Value>(
         _ folder: String, isSealed: Bool = false, _ vectors: [(name: String, value: Value)],

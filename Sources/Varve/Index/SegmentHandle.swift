@@ -27,31 +27,42 @@ final class LoadedSegment: @unchecked Sendable {
         dictionary = found
     }
 
-    /// Whether there are any, that can be read or not.
-    var hasFilters: Bool { filterSection != nil }
-
     /// The segment's filters; nil when it has none that can be read: then nothing is ruled out by them. O(their bytes).
-    func filters() -> TokenFilters? {
+    func filters() -> TokenFilters? { (try? readFilters()) ?? nil }
+
+    /// The segment's filters; nil when it has none. Errors: `damaged`, `unknownVersion` where they are a later version's, `cannotRead`.
+    func readFilters() throws(StoreError) -> TokenFilters? {
         guard let filterSection else { return nil }
         let (offset, count) = filterSection
-        if let region, let start = Int(exactly: offset), start <= region.bytes.count - count {
-            guard (try? region.populate(start..<start + count)) != nil else { return nil }
-            // The mapping lives as long as this object.
-            return decodeFilters(
-                UnsafeRawBufferPointer(rebasing: region.bytes[start..<start + count]), owner: self)
+        guard count <= Limits.sectionBytesMax + Section.headerBytes else {
+            throw .damaged(file: fileName, offset: offset, reason: "its filters are longer than any can be")
         }
-        guard let bytes = try? file.read(at: offset, count: count), bytes.count == count else { return nil }
-        let owner = FilterBytes(bytes)
-        return decodeFilters(owner.bytes, owner: owner)
+        do {
+            if let region, let start = Int(exactly: offset), start <= region.bytes.count - count {
+                try region.populate(start..<start + count)
+                // The mapping lives as long as this object.
+                return try decodeFilters(
+                    UnsafeRawBufferPointer(rebasing: region.bytes[start..<start + count]), owner: self)
+            }
+            let owner = FilterBytes(try file.read(at: offset, count: count))
+            return try decodeFilters(owner.bytes, owner: owner)
+        } catch let error as FormatError {
+            throw .decoding(error, file: fileName, offset: offset)
+        } catch let error as IOFailure {
+            throw .reading(error)
+        } catch {
+            throw .cannotRead(path: fileName, reason: "\(error)")
+        }
     }
 
     private func decodeFilters(
         _ section: UnsafeRawBufferPointer, owner: any AnyObject & Sendable
-    ) -> TokenFilters? {
-        guard let body = try? Footer.filterBody(in: section, segment: index.header.segment),
-            let filters = try? TokenFilters(decoding: body, owner: owner),
-            filters.blockCount == index.entries.count
-        else { return nil }
+    ) throws(FormatError) -> TokenFilters {
+        let filters = try TokenFilters(
+            decoding: try Footer.filterBody(in: section, segment: index.header.segment), owner: owner)
+        guard filters.fit(index.entries) else {
+            throw .invalid("the filters", reason: "they are not those of the segment's blocks")
+        }
         return filters
     }
 

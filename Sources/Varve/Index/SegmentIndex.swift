@@ -15,7 +15,11 @@ struct SegmentIndex: Sendable {
     var sessions: [SessionSummary] = []
     var checkpoints: [CheckpointEntry] = []
     var ledger: [LedgerRecord] = []
+    var replaces: [ReplacedSegment] = []
     var droppedRanges: [DroppedRange] = []
+    /// The logical heads when it was sealed.
+    var headSequence: UInt64 = 0
+    var headCheckpoint: UInt64 = 0
     var dictionary: [UInt8]?
     var dictionaryEntry: Int?
     var nextSequence: UInt64
@@ -58,7 +62,10 @@ struct SegmentIndex: Sendable {
         sessions = footer.sessions
         checkpoints = footer.checkpoints
         ledger = footer.ledger
+        replaces = footer.replaces
         droppedRanges = footer.droppedRanges
+        headSequence = footer.summary.headSequence
+        headCheckpoint = footer.summary.headCheckpoint
         dictionaryEntry = footer.entries.firstIndex { $0.type == .dictionary }
         nextSequence = footer.summary.nextSequence
         eventCount = footer.summary.eventCount
@@ -159,6 +166,7 @@ struct SegmentIndex: Sendable {
         footer.sessions = sessions
         footer.checkpoints = checkpoints
         footer.ledger = ledger
+        footer.replaces = replaces
         footer.droppedRanges = droppedRanges
         if let checksum { footer.digest = Digest(storedBytesChecksum: checksum) }
         footer.summary = summary
@@ -189,6 +197,8 @@ struct SegmentIndex: Sendable {
         summary.lastEpoch = lastEpoch
         summary.sessionsBegun = sessionsBegun
         summary.checkpointsMade = checkpointsMade
+        summary.headSequence = headSequence
+        summary.headCheckpoint = headCheckpoint
         summary.createdAt = header.createdAt
         summary.blockCount = UInt32(entries.count)
         summary.eventBlockCount = eventBlockCount

@@ -278,13 +278,20 @@ struct RecoveryWorker {
         try? fileSystem.unlink(temporary)
         let file = try fileSystem.open(temporary, .createExclusive)
         defer { file.close() }
-        try file.write(bytes, at: 0)
-        var index = SegmentIndex(header: header, headerBytes: UInt64(bytes.count))
-        try fill(file, &index)
-        let (trailer, summary) = try index.seal(file, at: fileSystem.now(), filters: filters) {
-            file throws(IOFailure) in try file.sync()
+        let (trailer, summary): (Trailer, SegmentSummary)
+        do throws(IOFailure) {
+            try file.write(bytes, at: 0)
+            var index = SegmentIndex(header: header, headerBytes: UInt64(bytes.count))
+            try fill(file, &index)
+            (trailer, summary) = try index.seal(file, at: fileSystem.now(), filters: filters) {
+                file throws(IOFailure) in try file.sync()
+            }
+            try fileSystem.rename(temporary, to: path, replacing: false)
+        } catch {
+            // On a disk that is full it would take the room of what is recorded next.
+            try? fileSystem.unlink(temporary)
+            throw error
         }
-        try fileSystem.rename(temporary, to: path, replacing: false)
         if !Safeguard.recoveredNameSync.isLeftOut { try fileSystem.syncDirectory(directory) }
         return SegmentHandle(
             directory: directory, fileName: name, trailer: trailer, summary: summary, fileSystem: fileSystem)

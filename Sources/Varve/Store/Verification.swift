@@ -380,7 +380,7 @@ struct Verifier {
         defer { file.close() }
         let footer: Footer
         do throws(StoreError) {
-            footer = try handle.readFooter(of: file)
+            footer = try handle.readFooter(of: file, leavingOutFilters: true)
         } catch {
             guard case .damaged(_, let offset, let reason) = error else { throw error }
             add(name, offset, nil, reason)
@@ -433,12 +433,15 @@ struct Verifier {
             add(name, offset, nil, "the index leaves bytes out before the footer")
         }
         report.bytes += handle.trailer.footerLength
+        checkFilters(name, handle, loaded, comparing: isComplete)
         guard isComplete else { return }
+        // What the blocks don't say.
+        rebuilt.replaces = footer.replaces
         rebuilt.droppedRanges = footer.droppedRanges
-        var expected = rebuilt.footer(sealedAt: footer.summary.sealedAt, checksum: nil)
-        expected.summary.headSequence = footer.summary.headSequence
-        expected.summary.headCheckpoint = footer.summary.headCheckpoint
-        expected.replaces = footer.replaces
+        rebuilt.headSequence = footer.summary.headSequence
+        rebuilt.headCheckpoint = footer.summary.headCheckpoint
+        var expected = rebuilt.footer(
+            sealedAt: footer.summary.sealedAt, checksum: nil, filters: footer.filters)
         expected.digest = footer.digest
         if expected != footer {
             add(
@@ -449,6 +452,26 @@ struct Verifier {
             let checksum = try storedChecksum(of: file, byteCount: handle.summary.dataBytes)
             if Digest(storedBytesChecksum: checksum) != footer.digest, !Safeguard.digest.isLeftOut {
                 add(name, handle.trailer.footerOffset, nil, "the digest is not that of the stored bytes")
+            }
+        }
+    }
+
+    /// That the filters can be read, and rule out nothing that is there: not where blocks are damaged, of which that can't be said.
+    private mutating func checkFilters(
+        _ name: String, _ handle: SegmentHandle, _ segment: LoadedSegment, comparing: Bool
+    ) {
+        let place = handle.trailer.footerOffset + 8
+        do throws(StoreError) {
+            guard let filters = try segment.readFilters(), comparing else { return }
+            for block in try FilterBuilding.missedBlocks(of: segment, filters) {
+                add(name, place, nil, "its filters miss texts of block \(block)")
+            }
+        } catch {
+            switch error {
+            case .damaged(_, let offset, let reason): add(name, offset, nil, reason)
+            // A reader goes without those of a later version.
+            case .unknownVersion: break
+            default: add(name, place, nil, error.description)
             }
         }
     }
