@@ -27,6 +27,8 @@ let package = Package(
             dependencies: [support, varve("Varve"), varve("VarveJSON"), varve("VarveRecorder")]),
         .executableTarget(
             name: "FuzzSessionJSON", dependencies: [support, varve("VarveJSON"), varve("VarveRecorder")]),
+        .executableTarget(name: "FuzzWhere", dependencies: [support, varve("VarveJSON")]),
+        .executableTarget(name: "FuzzPredicate", dependencies: [support, varve("VarveJSON")]),
         // Whole stores.
         .executableTarget(name: "FuzzOpen", dependencies: [support, varve("Varve"), varve("VarveTestKit")]),
     ],

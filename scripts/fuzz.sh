@@ -43,6 +43,7 @@ seeds() {
     FuzzLines) find "$vectors/stores" Fuzz/seeds/FuzzLines -name '*.jsonl' -size -32k ;;
     FuzzImport) find Fuzz/seeds/FuzzImport -name '*.jsonl' ;;
     FuzzSessionJSON) find Fuzz/seeds/FuzzSessionJSON -name '*.json' ;;
+    FuzzWhere | FuzzPredicate) find "Fuzz/seeds/$1" -type f ;;
     esac
     return 0
 }
@@ -54,6 +55,7 @@ longest() {
     FuzzOpen) echo 12288 ;;
     FuzzImport | FuzzLines | FuzzSessionJSON) echo 16384 ;;
     FuzzBlockHeader) echo 512 ;;
+    FuzzWhere | FuzzPredicate) echo 2048 ;;
     FuzzSmallColumn | FuzzSubBlocks) echo 16384 ;;
     *) echo 65536 ;;
     esac
@@ -84,6 +86,7 @@ run() {
     case "$target" in
     FuzzLines | FuzzImport) words=(-dict="$root/Fuzz/dictionaries/json.dict") ;;
     FuzzSessionJSON) words=(-dict="$root/Fuzz/dictionaries/session.dict") ;;
+    FuzzWhere | FuzzPredicate) words=(-dict="$root/Fuzz/dictionaries/where.dict") ;;
     esac
     local limit=(-max_total_time="$seconds")
     [ -n "$runs" ] && limit=(-runs="$runs")

@@ -10,10 +10,6 @@
 #include <type_traits>
 #include <vector>
 
-#if defined(__SSE2__)
-#include <emmintrin.h>
-#endif
-
 namespace dom = simdjson::dom;
 using std::string_view;
 
@@ -642,52 +638,6 @@ size_t varve_json_last_member(const varve_json_tape *tape, size_t object, const 
         index = varve_json_after(words, index + 1);
     }
     return found;
-}
-
-static uint8_t lowered(uint8_t byte) { return uint8_t(byte - 'A') < 26 ? byte | 0x20 : byte; }
-
-static bool stands_at(const uint8_t *p, const varve_json_needle &needle) {
-    if (!needle.ignores_case) return memcmp(p, needle.bytes, needle.length) == 0;
-    for (size_t i = 0; i < needle.length; ++i)
-        if (lowered(p[i]) != needle.bytes[i]) return false;
-    return true;
-}
-
-const uint8_t *varve_json_find(const uint8_t *start, const uint8_t *end, const varve_json_needle *wanted) {
-    const varve_json_needle needle = *wanted;
-    if (size_t(end - start) < needle.length) return end;
-    // The last place where it can begin.
-    const uint8_t *const last = end - needle.length;
-    const uint8_t *p = start;
-    const uint8_t first = needle.bytes[needle.first];
-    const uint8_t second = needle.bytes[needle.second];
-    // A letter is found in both cases by setting the bit in which they differ, which may find a little more.
-    const uint8_t first_mask = needle.ignores_case && uint8_t(first - 'a') < 26 ? 0x20 : 0;
-    const uint8_t second_mask = needle.ignores_case && uint8_t(second - 'a') < 26 ? 0x20 : 0;
-#if defined(__SSE2__)
-    const __m128i first_all = _mm_set1_epi8(char(first)), first_bit = _mm_set1_epi8(char(first_mask));
-    const __m128i second_all = _mm_set1_epi8(char(second)), second_bit = _mm_set1_epi8(char(second_mask));
-    // Sixteen places at a time: all bytes that are looked at stand before the end.
-    while (p <= last && last - p >= 15) {
-        const __m128i a = _mm_loadu_si128(reinterpret_cast<const __m128i *>(p + needle.first));
-        const __m128i b = _mm_loadu_si128(reinterpret_cast<const __m128i *>(p + needle.second));
-        unsigned hits = unsigned(_mm_movemask_epi8(_mm_and_si128(
-            _mm_cmpeq_epi8(_mm_or_si128(a, first_bit), first_all),
-            _mm_cmpeq_epi8(_mm_or_si128(b, second_bit), second_all))));
-        while (hits) {
-            const uint8_t *place = p + __builtin_ctz(hits);
-            if (stands_at(place, needle)) return place;
-            hits &= hits - 1;
-        }
-        p += 16;
-    }
-#endif
-    for (; p <= last; ++p) {
-        if ((p[needle.first] | first_mask) == first && (p[needle.second] | second_mask) == second &&
-            stands_at(p, needle))
-            return p;
-    }
-    return end;
 }
 
 size_t varve_json_too_deep(const uint8_t *bytes, size_t length, size_t depth_max) {

@@ -159,21 +159,6 @@ static inline size_t varve_json_after(const uint64_t *words, size_t index) {
 // The index of the value of an object's last member with this key; 0 when there is none, or no object.
 size_t varve_json_last_member(const varve_json_tape *tape, size_t object, const uint8_t *key, size_t length);
 
-// Bytes to look for, by two of them that are hopefully rare.
-typedef struct {
-    // With letters of ASCII in lower case where case is ignored.
-    const uint8_t *bytes;
-    size_t length;
-    // Offsets of the two; both below the length, the same where it is 1.
-    size_t first;
-    size_t second;
-    // Whether the case of ASCII letters does not matter.
-    bool ignores_case;
-} varve_json_needle;
-
-// Where the needle, which is not empty, first stands as a whole; the end when it does not.
-const uint8_t *varve_json_find(const uint8_t *start, const uint8_t *end, const varve_json_needle *needle);
-
 // Where the first bracket stands that opens a level beyond depth_max; the length when there is none. Of any bytes.
 size_t varve_json_too_deep(const uint8_t *bytes, size_t length, size_t depth_max);
 

@@ -128,7 +128,9 @@ final class WhereMachine {
         case .text:
             return anyPair(test.left, test.right, scope) { left, right in
                 guard left.kind == .text, right.kind == .text else { return false }
-                guard test.ignoresCase else { return WhereText.fulfils(left, test.textOperator, right) }
+                guard test.ignoresCase else {
+                    return WhereText.fulfils(left, test.textOperator, right, needle: test.needle)
+                }
                 let mark = scratch.used
                 defer { scratch.used = mark }
                 return WhereText.fulfils(

@@ -409,8 +409,6 @@ struct WhereParser {
     }
 
     private mutating func time() throws(WhereFault) -> WhereOperand {
-        try enter()
-        defer { depth -= 1 }
         let place = position
         // A number's own text: a decimal keeps all of its digits so.
         var digits: [UInt8] = []
@@ -420,7 +418,12 @@ struct WhereParser {
             argument = .literal(number.literal)
             digits = number.digits
             skipSpace()
+        } else if next == "\"" {
+            // No deeper than without time(…): a text that is compared with a time is printed so.
+            argument = try operand().value
         } else {
+            try enter()
+            defer { depth -= 1 }
             argument = try operand().value
         }
         guard [.any, .text, .number, .time].contains(argument.staticType) else {

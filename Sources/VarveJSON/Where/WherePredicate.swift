@@ -127,6 +127,23 @@ final class WhereEvaluator: PredicateEvaluator {
     }
 
     func filter(_ rows: UnsafeMutableBufferPointer<UInt32>, of block: borrowing CandidateRows) -> Int {
+        guard let first = rows.first, let last = rows.last, first > last else {
+            return filterUp(rows, of: block)
+        }
+        // From the last to the first: payloads are looked through in the order of memory all the same.
+        Self.reverse(rows, rows.count)
+        let kept = filterUp(rows, of: block)
+        Self.reverse(rows, kept)
+        return kept
+    }
+
+    private static func reverse(_ rows: UnsafeMutableBufferPointer<UInt32>, _ count: Int) {
+        for place in 0..<count / 2 { rows.swapAt(place, count - 1 - place) }
+    }
+
+    private func filterUp(_ rows: UnsafeMutableBufferPointer<UInt32>, of block: borrowing CandidateRows)
+        -> Int
+    {
         guard let highest = rows.max() else { return 0 }
         // What comes after the last of them in memory is another payload, or what the block says of its last one.
         let last = block.payload(highest)
@@ -137,7 +154,7 @@ final class WhereEvaluator: PredicateEvaluator {
         for place in rows.indices {
             let row = rows[place]
             if sieve != nil, place >= runEnd { runEnd = beginRun(rows, place, block) }
-            if program.looksAtAttributes { load(row, of: block) }
+            if program.usesAttributes { load(row, of: block) }
             switch program.looksAtAttributes ? machine.verdict() : .unknown {
             case .no: continue
             case .yes: break

@@ -1,3 +1,5 @@
+internal import CTextSearch
+
 /// A condition as a flat array of tests and operands, which refer to each other by number: nothing in it is counted or allocated while
 /// it runs. Made once, and used by any number of evaluators.
 final class WhereProgram: @unchecked Sendable {
@@ -21,6 +23,8 @@ final class WhereProgram: @unchecked Sendable {
         var left = 0
         /// The operand on the right, the test within, or the regular expression.
         var right = 0
+        /// What a text operator looks for, made ready, where it is a literal.
+        var needle: OpaquePointer?
     }
 
     struct Operand {
@@ -61,15 +65,19 @@ final class WhereProgram: @unchecked Sendable {
     let needsPayload: Bool
     /// Whether something can be said without a payload.
     let looksAtAttributes: Bool
+    /// Whether an operand is an attribute, also beside one in the payload.
+    let usesAttributes: Bool
     let usesKind: Bool
     let usesSession: Bool
     private let memory: [UnsafeMutableRawPointer]
+    private let needles: [OpaquePointer]
 
     init(_ test: WhereTest) {
         var builder = Builder()
         root = builder.add(test)
         needsPayload = builder.tests[root].needsPayload
         looksAtAttributes = builder.tests.contains { !$0.needsPayload }
+        usesAttributes = !builder.attributes.isEmpty
         usesKind = builder.attributes.contains(.kind)
         usesSession = builder.attributes.contains(.session)
         regularExpressions = builder.regularExpressions
@@ -79,9 +87,13 @@ final class WhereProgram: @unchecked Sendable {
         constants = builder.keep(builder.constants)
         links = builder.keep(builder.links)
         memory = builder.memory
+        needles = builder.tests.compactMap(\.needle)
     }
 
-    deinit { for pointer in memory { pointer.deallocate() } }
+    deinit {
+        for needle in needles { varve_needle_free(needle) }
+        for pointer in memory { pointer.deallocate() }
+    }
 
     private struct Builder {
         var tests: [Test] = []
@@ -126,6 +138,10 @@ final class WhereProgram: @unchecked Sendable {
                 made.left = add(left, folded: ignoresCase)
                 made.right = add(right, folded: ignoresCase)
                 made.needsPayload = operands[made.left].needsPayload || operands[made.right].needsPayload
+                if operands[made.right].code == .constant {
+                    let wanted = constants[operands[made.right].first]
+                    if wanted.count > 0 { made.needle = varve_needle_new(wanted.bytes, wanted.count, false) }
+                }
             case .matches(let left, let pattern, let ignoresCase):
                 made = Test(code: .matches, ignoresCase: ignoresCase)
                 made.left = add(left)

@@ -1,4 +1,4 @@
-import CSimdJSON
+internal import CTextSearch
 
 /// Rules out payloads by their bytes: most need not be parsed. Looks through payloads that follow each other in memory at once, and each
 /// of the texts that a condition needs as far as the first payload that has it.
@@ -33,7 +33,8 @@ final class WhereSieve {
 
     /// Something that is looked for, and where it stands next: not before the last place that was asked about.
     private struct Search {
-        var needle: varve_json_needle
+        let needle: OpaquePointer?
+        let count: Int
         var found: UnsafePointer<UInt8>?
     }
 
@@ -43,6 +44,10 @@ final class WhereSieve {
     private let searches: UnsafeMutableBufferPointer<Search>
     private let root: Int
     private let texts: [UnsafeMutablePointer<UInt8>]
+    /// The UTF-16 units of what is looked for: escapes of these by number might spell it.
+    private let units: UnsafeMutableBufferPointer<UInt64>
+    /// Where the next of them stands.
+    private var escape: UnsafePointer<UInt8>?
     /// Where the payloads end that are looked through.
     private var end: UnsafePointer<UInt8>?
 
@@ -51,27 +56,28 @@ final class WhereSieve {
         if need == .nothing { return nil }
         var builder = Builder()
         root = builder.add(need)
-        // The last search is for the escapes with which anything could be spelled.
-        _ = builder.search(Array("\\u".utf8), ignoresCase: false)
         nodes = Self.copy(builder.nodes)
         links = Self.copy(builder.links)
         glances = Self.copy(builder.glances)
         searches = Self.copy(builder.searches)
         texts = builder.texts
+        units = Self.copy(builder.units)
     }
 
     deinit {
         nodes.deallocate()
         links.deallocate()
         glances.deallocate()
+        for search in searches { varve_needle_free(search.needle) }
         searches.deallocate()
+        units.deallocate()
         for text in texts { text.deallocate() }
     }
 
     private static func copy<Element: BitwiseCopyable>(_ array: [Element]) -> UnsafeMutableBufferPointer<
         Element
     > {
-        let room = UnsafeMutableBufferPointer<Element>.allocate(capacity: max(array.count, 1))
+        let room = UnsafeMutableBufferPointer<Element>.allocate(capacity: array.count)
         _ = room.initialize(from: array)
         return room
     }
@@ -79,6 +85,7 @@ final class WhereSieve {
     /// Begins with payloads that follow each other up to `end`. What is asked about them comes in their order.
     func begin(upTo end: UnsafePointer<UInt8>) {
         self.end = end
+        escape = nil
         for place in searches.indices { searches[place].found = nil }
     }
 
@@ -106,7 +113,7 @@ final class WhereSieve {
         case .member:
             var from = start
             while let key = place(node.needle, from, rowEnd) {
-                if allows(node, after: key + searches[node.needle].needle.length, rowEnd) { return true }
+                if allows(node, after: key + searches[node.needle].count, rowEnd) { return true }
                 from = key + 1
             }
             return false
@@ -123,22 +130,28 @@ final class WhereSieve {
             var found = searches[search].found
             if found == nil || found.unsafelyUnwrapped < from {
                 guard let end else { return nil }
-                // SAFETY: from here to the end are payloads, and the needle is not empty.
-                found = withUnsafePointer(to: searches[search].needle) { varve_json_find(from, end, $0) }
+                // SAFETY: from here to the end are payloads.
+                found = from + varve_needle_find(searches[search].needle, from, end - from, 0)
                 searches[search].found = found
             }
             guard let found, found < rowEnd else { return nil }
-            if rowEnd - found >= searches[search].needle.length { return found }
+            if rowEnd - found >= searches[search].count { return found }
             // It goes on in the next payload: there is none here.
             from = found + 1
             if from >= rowEnd { return nil }
         }
     }
 
-    /// Whether there is an escape by number: a backslash that is not the second of two.
+    /// Whether an escape by number spells something that is looked for: its backslash is not the second of two.
     private func hasEscape(_ start: UnsafePointer<UInt8>, _ rowEnd: UnsafePointer<UInt8>) -> Bool {
+        guard let end else { return true }
         var from = start
-        while let found = place(searches.count - 1, from, rowEnd) {
+        while from < rowEnd {
+            if escape == nil || escape.unsafelyUnwrapped < from {
+                // SAFETY: from here to the end are payloads.
+                escape = from + varve_unit_find(units.baseAddress, from, end - from, 0)
+            }
+            guard let found = escape, found < rowEnd else { return false }
             var first = found
             while first > start, first[-1] == UInt8(ascii: "\\") { first -= 1 }
             if (found - first) % 2 == 0 { return true }
@@ -233,6 +246,7 @@ final class WhereSieve {
         var glances: [Glance] = []
         var searches: [Search] = []
         var texts: [UnsafeMutablePointer<UInt8>] = []
+        var units = [UInt64](repeating: 0, count: 1 << 10)
 
         mutating func add(_ need: WhereNeed) -> Int {
             var node: Node
@@ -251,6 +265,7 @@ final class WhereSieve {
                     case .anything: continue
                     case .string: glances.append(Glance(code: .string))
                     case .text(let text):
+                        add(unitsOf: text, ignoresCase: false)
                         glances.append(Glance(code: .text, text: keep(text), count: text.count))
                     case .number(let comparison, let number, let inText):
                         glances.append(
@@ -269,16 +284,21 @@ final class WhereSieve {
 
         /// Each part of a condition has a search of its own, even for the same text: they go on independently.
         mutating func search(_ bytes: [UInt8], ignoresCase: Bool) -> Int {
-            // The two rarest bytes, as far apart as they happen to be.
-            let ranked = bytes.indices.sorted {
-                WhereSieve.frequency(bytes[$0]) < WhereSieve.frequency(bytes[$1])
-            }
-            let needle = varve_json_needle(
-                bytes: keep(bytes), length: bytes.count, first: ranked[0],
-                second: ranked[min(1, ranked.count - 1)],
-                ignores_case: ignoresCase)
-            searches.append(Search(needle: needle, found: nil))
+            add(unitsOf: bytes, ignoresCase: ignoresCase)
+            searches.append(
+                Search(
+                    needle: varve_needle_new(bytes, bytes.count, ignoresCase), count: bytes.count, found: nil)
+            )
             return searches.count - 1
+        }
+
+        /// Of a spelled text.
+        private mutating func add(unitsOf bytes: [UInt8], ignoresCase: Bool) {
+            var wanted = Array(String(decoding: bytes, as: UTF8.self).utf16)
+            if ignoresCase { wanted += wanted.filter { $0 &- 97 < 26 }.map { $0 - 32 } }
+            // What its escapes may stand for.
+            if bytes.contains(UInt8(ascii: "\\")) { wanted += [0x08, 0x09, 0x0A, 0x0C, 0x0D] }
+            for unit in wanted { units[Int(unit >> 6)] |= 1 << UInt64(unit & 63) }
         }
 
         private mutating func keep(_ bytes: [UInt8]) -> UnsafePointer<UInt8> {
@@ -286,21 +306,6 @@ final class WhereSieve {
             room.initialize(from: bytes, count: bytes.count)
             texts.append(room)
             return UnsafePointer(room)
-        }
-    }
-
-    /// How frequent a byte is in JSON, roughly.
-    private static func frequency(_ byte: UInt8) -> Int {
-        switch byte {
-        case UInt8(ascii: "\""): 100
-        case UInt8(ascii: ":"), UInt8(ascii: ","), UInt8(ascii: " "), UInt8(ascii: "0"), UInt8(ascii: "\\"):
-            60
-        case 48...57: 50
-        case UInt8(ascii: "a")...UInt8(ascii: "z"):
-            // The letters of English by their frequency.
-            60 - (Array("etaoinsrhldcumfpgwybvkxjqz".utf8).firstIndex(of: byte) ?? 0) * 2
-        case UInt8(ascii: "A")...UInt8(ascii: "Z"): 15
-        default: 10
         }
     }
 }

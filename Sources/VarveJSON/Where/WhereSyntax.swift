@@ -94,7 +94,9 @@ extension WhereTest: CustomStringConvertible {
     var description: String {
         switch self {
         case .and(let tests): tests.map(\.grouped).joined(separator: " and ")
-        case .or(let tests): tests.map(\.grouped).joined(separator: " or ")
+        case .or(let tests):
+            // What is joined by and needs no brackets: they would nest deeper than what was read.
+            tests.map { if case .and = $0 { $0.description } else { $0.grouped } }.joined(separator: " or ")
         case .not(let test): "not \(test.grouped)"
         case .compare(let left, let comparison, let right, let ignoresCase):
             "\(left) \(comparison.rawValue) \(right)\(Self.suffix(ignoresCase))"

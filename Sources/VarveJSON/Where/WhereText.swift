@@ -1,4 +1,4 @@
-import CSimdJSON
+internal import CTextSearch
 
 #if canImport(Darwin)
 import Darwin
@@ -25,22 +25,33 @@ enum WhereText {
         return WhereOrder(left.count, right.count)
     }
 
-    static func fulfils(_ text: WhereValue, _ textOperator: WhereTextOperator, _ wanted: WhereValue) -> Bool {
+    /// `needle`: the wanted text made ready to be looked for, where it is the same for all events.
+    static func fulfils(
+        _ text: WhereValue, _ textOperator: WhereTextOperator, _ wanted: WhereValue,
+        needle: OpaquePointer? = nil
+    ) -> Bool {
         guard wanted.count > 0, let bytes = wanted.bytes else { return true }
         guard text.count >= wanted.count, let start = text.bytes else { return false }
         switch textOperator {
         case .startswith: return memcmp(start, bytes, wanted.count) == 0
         case .endswith: return memcmp(start + (text.count - wanted.count), bytes, wanted.count) == 0
-        case .contains: return find(start, start + text.count, wanted) != nil
-        case .has:
-            let end = start + text.count
-            var from = start
-            while let place = find(from, end, wanted) {
-                let after = place + wanted.count
-                if isBoundary(place, start, end), isBoundary(after, start, end) { return true }
+        case .contains, .has:
+            // Without one it is made for this text alone.
+            let made = needle == nil ? varve_needle_new(bytes, wanted.count, false) : nil
+            defer { if let made { varve_needle_free(made) } }
+            guard let needle = needle ?? made else { return false }
+            var from = 0
+            while true {
+                // SAFETY: `start` holds as many bytes as the text has.
+                let place = varve_needle_find(needle, start, text.count, from)
+                if place >= text.count { return false }
+                let end = start + text.count
+                let isWhole =
+                    isBoundary(start + place, start, end)
+                    && isBoundary(start + place + wanted.count, start, end)
+                if textOperator == .contains || isWhole { return true }
                 from = place + 1
             }
-            return false
         }
     }
 
@@ -54,17 +65,6 @@ enum WhereText {
     /// Whether a byte is part of a token: a letter or a digit of ASCII, or of a character beyond it.
     static func isOfToken(_ byte: UInt8) -> Bool {
         byte >= 0x80 || byte &- 48 <= 9 || (byte | 0x20) &- 97 < 26
-    }
-
-    private static func find(
-        _ start: UnsafePointer<UInt8>, _ end: UnsafePointer<UInt8>, _ wanted: WhereValue
-    ) -> UnsafePointer<UInt8>? {
-        guard let bytes = wanted.bytes else { return nil }
-        var needle = varve_json_needle(
-            bytes: bytes, length: wanted.count, first: 0, second: wanted.count - 1, ignores_case: false)
-        // SAFETY: both are bytes of one text, and the needle is not empty.
-        let found = varve_json_find(start, end, &needle)
-        return found == end ? nil : found
     }
 
     /// Code points.
