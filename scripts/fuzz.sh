@@ -41,6 +41,7 @@ seeds() {
         find "$vectors/stores" \( -name STORE -o -name STATE -o -name TAIL \)
         ;;
     FuzzLines) find "$vectors/stores" Fuzz/seeds/FuzzLines -name '*.jsonl' -size -32k ;;
+    FuzzText) find Fuzz/seeds/FuzzText -name '*.bin' ;;
     FuzzImport) find Fuzz/seeds/FuzzImport -name '*.jsonl' ;;
     FuzzSessionJSON) find Fuzz/seeds/FuzzSessionJSON -name '*.json' ;;
     esac
@@ -53,6 +54,7 @@ longest() {
     case "$1" in
     FuzzOpen) echo 12288 ;;
     FuzzImport | FuzzLines | FuzzSessionJSON) echo 16384 ;;
+    FuzzText) echo 2048 ;;
     FuzzBlockHeader) echo 512 ;;
     FuzzSmallColumn | FuzzSubBlocks) echo 16384 ;;
     *) echo 65536 ;;
