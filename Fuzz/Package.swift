@@ -22,6 +22,7 @@ let package = Package(
         .executableTarget(name: "FuzzStoreFiles", dependencies: [support, varve("Varve")]),
         // Text.
         .executableTarget(name: "FuzzLines", dependencies: [support, varve("VarveJSON")]),
+        .executableTarget(name: "FuzzText", dependencies: [support, varve("Varve"), varve("VarveJSON")]),
         .executableTarget(
             name: "FuzzImport",
             dependencies: [support, varve("Varve"), varve("VarveJSON"), varve("VarveRecorder")]),

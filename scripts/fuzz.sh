@@ -41,6 +41,7 @@ seeds() {
         find "$vectors/stores" \( -name STORE -o -name STATE -o -name TAIL \)
         ;;
     FuzzLines) find "$vectors/stores" Fuzz/seeds/FuzzLines -name '*.jsonl' -size -32k ;;
+    FuzzText) find Fuzz/seeds/FuzzText -name '*.bin' ;;
     FuzzImport) find Fuzz/seeds/FuzzImport -name '*.jsonl' ;;
     FuzzSessionJSON) find Fuzz/seeds/FuzzSessionJSON -name '*.json' ;;
     FuzzWhere | FuzzPredicate) find "Fuzz/seeds/$1" -type f ;;
@@ -54,6 +55,7 @@ longest() {
     case "$1" in
     FuzzOpen) echo 12288 ;;
     FuzzImport | FuzzLines | FuzzSessionJSON) echo 16384 ;;
+    FuzzText) echo 2048 ;;
     FuzzBlockHeader) echo 512 ;;
     FuzzWhere | FuzzPredicate) echo 2048 ;;
     FuzzSmallColumn | FuzzSubBlocks) echo 16384 ;;

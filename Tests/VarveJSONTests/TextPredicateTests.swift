@@ -177,12 +177,12 @@ struct TextPredicateTests {
             #"\u005c"#, #"\u000a"#, "u00", "41", "x", "xxxxxxxxxxxxxxxxxxxx", "ẞ", "ß", "\u{130}",
         ].map { Array($0.utf8) } + [[0xC3], [0xA9], [0xFF], [0xF0, 0x9F], []]
 
-    @Test("agrees with the plainest search", arguments: 0..<8)
+    @Test("agrees with the plainest search", arguments: 0..<4)
     func agrees(round: Int) throws {
         let seed = freshSeed(round)
         var random = Seeded(state: seed)
         var hits = 0
-        for _ in 0..<60 {
+        for _ in 0..<20 {
             let few = Self.pieces.shuffled(using: &random).prefix(Int.random(in: 2...8, using: &random))
             var contents: [(bytes: [UInt8], isJSON: Bool)] = []
             for _ in 0..<Int.random(in: 1...40, using: &random) {
@@ -197,7 +197,7 @@ struct TextPredicateTests {
             case 1: list.shuffle(using: &random)
             default: break
             }
-            for _ in 0..<12 {
+            for _ in 0..<8 {
                 let text = Self.text(of: contents, few, using: &random)
                 guard !text.isEmpty else { continue }
                 let ignoringCase = Bool.random(using: &random)
@@ -218,7 +218,7 @@ struct TextPredicateTests {
                 }
             }
         }
-        #expect(hits > 300, "seed \(seed)")
+        #expect(hits > 50, "seed \(seed)")
     }
 
     /// A text that may well be there: a part of a payload, of what one means, or made of the same pieces.

@@ -259,8 +259,9 @@ public struct Snapshot: Sendable {
             next = max(next, batch.start.nextSequence + UInt64(batch.count))
         }
         var gaps: [Gap] = []
+        let named = NamedGaps(reasons)
         for hole in holes {
-            for (range, known) in hole.parts(named: reasons) {
+            for (range, known) in hole.parts(named: named) {
                 gaps.append(
                     Gap(
                         sequences: range, reason: known?.reason ?? .lostSegment,

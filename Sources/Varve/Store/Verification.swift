@@ -44,7 +44,7 @@ public struct VerificationReport: Hashable, Sendable {
     public internal(set) var strays: [StrayFile] = []
     /// Nothing is damaged, and nothing missing. Strays are no damage.
     public var isIntact: Bool { damage.isEmpty && gaps.isEmpty }
-    /// Sequence numbers that no segment holds.
+    /// Sequence numbers that no segment holds, without those that limits dropped or a copy left out.
     public internal(set) var gaps: [Gap] = []
 }
 
@@ -59,7 +59,7 @@ extension EventStore {
         if !isReadOnly { try flush() }
         let snapshot = try snapshot()
         try verifier.run(snapshot.entries, isBeingWritten: !isReadOnly || fileSystem.isLocked(path + "/LOCK"))
-        verifier.report.gaps = try snapshot.gaps().filter { $0.reason != .retention }
+        verifier.report.gaps = try snapshot.gaps().filter { !$0.reason.isMeant }
         return verifier.report
     }
 }
