@@ -25,7 +25,7 @@ struct VarveCommand: ParsableCommand {
             RecordCommand.self, SessionsCommand.self, InfoCommand.self, QueryCommand.self,
             HistogramCommand.self, TopCommand.self, FieldsCommand.self, TailCommand.self,
             CheckpointsCommand.self, StateCommand.self, ReplayCommand.self, DiffCommand.self,
-            VerifyCommand.self, RepairCommand.self, CompactCommand.self, ExportCommand.self,
+            VerifyCommand.self, RepairCommand.self, CopyCommand.self, CompactCommand.self, ExportCommand.self,
             ImportCommand.self,
         ])
 
