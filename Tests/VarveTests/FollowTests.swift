@@ -116,6 +116,7 @@ struct FollowTests {
         let store = try EventStore.open(path, options: smallBlocks())
         let (even, odd) = (try store.kind("even", .binary), try store.kind("odd", .binary))
         let reader = try EventStore.openReadOnly(path)
+        let lent = try reader.follower(Query().limit(3))
         let followers = try [
             reader.follower(Query().kinds("odd").limit(5)),
             reader.follower(Query().session("second").limit(3)),
@@ -131,9 +132,13 @@ struct FollowTests {
         }
         try store.flush()
         #expect(try followers[0].take(.max).map(\.sequence) == [1, 3, 5, 7, 9])
+        #expect(followers[0].position?.sequence == 9)
         #expect(try followers[1].take(.max).map(\.sequence) == [20, 21, 22])
         #expect(try followers[2].take(6).map(\.sequence) == [10, 11, 12, 30, 31, 32])
         #expect(try followers[3].take(.max).map(\.sequence) == [4, 5, 6])
+        // What the limit leaves out is not passed.
+        while try lent.next({ _ in #expect(lent.coverage.isComplete) }) {}
+        #expect(lent.position?.sequence == 2)
         try store.close()
     }
 

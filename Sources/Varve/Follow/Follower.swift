@@ -110,6 +110,8 @@ public final class Follower: @unchecked Sendable {
     public func next(_ body: (borrowing EventView) throws -> Void) throws -> Bool {
         while let window = try currentWindow() {
             let count: Int
+            // Lent: `body` may ask for the coverage.
+            self.window = nil
             do {
                 count = try Self.lend(&window.cursor) { event in
                     position = event.position
@@ -121,7 +123,7 @@ public final class Follower: @unchecked Sendable {
                 leave(window)
                 throw error
             }
-            if count < Self.lentMax { try finish(window) }
+            if count < Self.lentMax { try finish(window) } else { self.window = window }
             if count > 0 { return true }
         }
         return false
@@ -189,7 +191,10 @@ public final class Follower: @unchecked Sendable {
         self.window = nil
     }
 
+    /// Passes what is left of a window: no event matches there.
     private func finish(_ window: Window) throws(StoreError) {
+        // Unless it was the limit that ended it.
+        guard remaining > 0 else { return leave(window) }
         gaps = Self.merged(gaps, window.cursor.coverage.gaps)
         self.window = nil
         try pass(window.end, in: window.snapshot)

@@ -163,24 +163,23 @@ struct TailCommand: ParsableCommand {
         let follower = try store.follower(selection.query, from: start)
         Self.cancel(follower, at: signals)
         try printer.flush()
-        var told = 0
+        var told: Set<Gap> = []
         while try follower.next({ try printer.print($0) }) {
             try printer.flush()
             // Its numbers were those of one cursor.
             printer.forgetKinds()
             try reached.advance(to: follower.position)
-            told = Self.tell(follower.coverage.gaps, after: told)
+            Self.tell(follower.coverage.gaps, &told)
         }
         try reached.advance(to: follower.position)
-        _ = Self.tell(follower.coverage.gaps, after: told)
+        Self.tell(follower.coverage.gaps, &told)
     }
 
-    /// Says what is missing of what was not said before.
-    private static func tell(_ gaps: [Gap], after told: Int) -> Int {
-        for gap in gaps.dropFirst(told) where gap.reason != .retention && gap.reason != .excluded {
-            Diagnostics.note("not complete: \(Formatting.gap(gap))")
+    /// Says what is missing, as far as it was not said before.
+    private static func tell(_ gaps: [Gap], _ told: inout Set<Gap>) {
+        for gap in gaps where gap.reason != .retention && gap.reason != .excluded {
+            if told.insert(gap).inserted { Diagnostics.note("not complete: \(Formatting.gap(gap))") }
         }
-        return max(told, gaps.count)
     }
 
     /// Cancels it once a signal comes or the reader of standard output has gone, on a thread that waits for both.
