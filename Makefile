@@ -38,7 +38,7 @@ help:
 	@echo "make coverage       which lines the tests reach (LINES=VarveFormat lists those that they do not)"
 	@echo "make docs           the library's documentation, with its articles: .build/docs"
 	@echo "make torture        crash tests and fuzzing at the sizes of a night, as root; one table of figures"
-	@echo "make setup          install LZ4 and simdjson where they are missing"
+	@echo "make setup          install LZ4, simdjson and RE2 where they are missing"
 
 setup:
 	@scripts/setup.sh

@@ -6,11 +6,13 @@ let upcoming: [SwiftSetting] = [
     .enableUpcomingFeature("InternalImportsByDefault"),
 ]
 
-// On Linux the library is on the default paths, and its pkg-config file carries a flag that SwiftPM refuses.
+// On Linux the libraries are on the default paths, and their pkg-config files carry flags that SwiftPM refuses.
 #if os(Linux)
 let simdjsonPkgConfig: String? = nil
+let re2PkgConfig: String? = nil
 #else
 let simdjsonPkgConfig: String? = "simdjson"
+let re2PkgConfig: String? = "re2"
 #endif
 
 let package = Package(
@@ -42,14 +44,20 @@ let package = Package(
             name: "Varve", dependencies: ["VarveFormat", "VarveIO"],
             swiftSettings: upcoming + [.enableExperimentalFeature("Lifetimes")]),
 
-        // JSON over payloads.
+        // JSON and text over payloads.
         .systemLibrary(
             name: "CSimdJSONLibrary", pkgConfig: simdjsonPkgConfig,
             providers: [.apt(["libsimdjson-dev"]), .brew(["simdjson"])]),
         .target(
             name: "CSimdJSON", dependencies: ["CSimdJSONLibrary"],
             linkerSettings: [.linkedLibrary("simdjson")]),
-        .target(name: "VarveJSON", dependencies: ["Varve", "CSimdJSON"], swiftSettings: upcoming),
+        .systemLibrary(
+            name: "CRE2Library", pkgConfig: re2PkgConfig, providers: [.apt(["libre2-dev"]), .brew(["re2"])]),
+        .target(name: "CRE2", dependencies: ["CRE2Library"], linkerSettings: [.linkedLibrary("re2")]),
+        .target(name: "CTextSearch"),
+        .target(
+            name: "VarveJSON", dependencies: ["Varve", "CSimdJSON", "CRE2", "CTextSearch"],
+            swiftSettings: upcoming),
 
         // The recorder and the command.
         .target(name: "VarveRecorder", dependencies: ["Varve", "VarveJSON"], swiftSettings: upcoming),

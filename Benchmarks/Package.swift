@@ -14,6 +14,7 @@ let package = Package(
             name: "VarveBench",
             dependencies: [
                 .product(name: "Varve", package: "varve"),
+                .product(name: "VarveJSON", package: "varve"),
                 .product(name: "VarveRecorder", package: "varve"),
                 .product(name: "VarveTestKit", package: "varve"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),

@@ -22,11 +22,14 @@ let package = Package(
         .executableTarget(name: "FuzzStoreFiles", dependencies: [support, varve("Varve")]),
         // Text.
         .executableTarget(name: "FuzzLines", dependencies: [support, varve("VarveJSON")]),
+        .executableTarget(name: "FuzzText", dependencies: [support, varve("Varve"), varve("VarveJSON")]),
         .executableTarget(
             name: "FuzzImport",
             dependencies: [support, varve("Varve"), varve("VarveJSON"), varve("VarveRecorder")]),
         .executableTarget(
             name: "FuzzSessionJSON", dependencies: [support, varve("VarveJSON"), varve("VarveRecorder")]),
+        .executableTarget(name: "FuzzWhere", dependencies: [support, varve("VarveJSON")]),
+        .executableTarget(name: "FuzzPredicate", dependencies: [support, varve("VarveJSON")]),
         // Whole stores.
         .executableTarget(name: "FuzzOpen", dependencies: [support, varve("Varve"), varve("VarveTestKit")]),
     ],

@@ -44,8 +44,10 @@ seeds() {
         find "$vectors/stores" \( -name STORE -o -name STATE -o -name TAIL \)
         ;;
     FuzzLines) find "$vectors/stores" Fuzz/seeds/FuzzLines -name '*.jsonl' -size -32k ;;
+    FuzzText) find Fuzz/seeds/FuzzText -name '*.bin' ;;
     FuzzImport) find Fuzz/seeds/FuzzImport -name '*.jsonl' ;;
     FuzzSessionJSON) find Fuzz/seeds/FuzzSessionJSON -name '*.json' ;;
+    FuzzWhere | FuzzPredicate) find "Fuzz/seeds/$1" -type f ;;
     esac
     return 0
 }
@@ -56,7 +58,9 @@ longest() {
     case "$1" in
     FuzzOpen) echo 12288 ;;
     FuzzImport | FuzzLines | FuzzSessionJSON) echo 16384 ;;
+    FuzzText) echo 2048 ;;
     FuzzBlockHeader) echo 512 ;;
+    FuzzWhere | FuzzPredicate) echo 2048 ;;
     FuzzSmallColumn | FuzzSubBlocks) echo 16384 ;;
     *) echo 65536 ;;
     esac
@@ -87,6 +91,7 @@ run() {
     case "$target" in
     FuzzLines | FuzzImport) words=(-dict="$root/Fuzz/dictionaries/json.dict") ;;
     FuzzSessionJSON) words=(-dict="$root/Fuzz/dictionaries/session.dict") ;;
+    FuzzWhere | FuzzPredicate) words=(-dict="$root/Fuzz/dictionaries/where.dict") ;;
     esac
     local limit=(-max_total_time="$seconds")
     [ -n "$runs" ] && limit=(-runs="$runs")

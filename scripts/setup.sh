@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Installs the two libraries that Varve is built on (LZ4, simdjson) and pkg-config; does nothing where they are.
+# Installs the three libraries that Varve is built on (LZ4, simdjson, RE2) and pkg-config; does nothing where they are.
 # With --all also what the checks need: a linker for libFuzzer, Python with its lz4 package, strace, mkfs.ext4.
 set -euo pipefail
 
@@ -24,8 +24,9 @@ Darwin)
     if [ ${#missing[@]} -eq 0 ]; then
         pkg-config --exists liblz4 || need lz4
         pkg-config --exists simdjson || need simdjson
+        pkg-config --exists re2 || need re2
     else
-        need lz4 simdjson
+        need lz4 simdjson re2
     fi
     [ ${#missing[@]} -eq 0 ] || brew install "${missing[@]}"
     if [ $all -eq 1 ]; then
@@ -34,10 +35,11 @@ Darwin)
     ;;
 Linux)
     if ! command -v pkg-config >/dev/null; then
-        need pkg-config liblz4-dev libsimdjson-dev
+        need pkg-config liblz4-dev libsimdjson-dev libre2-dev
     else
         pkg-config --exists liblz4 || need liblz4-dev
         pkg-config --exists simdjson || need libsimdjson-dev
+        pkg-config --exists re2 || need libre2-dev
     fi
     if [ $all -eq 1 ]; then
         command -v ld.lld >/dev/null || need lld

@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -22,6 +23,7 @@
 #include <sys/param.h>
 #include <sys/sysctl.h>
 #else
+#include <sys/inotify.h>
 #include <sys/syscall.h>
 #include <sys/vfs.h>
 #endif
@@ -122,6 +124,29 @@ int32_t varve_posix_rename(const char *from, const char *to, _Bool replacing) {
 }
 
 int32_t varve_posix_unlink(const char *path) { return RETRIED(unlink(path)); }
+
+int32_t varve_posix_stamp_of(const char *path, varve_posix_stamp *stamp) {
+    struct stat status;
+    int32_t looked = RETRIED(lstat(path, &status));
+    if (looked < 0) {
+        return looked;
+    }
+    if (!S_ISREG(status.st_mode)) {
+        return varve_posix_not_regular;
+    }
+#ifdef __APPLE__
+    struct timespec modified = status.st_mtimespec, changed = status.st_ctimespec;
+#else
+    struct timespec modified = status.st_mtim, changed = status.st_ctim;
+#endif
+    stamp->byte_count = (uint64_t)status.st_size;
+    stamp->device = (uint64_t)status.st_dev;
+    stamp->inode = (uint64_t)status.st_ino;
+    // Times far off may wrap: they are only compared.
+    stamp->modified_at = (int64_t)((uint64_t)modified.tv_sec * 1000000000u + (uint64_t)modified.tv_nsec);
+    stamp->changed_at = (int64_t)((uint64_t)changed.tv_sec * 1000000000u + (uint64_t)changed.tv_nsec);
+    return 0;
+}
 
 #ifdef __APPLE__
 static int32_t full_sync(int32_t descriptor) {
@@ -397,6 +422,74 @@ int32_t varve_posix_is_locked(const char *path) {
 #endif
     varve_posix_close(descriptor);
     return locked;
+}
+
+// Watches.
+
+int32_t varve_posix_waker_open(int32_t ends[2]) {
+    int both[2];
+#ifdef __linux__
+    int32_t made = RETRIED(pipe2(both, O_CLOEXEC | O_NONBLOCK));
+#else
+    int32_t made = RETRIED(pipe(both));
+    for (int end = 0; made == 0 && end < 2; end++) {
+        fcntl(both[end], F_SETFD, FD_CLOEXEC);
+        fcntl(both[end], F_SETFL, O_NONBLOCK);
+    }
+#endif
+    if (made == 0) {
+        ends[0] = both[0];
+        ends[1] = both[1];
+    }
+    return made;
+}
+
+void varve_posix_waker_wake(int32_t descriptor) {
+    char byte = 1;
+    // A full pipe wakes as well.
+    int32_t written = (int32_t)RETRIED(write(descriptor, &byte, 1));
+    (void)written;
+}
+
+int32_t varve_posix_watch_open(const char *path) {
+#ifdef __linux__
+    int32_t descriptor = RETRIED(inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+    if (descriptor < 0) {
+        return descriptor;
+    }
+    // IN_CLOSE_WRITE also tells of a writer that was killed.
+    uint32_t mask = IN_MODIFY | IN_CREATE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE | IN_CLOSE_WRITE
+                    | IN_ATTRIB | IN_DELETE_SELF | IN_MOVE_SELF | IN_ONLYDIR;
+    int32_t added = RETRIED(inotify_add_watch(descriptor, path, mask));
+    if (added < 0) {
+        varve_posix_close(descriptor);
+        return added;
+    }
+    return descriptor;
+#else
+    (void)path;
+    return -ENOSYS;
+#endif
+}
+
+int32_t varve_posix_watch_wait(int32_t watch, int32_t waker, int32_t milliseconds) {
+    struct pollfd both[2] = {{.fd = waker, .events = POLLIN}, {.fd = watch, .events = POLLIN}};
+    int32_t ready = poll(both, 2, milliseconds);
+    if (ready == -1) {
+        // Interrupted: the caller looks once too often.
+        return 1;
+    }
+    if (both[0].revents != 0) {
+        return 2;
+    }
+    if (ready == 0 || both[1].revents == 0) {
+        return 0;
+    }
+    // A burst is one change.
+    char events[16384];
+    while (read(watch, events, sizeof events) > 0) {
+    }
+    return 1;
 }
 
 // Mappings.

@@ -584,6 +584,62 @@ bool varve_json_walk_next(const varve_json_parser *parser, varve_json_walk *walk
     return true;
 }
 
+// Makes w of the numbers that have a fraction or an exponent or are no whole number of 64 bits. Numbers stand in the same order in
+// the words and in the text.
+static void locate_wide_numbers(varve_json_parser *parser) {
+    uint64_t *const words = parser->parser->doc.tape.get();
+    const uint8_t *p = parser->bytes;
+    const uint8_t *const end = p + parser->length;
+    const size_t last = size_t(words[0] & 0x00FFFFFFFFFFFFFF);
+    for (size_t index = 1; index < last;) {
+        const uint8_t tag = varve_json_tag(words, index);
+        if (tag != 'l' && tag != 'u' && tag != 'd' && tag != 'w') {
+            ++index;
+            continue;
+        }
+        while (p < end && *p != '-' && !is_digit(*p)) p = *p == '"' ? skip_string(p, end) : p + 1;
+        if (p == end) return;
+        bool wide = false;
+        const uint8_t *past = skip_number(p, end, wide);
+        if (!past) return;
+        if (wide) {
+            words[index] = uint64_t('w') << 56 | uint64_t(p - parser->bytes);
+            words[index + 1] = uint64_t(past - p);
+        }
+        p = past;
+        index += 2;
+    }
+}
+
+bool varve_json_parse_tape(
+    varve_json_parser *parser, const uint8_t *bytes, size_t length, bool padded, varve_json_tape *tape) {
+    if (!parser->parse(bytes, length, padded)) return false;
+    if (parser->is_blanked) locate_wide_numbers(parser);
+    const dom::document &document = parser->parser->doc;
+    *tape = varve_json_tape{document.tape.get(), document.string_buf.get(), parser->bytes};
+    return true;
+}
+
+void varve_json_locate_decimals(varve_json_parser *parser) {
+    if (parser->bytes && !parser->is_blanked) locate_wide_numbers(parser);
+}
+
+size_t varve_json_last_member(const varve_json_tape *tape, size_t object, const uint8_t *key, size_t length) {
+    const uint64_t *const words = tape->words;
+    if (varve_json_tag(words, object) != '{') return 0;
+    size_t found = 0;
+    // The closing bracket is the word before the index after the object.
+    const size_t last = varve_json_after(words, object) - 1;
+    for (size_t index = object + 1; index < last;) {
+        const uint8_t *text = tape->strings + (words[index] & 0x00FFFFFFFFFFFFFF);
+        uint32_t count;
+        memcpy(&count, text, sizeof count);
+        if (count == length && memcmp(text + sizeof count, key, length) == 0) found = index + 1;
+        index = varve_json_after(words, index + 1);
+    }
+    return found;
+}
+
 size_t varve_json_too_deep(const uint8_t *bytes, size_t length, size_t depth_max) {
     const uint8_t *const end = bytes + length;
     size_t depth = 0;

@@ -23,8 +23,9 @@ struct VarveCommand: ParsableCommand {
         version: "0.1.0",
         subcommands: [
             RecordCommand.self, SessionsCommand.self, InfoCommand.self, QueryCommand.self,
+            HistogramCommand.self, TopCommand.self, FieldsCommand.self, TailCommand.self,
             CheckpointsCommand.self, StateCommand.self, ReplayCommand.self, DiffCommand.self,
-            VerifyCommand.self, RepairCommand.self, CompactCommand.self, ExportCommand.self,
+            VerifyCommand.self, RepairCommand.self, CopyCommand.self, CompactCommand.self, ExportCommand.self,
             ImportCommand.self,
         ])
 

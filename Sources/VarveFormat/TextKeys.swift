@@ -119,7 +119,7 @@ public final class TextKeys {
     /// Begins a sub-block of so many payload bytes.
     public func begin(rawBytes: Int) {
         keys.removeAll(keepingCapacity: true)
-        keysMax = rawBytes / TokenFilters.shareMax * 8 / TokenFilters.bitsPerKey
+        keysMax = (rawBytes / TokenFilters.shareMax + TokenFilters.bytesAllowed) * 8 / TokenFilters.bitsPerKey
         isFull = false
         stamp &+= 1
         if stamp == 0 {

@@ -19,6 +19,8 @@ public struct TokenFilters: Sendable {
     public static let gramBytes = 4
     /// Of a sub-block's payload bytes the part that its filter may take: what needs more holds keys without end, and has none.
     static let shareMax = 16
+    /// What every filter may take besides: the last sub-block of a block is often a small one.
+    static let bytesAllowed = 512
     private static let version: UInt8 = 1
     private static let fixedBytes = 16
 

@@ -31,6 +31,19 @@ public protocol FileSystem: Sendable {
     /// as one.
     func kind(of path: String) throws(IOFailure) -> FileKind?
 
+    /// What tells a regular file, and its content at a time, from another; `nil` when nothing, or no regular file,
+    /// is there. A file system that can't tell leaves it to the default, which always answers `nil`.
+    func stamp(of path: String) throws(IOFailure) -> FileStamp?
+
+    /// What waits for changes of a directory: of names in it, and of the files that they name. What changes after
+    /// this returned is not missed: begin to watch, then read.
+    ///
+    /// The default looks after 50 ms: it says that something may have changed, and leaves it to the caller to find
+    /// out.
+    ///
+    /// - Throws: ``IOFailure`` when the system has no descriptor left.
+    func watch(_ directory: String) throws(IOFailure) -> any ChangeWatch
+
     /// Opens a regular file, close-on-exec. A symbolic link in the last component is never followed; it, and
     /// anything else that is no regular file, is refused (`isNotRegularFile`) without waiting, also a FIFO.
     ///
@@ -90,6 +103,36 @@ public protocol FileSystem: Sendable {
     /// Where the system has no such value: random ones, the same within this process only, so that nothing of
     /// another process is ever taken for this boot's.
     func bootIdentity() -> [UInt8]
+}
+
+extension FileSystem {
+    /// `nil`: it can't be told.
+    public func stamp(of path: String) throws(IOFailure) -> FileStamp? { nil }
+
+    /// A watch that looks after 50 ms.
+    public func watch(_ directory: String) throws(IOFailure) -> any ChangeWatch {
+        try PollingWatch(directory)
+    }
+}
+
+/// What tells a file, and its content at a time, from another: equal stamps of a path say that nothing was appended
+/// to its file, and that no other took its place. Only compared.
+public struct FileStamp: Hashable, Sendable {
+    /// The file's size.
+    public var byteCount: UInt64
+    /// Which file it is: its device, and its number there.
+    public var device: UInt64, number: UInt64
+    /// When its content, and when anything of it was changed: nanoseconds on the file system's clock.
+    public var modifiedAt: Int64, changedAt: Int64
+
+    /// A stamp with these values.
+    public init(byteCount: UInt64, device: UInt64, number: UInt64, modifiedAt: Int64, changedAt: Int64) {
+        self.byteCount = byteCount
+        self.device = device
+        self.number = number
+        self.modifiedAt = modifiedAt
+        self.changedAt = changedAt
+    }
 }
 
 /// How a file is opened.

@@ -27,6 +27,7 @@ public struct IOFailure: Error, Hashable, Sendable, CustomStringConvertible {
         case rename
         case unlink
         case lock
+        case watch
         case measureSpace = "measure space"
     }
 

@@ -49,6 +49,32 @@ public struct POSIXFileSystem: FileSystem {
         }
     }
 
+    /// See ``FileSystem/stamp(of:)``.
+    public func stamp(of path: String) throws(IOFailure) -> FileStamp? {
+        var found = varve_posix_stamp()
+        do throws(IOFailure) {
+            _ = try call(.inspect, path) { varve_posix_stamp_of($0, &found) }
+        } catch {
+            if error.isNotFound || error.isNotRegularFile { return nil }
+            throw error
+        }
+        return FileStamp(
+            byteCount: found.byte_count, device: found.device, number: found.inode,
+            modifiedAt: found.modified_at, changedAt: found.changed_at)
+    }
+
+    /// See ``FileSystem/watch(_:)``. On Linux the kernel tells of changes (inotify); on a network, where it does not
+    /// see those of others, without a watch to be had, and on Darwin, it looks after 50 ms.
+    public func watch(_ directory: String) throws(IOFailure) -> any ChangeWatch {
+        guard !isOnNetwork(directory) else { return try PollingWatch(directory) }
+        do throws(IOFailure) {
+            return try NotifiedWatch(directory, Descriptor(call(.watch, directory, varve_posix_watch_open)))
+        } catch {
+            if error.isNotFound { throw error }
+            return try PollingWatch(directory)
+        }
+    }
+
     /// See ``FileSystem/open(_:_:)``. A file system without permissions (FAT, say) keeps the mode it has.
     public func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File {
         let number =

@@ -31,10 +31,12 @@ public struct JSONPath: Hashable, Sendable, CustomStringConvertible {
     public init(_ text: String) throws(Fault) {
         var parser = Parser(text: text, characters: Array(text.unicodeScalars))
         steps = try parser.steps()
+        guard parser.next == nil else { throw parser.fault("expected . or [") }
         description = text
     }
 
-    private struct Parser {
+    /// Reads paths, and the texts in them, out of a longer text.
+    struct Parser {
         let text: String
         let characters: [Unicode.Scalar]
         var index = 0
@@ -43,6 +45,7 @@ public struct JSONPath: Hashable, Sendable, CustomStringConvertible {
 
         var next: Unicode.Scalar? { index < characters.count ? characters[index] : nil }
 
+        /// The path that comes next, as far as it goes.
         mutating func steps() throws(Fault) -> [Step] {
             var steps: [Step] = []
             if next == "." { index += 1 }
@@ -59,14 +62,14 @@ public struct JSONPath: Hashable, Sendable, CustomStringConvertible {
                     index += 1
                     steps.append(try bracket())
                 } else {
-                    throw fault("expected . or [")
+                    break
                 }
             }
             if wantsName { throw fault("a name is missing") }
             return steps
         }
 
-        private func isOfName(_ character: Unicode.Scalar) -> Bool {
+        func isOfName(_ character: Unicode.Scalar) -> Bool {
             switch character {
             case "a"..."z", "A"..."Z", "0"..."9", "_", "@", "#": true
             default: false
@@ -89,7 +92,11 @@ public struct JSONPath: Hashable, Sendable, CustomStringConvertible {
                 index += 1
                 return .everyElement
             }
-            if next == "\"" { return .member(try quoted()) }
+            if next == "\"" {
+                let key = try quoted()
+                try close()
+                return .member(key)
+            }
             let start = index
             while let character = next, ("0"..."9").contains(character) { index += 1 }
             var digits = String.UnicodeScalarView()
@@ -101,8 +108,8 @@ public struct JSONPath: Hashable, Sendable, CustomStringConvertible {
             return .element(number)
         }
 
-        /// A JSON string, and the bracket after it.
-        private mutating func quoted() throws(Fault) -> [UInt8] {
+        /// The JSON string whose quote comes next.
+        mutating func quoted() throws(Fault) -> [UInt8] {
             let start = index
             index += 1
             while let character = next, character != "\"" { index += character == "\\" ? 2 : 1 }
@@ -115,8 +122,10 @@ public struct JSONPath: Hashable, Sendable, CustomStringConvertible {
             view.append(contentsOf: characters[start..<index])
             let json = Array(String(view).utf8)
             let parsed: [UInt8]? = json.withUnsafeBytes { bytes in
+                // Half of a pair of surrogates is no text.
                 guard let range = try? JSONNodeReader().parse(bytes).range, range.count == bytes.count,
-                    case .string(let key) = JSONTree(validated: bytes)
+                    case .string(let key) = JSONTree(validated: bytes),
+                    key.withUnsafeBytes({ JSONText.isUTF8($0) })
                 else { return nil }
                 return key
             }
@@ -124,7 +133,6 @@ public struct JSONPath: Hashable, Sendable, CustomStringConvertible {
                 index = start
                 throw fault("it is not a JSON string")
             }
-            try close()
             return parsed
         }
 
@@ -183,7 +191,7 @@ extension JSONTree {
     }
 
     /// A key as a step of a path.
-    private static func step(_ key: [UInt8]) -> String {
+    package static func step(_ key: [UInt8]) -> String {
         let name = String(decoding: key, as: UTF8.self)
         if let path = try? JSONPath(name), path.steps == [.member(key)], !name.hasPrefix("[") { return name }
         var json = ByteBuffer()

@@ -15,7 +15,7 @@ struct ImportRules {
                 "VarveFormat": ["CLZ4", "CCRC32C"],
                 "VarveIO": ["CPOSIX"],
                 "Varve": engine,
-                "VarveJSON": engine.union(["Varve", "CSimdJSON"]),
+                "VarveJSON": engine.union(["Varve", "CSimdJSON", "CRE2", "CTextSearch"]),
                 "VarveRecorder": engine.union(recorder),
                 "VarveCLI": engine.union(recorder).union(["VarveRecorder", "ArgumentParser"]),
                 "VarveTestKit": ["Varve", "VarveIO"],

@@ -31,6 +31,8 @@ struct ImportRulesTests {
             ("VarveTestKit", "let text = \"\"\"\n    import Varve\n    \"\"\"\nimport VarveFormat"),
             ("Varve", "@testable import VarveTestKit"),
             ("Varve", "import ArgumentParser"),
+            ("Varve", "internal import CRE2"),
+            ("VarveRecorder", "import CRE2"),
             ("Unheard", "// nothing at all"),
         ])
     func forbidden(module: String, source: String) {
@@ -43,6 +45,7 @@ struct ImportRulesTests {
             ("VarveFormat", "internal import CLZ4\nimport CCRC32C\nimport Glibc"),
             ("Varve", "public import VarveFormat\n// import Foundation\nlet x = \"import Foundation\""),
             ("VarveRecorder", "import Foundation\nimport Varve\nimport VarveFormat"),
+            ("VarveJSON", "internal import CRE2\nimport CSimdJSON"),
             ("VarveCLI", "import ArgumentParser\nimport struct VarveRecorder.AppEvent"),
         ])
     func allowed(module: String, source: String) {

@@ -1,3 +1,5 @@
+import Foundation
+
 /// Calls with the UTF-8 of a text.
 func raw<Answer>(_ text: String, _ body: (UnsafeRawBufferPointer) -> Answer) -> Answer {
     Array(text.utf8).withUnsafeBytes(body)
@@ -14,4 +16,12 @@ struct Seeded: RandomNumberGenerator {
         mixed = (mixed ^ (mixed >> 27)) &* 0x94D0_49BB_1331_11EB
         return mixed ^ (mixed >> 31)
     }
+}
+
+/// The seed of a test's round: new in every run, unless VARVE_SEED gives it.
+func freshSeed(_ round: Int) -> UInt64 {
+    let base =
+        ProcessInfo.processInfo.environment["VARVE_SEED"].flatMap { UInt64($0) }
+        ?? UInt64.random(in: 0...UInt64.max)
+    return base &+ UInt64(round)
 }

@@ -16,6 +16,8 @@ extension PassThroughFileSystem {
     func unlink(_ path: String) throws(IOFailure) { try base.unlink(path) }
     func syncDirectory(_ path: String) throws(IOFailure) { try base.syncDirectory(path) }
     func lock(_ path: String) throws(IOFailure) -> any FileLock { try base.lock(path) }
+    func stamp(of path: String) throws(IOFailure) -> FileStamp? { try base.stamp(of: path) }
+    func watch(_ directory: String) throws(IOFailure) -> any ChangeWatch { try base.watch(directory) }
     func isLocked(_ path: String) -> Bool { base.isLocked(path) }
     func isOnNetwork(_ path: String) -> Bool { base.isOnNetwork(path) }
     func space(at path: String) throws(IOFailure) -> DiskSpace { try base.space(at: path) }

@@ -5,6 +5,7 @@ enum Figure: String, CaseIterable {
     case lz4Decompress = "limit-lz4-decompress"
     case crc = "limit-crc32c"
     case memcpy = "limit-memcpy"
+    case memmem = "limit-memmem"
     case pageCacheWrite = "limit-page-cache-write"
     case syncedWrite = "limit-write-fdatasync"
     case appendSync = "limit-append-fdatasync"
@@ -35,6 +36,20 @@ enum Figure: String, CaseIterable {
     case time100000 = "time-100000-p50"
     case countKind = "count-kind-p50"
 
+    // Search.
+    case grepLive = "grep-live"
+    case grepLiveIgnoringCase = "grep-live-ignoring-case"
+    case regexLive = "regex-live"
+    case grepSettled = "grep-settled-p50"
+    case regexSettled = "regex-settled-p50"
+    case whereSettled = "where-settled-p50"
+    case filterBuild = "filter-build"
+    case filterBytes = "filter-bytes"
+    case whereNumber = "where-number"
+    case whereParsed = "where-parsed"
+    case histogram
+    case follow = "follow-p50"
+
     // Replay and time travel.
     case replay
     case replayAhead = "replay-ahead"
@@ -54,6 +69,7 @@ enum Figure: String, CaseIterable {
         case .lz4Decompress: "LZ4 decompress, the same"
         case .crc: "CRC-32C, 64 KiB pieces"
         case .memcpy: "memcpy, 64 KiB pieces"
+        case .memmem: "memmem of the rare text, 64 KiB pieces"
         case .pageCacheWrite: "write to the page cache"
         case .syncedWrite: "write + fdatasync"
         case .appendSync: "append 4 KiB + fdatasync"
@@ -79,6 +95,18 @@ enum Figure: String, CaseIterable {
         case .time1000: "1,000 events by time, p50"
         case .time100000: "100,000 events by time, p50"
         case .countKind: "count one kind over a random time range, p50"
+        case .grepLive: "grep for a rare text, no filters"
+        case .grepLiveIgnoringCase: "the same, ignoring case"
+        case .regexLive: "the same by a regular expression"
+        case .grepSettled: "grep for a rare text, filters built, p50"
+        case .regexSettled: "the same by a regular expression, p50"
+        case .whereSettled: "the same by --where '** contains', p50"
+        case .filterBuild: "filters built"
+        case .filterBytes: "bytes of the filters"
+        case .whereNumber: "--where with a number, of a field that one kind has"
+        case .whereParsed: "--where that has every payload parsed"
+        case .histogram: "histogram of 60 buckets by kind"
+        case .follow: "from a synced append to a follower beside it, p50"
         case .replay: "replay, one thread"
         case .replayAhead: "replay, a second thread decodes ahead"
         case .replayAheadChecksum: "the same, every payload checksummed by the caller"
@@ -103,9 +131,12 @@ enum Figure: String, CaseIterable {
         switch self {
         case .appendSync, .overwriteSync: .perSecond
         case .appendP50, .appendP999, .appendP9999, .open, .point, .time1000, .time100000, .countKind,
-            .fold:
+            .fold, .grepLive, .grepLiveIgnoringCase, .regexLive, .grepSettled, .regexSettled, .whereSettled,
+            .histogram, .follow:
             .nanoseconds
-        case .appendMemory, .storedBytes, .scanMemory, .sessionImportMemory, .sessionExportMemory: .bytes
+        case .appendMemory, .storedBytes, .filterBytes, .scanMemory, .sessionImportMemory,
+            .sessionExportMemory:
+            .bytes
         default: .eventsPerSecond
         }
     }
@@ -115,7 +146,7 @@ enum Figure: String, CaseIterable {
         switch self {
         case .append, .appendOneEncoder: .lz4Compress
         case .appendWithTail: .appendWithoutTail
-        case .scan, .scanChecksum: .lz4Decompress
+        case .scan, .scanChecksum, .whereNumber, .whereParsed: .lz4Decompress
         case .replay, .replayAhead, .replayPartitions, .compareEqual: .scan
         case .replayAheadChecksum: .scanChecksum
         case .durable1: .appendSync
@@ -127,7 +158,8 @@ enum Figure: String, CaseIterable {
     /// Whether it passes over all payloads, so that bytes a second can be told as well.
     var isThroughput: Bool {
         switch self {
-        case .lz4Compress, .lz4Decompress, .crc, .memcpy, .pageCacheWrite, .syncedWrite, .append,
+        case .lz4Compress, .lz4Decompress, .crc, .memcpy, .memmem, .whereNumber, .whereParsed, .filterBuild,
+            .pageCacheWrite, .syncedWrite, .append,
             .appendWithoutTail, .appendWithTail, .appendOneEncoder, .scan, .scanChecksum,
             .replay, .replayAhead, .replayAheadChecksum, .replayPartitions, .compareEqual:
             true

@@ -98,12 +98,17 @@ struct VarveBench: ParsableCommand {
             .storedBytes, .open, .scan, .scanChecksum, .scanMemory, .point, .time1000, .time100000,
             .countKind,
         ]
-        guard !wanted.isDisjoint(with: reads.union(ReplayBenchmarks.figures)) else { return }
+        guard !wanted.isDisjoint(with: reads.union(ReplayBenchmarks.figures).union(SearchBenchmarks.figures))
+        else { return }
         let path = "\(place)/read.varve"
         defer { try? FileManager.default.removeItem(atPath: path) }
         samples.add(.storedBytes, Double(try appending.makeStore(at: path)))
         try ReadBenchmarks(data: data, path: path, limits: limits).measure(
             { wanted.contains($0) }, into: &samples)
+        if !wanted.isDisjoint(with: SearchBenchmarks.figures) {
+            try SearchBenchmarks(data: data, path: path, directory: place, limits: limits).measure(
+                { wanted.contains($0) }, into: &samples)
+        }
         if !wanted.isDisjoint(with: ReplayBenchmarks.figures) {
             try ReplayBenchmarks(data: data, path: path, directory: place).measure(
                 { wanted.contains($0) }, into: &samples)

@@ -39,6 +39,18 @@ int32_t varve_posix_kind(const char *path);
 /// Renames; if not replacing, fails with EEXIST. See FileSystem.rename for file systems that can't.
 int32_t varve_posix_rename(const char *from, const char *to, _Bool replacing);
 int32_t varve_posix_unlink(const char *path);
+
+/// What tells a file, and its content at a time, from another. Times in nanoseconds since the epoch.
+typedef struct {
+    uint64_t byte_count;
+    uint64_t device;
+    uint64_t inode;
+    int64_t modified_at;
+    int64_t changed_at;
+} varve_posix_stamp;
+
+/// The stamp of a regular file, not following a symbolic link.
+int32_t varve_posix_stamp_of(const char *path, varve_posix_stamp *stamp);
 int32_t varve_posix_sync_directory(const char *path);
 
 /// Opens a directory for listing; null on failure, with the negated errno in *failure.
@@ -76,6 +88,18 @@ int32_t varve_posix_lock(const char *path);
 void varve_posix_unlock(int32_t descriptor);
 /// 1 if somebody holds the lock, else 0. Takes nothing; with flock(2) it takes a shared lock for an instant.
 int32_t varve_posix_is_locked(const char *path);
+
+// Watches: descriptors to wait for.
+
+/// Both ends of a pipe that neither waits nor is inherited: the reading one, and the one that wakes it.
+int32_t varve_posix_waker_open(int32_t ends[2]);
+/// Wakes whoever waits, now and at every later call.
+void varve_posix_waker_wake(int32_t descriptor);
+/// A descriptor that is readable once something in a directory was changed. -ENOSYS where the system has none.
+int32_t varve_posix_watch_open(const char *path);
+/// Waits for at most so many milliseconds (negative: for good) for a change or for the waker; `watch` may be -1.
+/// Takes the changes that were told of. 2 for the waker, else 1 for a change, else 0.
+int32_t varve_posix_watch_wait(int32_t watch, int32_t waker, int32_t milliseconds);
 
 // Mappings.
 

@@ -115,6 +115,50 @@ bool varve_json_parse_root(
 void varve_json_walk_begin(const varve_json_part *object, varve_json_walk *walk);
 bool varve_json_walk_next(const varve_json_parser *parser, varve_json_walk *walk, varve_json_part *member);
 
+// A document as the parser's own words, for walking it without a call for each value. simdjson documents the form as its tape.
+//
+// A value begins at the index of a word, whose first byte (the highest) says what it is: `{ [ " l u d t f n`, as the first
+// character of JSON has it, and l, u and d for numbers that are signed, unsigned and decimal. A number's value is the word that
+// follows. A string's word has the place of its length (four bytes) in `strings`, and its bytes after that. In an object keys
+// and values alternate, and a bracket ends it; the low half of an opening bracket's word is the index after its end.
+// w is ours: a number that is known by its text, which begins at the offset in its word and is as long as the next word says.
+typedef struct {
+    // The root is at index 1, so that 0 can stand for no value.
+    const uint64_t *words;
+    const uint8_t *strings;
+    // The document, and the padding after it where it was copied.
+    const uint8_t *bytes;
+} varve_json_tape;
+
+// Parses one document; false when it isn't valid JSON. The tape is valid until the parser's next document, which the bytes of a
+// padded one must outlive. Numbers that are no number of 64 bits are w.
+bool varve_json_parse_tape(
+    varve_json_parser *parser, const uint8_t *bytes, size_t length, bool padded, varve_json_tape *tape);
+// Makes w of all decimals of the document at hand: for those who want more than a double keeps. Linear.
+void varve_json_locate_decimals(varve_json_parser *parser);
+
+// What the value at an index is.
+static inline uint8_t varve_json_tag(const uint64_t *words, size_t index) { return (uint8_t)(words[index] >> 56); }
+
+// The index after the value at an index.
+static inline size_t varve_json_after(const uint64_t *words, size_t index) {
+    switch (words[index] >> 56) {
+        case '{':
+        case '[':
+            return (uint32_t)words[index];
+        case 'l':
+        case 'u':
+        case 'd':
+        case 'w':
+            return index + 2;
+        default:
+            return index + 1;
+    }
+}
+
+// The index of the value of an object's last member with this key; 0 when there is none, or no object.
+size_t varve_json_last_member(const varve_json_tape *tape, size_t object, const uint8_t *key, size_t length);
+
 // Where the first bracket stands that opens a level beyond depth_max; the length when there is none. Of any bytes.
 size_t varve_json_too_deep(const uint8_t *bytes, size_t length, size_t depth_max);
 

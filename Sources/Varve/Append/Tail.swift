@@ -53,6 +53,13 @@ final class Tail: @unchecked Sendable {
         var drops = Drops()
         var isClosed = false
         var tickerSleeps = false
+        /// Somebody wants to be told of the next event.
+        var isWatched = false
+        var watches: [WeakWatch] = []
+    }
+
+    private struct WeakWatch {
+        weak var watch: TailWatch?
     }
 
     init(pipeline: Pipeline, options: StoreOptions, position: LogPosition, isMapped: Bool) {
@@ -192,6 +199,7 @@ final class Tail: @unchecked Sendable {
         state.pointee.position.nextSequence = sequence &+ 1
         state.pointee.position.nextIndex = (index ?? state.pointee.position.nextIndex) &+ 1
         state.pointee.active!.events &+= 1
+        if state.pointee.isWatched { tellWatches() }
         return sequence
     }
 
@@ -585,7 +593,36 @@ final class Tail: @unchecked Sendable {
     var position: LogPosition { monitor.withLock { state.pointee.position } }
 
     /// Takes nothing more.
-    func close() { monitor.withLock { state.pointee.isClosed = true } }
+    func close() {
+        monitor.withLock {
+            state.pointee.isClosed = true
+            tellWatches()
+        }
+    }
+
+    /// Whether it takes nothing more.
+    var isClosed: Bool { monitor.withLock { state.pointee.isClosed } }
+
+    // MARK: Watches
+
+    /// Tells this watch, too, of what is appended; as long as it lives.
+    func add(_ watch: TailWatch) {
+        monitor.withLock {
+            state.pointee.watches.removeAll { $0.watch == nil }
+            state.pointee.watches.append(WeakWatch(watch: watch))
+            state.pointee.isWatched = true
+        }
+    }
+
+    /// Tells the watches of the next event.
+    func arm() { monitor.withLock { state.pointee.isWatched = true } }
+
+    /// Call with the monitor held.
+    @inline(never)
+    private func tellWatches() {
+        state.pointee.isWatched = false
+        for watch in state.pointee.watches { watch.watch?.tell() }
+    }
 
     // MARK: Snapshots
 

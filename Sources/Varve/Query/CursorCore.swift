@@ -17,7 +17,7 @@ final class CursorCore {
     }
 
     private let snapshot: Snapshot
-    private let query: Query
+    let query: Query
     private let sessions: Set<UInt64>?
     private let excluded: Set<UInt64>
     @usableFromInline let run: UnsafeMutablePointer<CursorRun>
@@ -29,6 +29,7 @@ final class CursorCore {
     private let sourceCount: Int
     private var nextSource: Int
     private var source: Source?
+    private var sourceNumber = 0
     private var nextBlock = 0
     /// Where the numbers go on: at this one or after it, in reverse below it. Nil before the first block.
     private var reached: UInt64?
@@ -67,9 +68,10 @@ final class CursorCore {
 
     // Predicates.
     private let evaluators: [any PredicateEvaluator]
-    private let payloadEvaluators: [any PredicateEvaluator]
+    let payloadEvaluators: [any PredicateEvaluator]
     private let requirement: TextRequirement
     private var filterTest: FilterTest?
+    private var wholeSegment: ((WholeSegment) -> Bool)?
     /// Whether the filters rule each sub-block of the block out; empty: none.
     private var ruledOut: [Bool] = []
 
@@ -213,21 +215,65 @@ final class CursorCore {
     private static let keptSubBlocksMax = 64
     private static let keptBytesMax: UInt32 = 4 << 20
 
-    /// The blocks that may match: the sequence numbers of their events and the bytes of their payloads.
-    func candidateBlocks() throws(StoreError) -> [(sequences: Range<UInt64>, bytes: UInt64)] {
-        var blocks: [(sequences: Range<UInt64>, bytes: UInt64)] = []
+    /// A block that may match: where it is, and what the index says of it.
+    struct Candidate {
+        fileprivate let source: Int
+        fileprivate let block: Int
+        let sequences: Range<UInt64>
+        let times: ClosedRange<Int64>
+        /// Of its payloads.
+        let bytes: UInt64
+    }
+
+    /// The blocks that may match, in the order of the query. Nothing of them is read but what `load` is asked for afterwards.
+    func candidateBlocks() throws(StoreError) -> [Candidate] {
+        var blocks: [Candidate] = []
         while let number = try nextCandidate() {
             switch source {
             case .segment(let segment):
                 let entry = segment.index.entries[number]
-                blocks.append((entry.firstSequence..<entry.nextSequence, UInt64(entry.rawBytes)))
+                // An index that contradicts itself has no events at any time.
+                guard entry.minTimestamp <= entry.maxTimestamp else {
+                    addGap(
+                        of: entry, "\(segment.fileName) at \(entry.offset): its times contradict each other")
+                    continue
+                }
+                blocks.append(
+                    Candidate(
+                        source: sourceNumber, block: number,
+                        sequences: entry.firstSequence..<entry.nextSequence,
+                        times: entry.minTimestamp...entry.maxTimestamp, bytes: UInt64(entry.rawBytes)))
             case .batch(let batch):
                 let first = batch.start.nextSequence
-                blocks.append((first..<first + UInt64(batch.count), UInt64(batch.payloadBytes)))
+                var (least, most) = (Int64.max, Int64.min)
+                for row in 0..<batch.count {
+                    least = min(least, batch.rows[row].timestamp)
+                    most = max(most, batch.rows[row].timestamp)
+                }
+                guard least <= most else { continue }
+                blocks.append(
+                    Candidate(
+                        source: sourceNumber, block: number, sequences: first..<first + UInt64(batch.count),
+                        times: least...most, bytes: UInt64(batch.payloadBytes)))
             case nil: break
             }
         }
         return blocks
+    }
+
+    /// Loads a block of `candidateBlocks`, and lends its events that match, in the order of the query.
+    func load(_ candidate: Candidate, _ body: (borrowing EventView) -> Void) throws(StoreError) {
+        if candidate.source != sourceNumber || source == nil {
+            guard try openSource(candidate.source) else { return }
+        }
+        guard try load(candidate.block) else { return }
+        while let step = nextInBlock() {
+            var base = step.base
+            for row in step.row..<step.rowEnd {
+                body(EventView(run: UnsafePointer(run), row: row, base: base))
+                base += Int(run.pointee.lengths[row])
+            }
+        }
     }
 
     // MARK: Comparing
@@ -478,14 +524,14 @@ final class CursorCore {
     }
 
     /// The next block that the index can't rule out: its number in the current source.
-    private func nextCandidate() throws(StoreError) -> Int? {
+    func nextCandidate() throws(StoreError) -> Int? {
         while true {
             if case .segment(let segment)? = source {
                 let entries = segment.index.entries
                 while query.isReversed ? nextBlock >= 0 : nextBlock < entries.count {
                     if !query.isReversed, let time = query.time, let pyramid = segment.index.pyramid {
                         let next = pyramid.nextCandidate(from: nextBlock, count: entries.count, time)
-                        statistics.blocksPruned.time += next - nextBlock
+                        statistics.blocksPruned[.time] += next - nextBlock
                         nextBlock = next
                         if next >= entries.count { break }
                     }
@@ -505,12 +551,12 @@ final class CursorCore {
                         }
                     }
                     if let reason = reasonToPrune(entry) {
-                        statistics.blocksPruned[keyPath: reason] += 1
+                        statistics.blocksPruned[reason] += 1
                     } else if !isInOrder(entry, in: segment.index) {
                         addGap(
                             of: entry, "\(segment.fileName) at \(entry.offset): its numbers are out of order")
                     } else if let filterTest, filterTest.rulesOut(block: number) {
-                        statistics.blocksPruned.filter += 1
+                        statistics.blocksPruned[.filter] += 1
                     } else {
                         return number
                     }
@@ -524,35 +570,20 @@ final class CursorCore {
         }
     }
 
-    private typealias PruneReason = WritableKeyPath<QueryStatistics.Pruned, Int>
-
-    /// Why the query's ranges do not reach into these: sequence numbers from `first` to below `next`, and timestamps.
-    private func reasonToPrune(
-        _ first: UInt64, _ next: UInt64, _ minTimestamp: Int64, _ maxTimestamp: Int64
-    ) -> PruneReason? {
-        if let sequences = query.sequences, first > sequences.upperBound || next <= sequences.lowerBound {
-            return \.sequence
-        }
-        if let time = query.time, minTimestamp > time.upperBound || maxTimestamp < time.lowerBound {
-            return \.time
-        }
-        return nil
-    }
-
     private func allows(session: UInt64) -> Bool {
         (sessions?.contains(session) ?? true) && !excluded.contains(session)
     }
 
     private func reasonToPrune(_ entry: BlockIndexEntry) -> PruneReason? {
-        if let reason = reasonToPrune(
-            entry.firstSequence, entry.nextSequence, entry.minTimestamp, entry.maxTimestamp)
+        if let reason = QueryPlan.reasonToPrune(
+            query, entry.firstSequence, entry.nextSequence, entry.minTimestamp, entry.maxTimestamp)
         {
             return reason
         }
-        guard allows(session: entry.sessionOrdinal) else { return \.session }
+        guard allows(session: entry.sessionOrdinal) else { return .session }
         let mayHaveKind =
             query.kindNames == nil || entry.flags.contains(.manyKinds) || entry.kindSet & allowedMask != 0
-        return mayHaveKind ? nil : \.kind
+        return mayHaveKind ? nil : .kind
     }
 
     /// Whether the block comes after those before it, which good checksums don't say. What is given out has
@@ -570,6 +601,15 @@ final class CursorCore {
 
     /// Whether every row of the block matches.
     private func matchesWhole(_ entry: BlockIndexEntry) -> Bool {
+        guard rangesHoldAll(entry) else { return false }
+        if query.kindNames != nil {
+            return !entry.flags.contains(.manyKinds) && entry.kindSet & ~allowedMask == 0
+        }
+        return true
+    }
+
+    /// The same but for kinds.
+    private func rangesHoldAll(_ entry: BlockIndexEntry) -> Bool {
         guard evaluators.isEmpty else { return false }
         if let sequences = query.sequences,
             entry.firstSequence < sequences.lowerBound || entry.nextSequence &- 1 > sequences.upperBound
@@ -581,9 +621,6 @@ final class CursorCore {
         {
             return false
         }
-        if query.kindNames != nil {
-            return !entry.flags.contains(.manyKinds) && entry.kindSet & ~allowedMask == 0
-        }
         return true
     }
 
@@ -592,48 +629,61 @@ final class CursorCore {
         while query.isReversed ? nextSource >= 0 : nextSource < sourceCount {
             let number = nextSource
             nextSource += query.isReversed ? -1 : 1
-            if number >= snapshot.entries.count {
-                source = .batch(snapshot.batches[number - snapshot.entries.count])
-                filterTest = nil
-                nextBlock = 0
-                mapKinds(snapshot.pendingKinds)
-                return true
-            }
-            let entry = snapshot.entries[number]
-            if case .sealed(let handle) = entry, let reason = reasonToPrune(handle.summary) {
-                statistics.segmentsPruned[keyPath: reason] += 1
+            if number < snapshot.entries.count, case .sealed(let handle) = snapshot.entries[number],
+                let reason = QueryPlan.reasonToPrune(handle.summary, query)
+            {
+                statistics.segmentsPruned[reason] += 1
                 continue
             }
-            do throws(StoreError) {
-                let segment = try entry.load()
-                mapKinds(segment.index.kinds.map(\.definition))
+            guard try openSource(number) else { continue }
+            nextBlock = 0
+            if case .segment(let segment)? = source {
                 if query.kindNames != nil, !allowedKinds.contains(true) {
-                    statistics.segmentsPruned.kind += 1
+                    source = nil
+                    statistics.segmentsPruned[.kind] += 1
                     continue
                 }
-                source = .segment(segment)
+                if let wholeSegment, let whole = whole(segment), wholeSegment(whole) {
+                    source = nil
+                    statistics.segmentsCounted += 1
+                    continue
+                }
                 statistics.blocks += Int(segment.index.eventBlockCount)
-                filterTest = nil
-                if !payloadEvaluators.isEmpty, let filters = segment.filters() {
-                    filterTest = FilterTest(requirement, filters)
-                }
                 start(in: segment.index.entries)
-                return true
-            } catch {
-                // An index that can't be read takes its segment's events with it.
-                let summary = entry.summary
-                if summary.nextSequence > summary.baseSequence {
-                    addGap(summary.baseSequence...summary.nextSequence - 1, error.description)
-                }
             }
+            return true
         }
         return false
     }
 
-    private func reasonToPrune(_ summary: SegmentSummary) -> PruneReason? {
-        guard summary.eventCount > 0 else { return \.sequence }
-        return reasonToPrune(
-            summary.baseSequence, summary.nextSequence, summary.minTimestamp, summary.maxTimestamp)
+    /// Makes a source the current one; false, and a gap, when its index can't be read.
+    private func openSource(_ number: Int) throws(StoreError) -> Bool {
+        sourceNumber = number
+        if number >= snapshot.entries.count {
+            source = .batch(snapshot.batches[number - snapshot.entries.count])
+            filterTest = nil
+            mapKinds(snapshot.pendingKinds)
+            return true
+        }
+        let entry = snapshot.entries[number]
+        do throws(StoreError) {
+            let segment = try entry.load()
+            source = .segment(segment)
+            mapKinds(segment.index.kinds.map(\.definition))
+            filterTest = nil
+            if !payloadEvaluators.isEmpty, let filters = segment.filters() {
+                filterTest = FilterTest(requirement, filters)
+            }
+            return true
+        } catch {
+            source = nil
+            // An index that can't be read takes its segment's events with it.
+            let summary = entry.summary
+            if summary.nextSequence > summary.baseSequence {
+                addGap(summary.baseSequence...summary.nextSequence - 1, error.description)
+            }
+            return false
+        }
     }
 
     /// Finds the block to start at by binary search where the query says where that is.
@@ -686,7 +736,7 @@ final class CursorCore {
     }
 
     /// Unpacks a block and selects its rows; false when none match, or it is damaged.
-    private func load(_ number: Int, payloads: Bool = true) throws(StoreError) -> Bool {
+    func load(_ number: Int, payloads: Bool = true) throws(StoreError) -> Bool {
         decoded = -1
         decodedBase = nil
         batchPayload = nil
@@ -882,19 +932,117 @@ final class CursorCore {
 
     // MARK: Counting
 
-    /// How many events match; no payload is decompressed, and blocks that match whole are not read.
+    /// What a block's statistics say of it. All of its events match that are of the kinds asked for.
+    struct WholeBlock {
+        /// Those that match.
+        let events: UInt64
+        let times: ClosedRange<Int64>
+        let session: UInt64
+        /// Those that match by their kind; nil where that is not known.
+        let kinds: [(kind: EventKind, events: UInt64)]?
+    }
+
+    /// What a segment's index says of it. All of its events match that are of these kinds.
+    struct WholeSegment {
+        let times: ClosedRange<Int64>
+        let kinds: [(kind: EventKind, events: UInt64)]
+    }
+
+    var knownKinds: [EventKind] { kinds }
+
+    func countWholeBlock() { statistics.blocksCounted += 1 }
+
+    /// Has segments all of whose events match counted by `body`, and passed over where it returns true.
+    func countsWholeSegments(_ body: ((WholeSegment) -> Bool)?) { wholeSegment = body }
+
+    /// The block in the current source, when its statistics say how many of its events match.
+    func wholeBlock(_ number: Int) -> WholeBlock? {
+        guard case .segment(let segment)? = source else { return nil }
+        let entry = segment.index.entries[number]
+        guard rangesHoldAll(entry) else { return nil }
+        var kinds: [(kind: EventKind, events: UInt64)]?
+        if let counts = segment.index.blockKinds?[block: number], !counts.isEmpty,
+            counts.count == entry.kindSet.nonzeroBitCount
+        {
+            var counted: [(kind: EventKind, events: UInt64)] = []
+            var set = entry.kindSet
+            for count in counts {
+                let id = set.trailingZeroBitCount
+                set &= set - 1
+                guard id < allowedKinds.count else { return nil }
+                if allowedKinds[id] { counted.append((self.kinds[Int(kindMap[id])], UInt64(count))) }
+            }
+            kinds = counted
+        }
+        guard kinds != nil || matchesWhole(entry) else { return nil }
+        return WholeBlock(
+            events: kinds?.reduce(0) { $0 + $1.events } ?? UInt64(entry.eventCount),
+            times: entry.minTimestamp...entry.maxTimestamp, session: entry.sessionOrdinal, kinds: kinds)
+    }
+
+    private func whole(_ segment: LoadedSegment) -> WholeSegment? {
+        let index = segment.index
+        guard evaluators.isEmpty, sessions == nil, excluded.isEmpty, index.eventCount > 0 else { return nil }
+        if let sequences = query.sequences {
+            guard sequences.lowerBound <= index.header.baseSequence,
+                sequences.upperBound >= index.nextSequence - 1
+            else { return nil }
+        }
+        if let time = query.time {
+            guard time.lowerBound <= index.minTimestamp, time.upperBound >= index.maxTimestamp else {
+                return nil
+            }
+        }
+        // What the kinds add up to is not more than what the blocks do where a footer is good; where it is not they are counted.
+        guard index.kinds.reduce(UInt64(0), { $0 &+ $1.events }) == index.eventCount else { return nil }
+        var counted: [(kind: EventKind, events: UInt64)] = []
+        for (id, kind) in index.kinds.enumerated() where allowedKinds[id] {
+            counted.append((kinds[Int(kindMap[id])], kind.events))
+        }
+        return WholeSegment(times: index.minTimestamp...index.maxTimestamp, kinds: counted)
+    }
+
+    /// From the smallest to the largest timestamp of a block that may match.
+    func candidateTimes(_ number: Int) -> ClosedRange<Int64>? {
+        switch source {
+        case .segment(let segment)?:
+            let entry = segment.index.entries[number]
+            return entry.minTimestamp...entry.maxTimestamp
+        case .batch(let batch)?:
+            let times = UnsafeBufferPointer(start: batch.rows, count: batch.count).lazy.map(\.timestamp)
+            guard let first = times.min(), let last = times.max() else { return nil }
+            return first...last
+        case nil: return nil
+        }
+    }
+
+    /// The rows of the loaded block that were chosen, where no predicate has to see its payloads.
+    func forEachChosenRows(_ body: (Range<Int>) -> Void) {
+        if isRange {
+            if rangeStart < rangeEnd { body(rangeStart..<rangeEnd) }
+        } else {
+            for place in selectedNext..<selectedEnd { body(Int(selected[place])..<Int(selected[place]) + 1) }
+        }
+    }
+
+    /// How many events match; no payload is decompressed but for predicates, and what matches whole is not read.
     func count() throws(StoreError) -> UInt64 {
         var total: UInt64 = 0
         if !payloadEvaluators.isEmpty {
             while let step = try advance() { total += UInt64(step.rowEnd - step.row) }
             return total
         }
+        countsWholeSegments { segment in
+            for (_, events) in segment.kinds { total &+= events }
+            return true
+        }
+        defer { countsWholeSegments(nil) }
         while total < query.limit ?? .max, let number = try nextCandidate() {
-            if case .segment(let segment)? = source, matchesWhole(segment.index.entries[number]) {
-                total += UInt64(segment.index.entries[number].eventCount)
-                statistics.blocksCounted += 1
+            if let block = wholeBlock(number) {
+                total &+= block.events
+                countWholeBlock()
             } else if try load(number, payloads: false) {
-                total += UInt64(isRange ? rangeEnd - rangeStart : selectedEnd - selectedNext)
+                total &+= UInt64(isRange ? rangeEnd - rangeStart : selectedEnd - selectedNext)
             }
         }
         return min(total, query.limit ?? .max)

@@ -2,10 +2,29 @@
 public struct QueryStatistics: Hashable, Sendable {
     /// What was not looked into, by the reason.
     public struct Pruned: Hashable, Sendable {
-        /// Its sequence numbers, its times, its session, its kinds: none that was asked for.
-        public internal(set) var sequence = 0, time = 0, session = 0, kind = 0
-        /// Its filters: no text that a match must hold.
-        public internal(set) var filter = 0
+        private var sequence = 0, time = 0, session = 0, kind = 0, filter = 0
+
+        /// How many for this reason.
+        public internal(set) subscript(reason: PruneReason) -> Int {
+            get {
+                switch reason {
+                case .sequence: sequence
+                case .time: time
+                case .session: session
+                case .kind: kind
+                case .filter: filter
+                }
+            }
+            set {
+                switch reason {
+                case .sequence: sequence = newValue
+                case .time: time = newValue
+                case .session: session = newValue
+                case .kind: kind = newValue
+                case .filter: filter = newValue
+                }
+            }
+        }
 
         /// All together.
         public var total: Int { sequence + time + session + kind + filter }
@@ -15,6 +34,8 @@ public struct QueryStatistics: Hashable, Sendable {
     public internal(set) var segments = 0
     /// Those that were not looked into.
     public internal(set) var segmentsPruned = Pruned()
+    /// Those that were counted by their index, no block of them looked at.
+    public internal(set) var segmentsCounted = 0
     /// Event blocks in the segments looked into.
     public internal(set) var blocks = 0
     /// Those that were ruled out one by one. What lies before or after the sequence numbers asked for is passed over without being

@@ -15,6 +15,8 @@ public struct Snapshot: Sendable {
         var infos: [SessionInfo]
         /// Those that do not count: imports that were not completed.
         var excluded: Set<UInt64>
+        /// The first event of an import under way; what is recorded is its, up to the end.
+        var held: UInt64?
         /// What `infos` lack.
         var unread: SessionFold.Unread
     }
@@ -66,17 +68,6 @@ public struct Snapshot: Sendable {
     public func countWithCoverage(_ query: Query = Query()) throws(StoreError) -> (
         events: UInt64, coverage: Coverage
     ) {
-        if let names = query.kindNames, query.time == nil, query.sequences == nil, query.sessionIDs == nil,
-            query.sessionOrdinals == nil, query.limit == nil, excluded.isEmpty, batches.isEmpty
-        {
-            var total: UInt64 = 0
-            for entry in entries {
-                for kind in try entry.load().index.kinds where names.contains(kind.definition.name) {
-                    total &+= kind.events
-                }
-            }
-            return (total, Coverage(gaps: try gaps()))
-        }
         let core = try CursorCore(self, query)
         return (try core.count(), core.coverage)
     }
@@ -113,6 +104,9 @@ public struct Snapshot: Sendable {
     /// The ordinals of sessions that do not count: imports that were not completed.
     var excluded: Set<UInt64> { foldedSessions().excluded }
 
+    /// Where what does not count yet, and may count later, begins: an import that its writer has not ended.
+    var heldSequence: UInt64? { foldedSessions().held }
+
     private func foldedSessions() -> Sessions {
         derived.monitor.lock()
         defer { derived.monitor.unlock() }
@@ -131,9 +125,14 @@ public struct Snapshot: Sendable {
         // An import exists once its end is recorded, but for who records it.
         let excluded = fold.importsWithoutEnd.subtracting(
             isRecorders ? [position.sessionOrdinal] : [])
+        let infos = fold.finish(isLive: isBeingWritten)
+        let held = infos.last {
+            excluded.contains($0.ordinal) && $0.state == .active
+                && $0.lastSequence == position.nextSequence.checkedPredecessor
+        }
         let sessions = Sessions(
-            infos: fold.finish(isLive: isBeingWritten).filter { !excluded.contains($0.ordinal) },
-            excluded: excluded, unread: fold.unread)
+            infos: excluded.isEmpty ? infos : infos.filter { !excluded.contains($0.ordinal) },
+            excluded: excluded, held: held?.firstSequence, unread: fold.unread)
         derived.sessions = sessions
         return sessions
     }
@@ -260,8 +259,9 @@ public struct Snapshot: Sendable {
             next = max(next, batch.start.nextSequence + UInt64(batch.count))
         }
         var gaps: [Gap] = []
+        let named = NamedGaps(reasons)
         for hole in holes {
-            for (range, known) in hole.parts(named: reasons) {
+            for (range, known) in hole.parts(named: named) {
                 gaps.append(
                     Gap(
                         sequences: range, reason: known?.reason ?? .lostSegment,

@@ -58,10 +58,10 @@ public struct RepairReport: Hashable, Sendable {
     public internal(set) var gaps: [Gap] = []
     /// Bytes after the end of the log that can't be read by a reader.
     public internal(set) var unconfirmedBytes: UInt64 = 0
-    /// Nothing was damaged, and nothing lost. What retention dropped is no loss.
+    /// Nothing was damaged, and nothing lost. What retention dropped, or a copy left out, is no loss.
     public var isIntact: Bool {
         damage.isEmpty && unconfirmedBytes == 0 && lostCheckpoints == 0
-            && gaps.allSatisfy { $0.reason == .retention } && files.allSatisfy { $0.conflicts.isEmpty }
+            && gaps.allSatisfy(\.reason.isMeant) && files.allSatisfy { $0.conflicts.isEmpty }
     }
 }
 
@@ -93,29 +93,37 @@ extension EventStore {
         let options = options.clamped
         let fileSystem = options.fileSystem
         return try StoreError.catching(at: new, StoreError.writing) {
-            let temporary = try preparedDirectory(for: new, fileSystem)
+            let temporary = try preparedDirectory(for: new, "repair", fileSystem)
             if fileSystem.isLocked(source + "/LOCK") { throw StoreError.alreadyOpen(path: source) }
             var repair = try Repair(source, isSalvaging: salvage, options: options, progress: progress)
-            if try fileSystem.kind(of: temporary) == nil { try fileSystem.makeDirectory(temporary) }
-            do {
-                let report = try repair.write(to: temporary)
-                // Last: until here there is no store at the new path, and from here on it is complete.
-                try fileSystem.rename(temporary, to: new, replacing: true)
-                if !Safeguard.repairedParentSync.isLeftOut {
-                    try fileSystem.syncDirectory(parent(of: new))
-                }
-                return report
-            } catch {
-                for entry in (try? fileSystem.list(temporary)) ?? [] {
-                    try? fileSystem.unlink(temporary + "/" + entry.name)
-                }
-                throw error
+            return try make(new, in: temporary, fileSystem) { try repair.write(to: temporary) }
+        }
+    }
+
+    /// Puts a store together in a temporary directory, and moves it to its place once all of it is durable. After a failure the
+    /// temporary directory is emptied.
+    static func make<Report>(
+        _ new: String, in temporary: String, _ fileSystem: any FileSystem, _ write: () throws -> Report
+    ) throws -> Report {
+        if try fileSystem.kind(of: temporary) == nil { try fileSystem.makeDirectory(temporary) }
+        do {
+            let report = try write()
+            // Last: until here there is no store at the new path, and from here on it is complete.
+            try fileSystem.rename(temporary, to: new, replacing: true)
+            if !Safeguard.repairedParentSync.isLeftOut { try fileSystem.syncDirectory(parent(of: new)) }
+            return report
+        } catch {
+            for entry in (try? fileSystem.list(temporary)) ?? [] {
+                try? fileSystem.unlink(temporary + "/" + entry.name)
             }
+            throw error
         }
     }
 
     /// Where the new store is put together. Throws unless the new path is free, and outside of any store.
-    private static func preparedDirectory(for new: String, _ fileSystem: any FileSystem) throws -> String {
+    static func preparedDirectory(
+        for new: String, _ what: String, _ fileSystem: any FileSystem
+    ) throws -> String {
         func refused(_ reason: String) -> StoreError { .invalid(what: new, reason: reason) }
         var path = new
         while path.count > 1, path.hasSuffix("/") { path.removeLast() }
@@ -136,7 +144,7 @@ extension EventStore {
         case nil: break
         case .directory:
             guard try fileSystem.list(temporary).isEmpty else {
-                throw refused("\(temporary) is left of a repair that was cut off: remove it")
+                throw refused("\(temporary) is left of a \(what) that was cut off: remove it")
             }
         default: throw refused("\(temporary) is in the way")
         }

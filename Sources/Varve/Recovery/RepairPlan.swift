@@ -493,7 +493,7 @@ struct RepairPlan {
     /// Writes down which numbers no step holds, but for those that the ledger names already.
     private mutating func addLedger(_ recovery: RecoveryPlan, _ tail: TailPlan, _ damage: [Damage]) {
         var records: [LedgerRecord] = []
-        let knownGaps = knownGaps
+        let knownGaps = NamedGaps(knownGaps)
         for hole in RepairPlan.holes(in: taken.map(\.sequences), end: knownEnd) {
             for (range, known) in hole.parts(named: knownGaps) {
                 if let known {

@@ -77,6 +77,22 @@ final class RepairWriter {
         try putRows(header, hasIndices: false)
     }
 
+    /// Writes events that were read one by one: of one session and epoch, with numbers that follow each other. At least one. The arrays
+    /// come back empty, with their room.
+    func put(_ events: inout [EventRow], _ bytes: inout [UInt8], _ header: BlockHeader) throws(StoreError) {
+        swap(&rows, &events)
+        swap(&payload, &bytes)
+        defer {
+            swap(&rows, &events)
+            swap(&payload, &bytes)
+            events.removeAll(keepingCapacity: true)
+            bytes.removeAll(keepingCapacity: true)
+        }
+        let first = rows[0].index
+        let hasIndices = rows.indices.contains { rows[$0].index != first &+ UInt64($0) }
+        try putRows(header, hasIndices: hasIndices)
+    }
+
     /// Writes `rows` with their payloads as a block that has this header's place, epoch, session and counters.
     private func putRows(_ source: BlockHeader, hasIndices: Bool) throws(StoreError) {
         rows.withUnsafeBufferPointer { rows in
@@ -117,12 +133,17 @@ final class RepairWriter {
         } catch {
             throw .cannotRead(path: source.file.path, reason: error.description)
         }
+        try put(record, state: state, block.header)
+    }
+
+    /// Writes a checkpoint with its state.
+    func put(_ record: CheckpointRecord, state: [UInt8], _ source: BlockHeader) throws(StoreError) {
         var body = ByteWriter()
         record.encode(to: &body)
         let (method, stored) = StateCompressor.compress(state, settings: options.encodingSettings)
         let shown = SubBlockDirectoryEntry(
             eventCount: 0, rawBytes: UInt32(state.count), storedBytes: UInt32(stored.count), method: method)
-        var header = block.header
+        var header = source
         header.flags = []
         checkpointsMade = max(checkpointsMade, record.ordinal)
         try put(

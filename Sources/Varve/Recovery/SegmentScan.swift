@@ -35,6 +35,9 @@ struct SegmentScan: Sendable {
     private(set) var end: UInt64
     /// Why the system did not let it read on. What comes after is unknown: a writer must not take it for the log's end.
     private(set) var failure: IOFailure?
+    /// The segment's dictionary, as it was verified; nil: none was read.
+    private(set) var dictionary: [UInt8]?
+
     /// A segment that is yet to be scanned.
     init(fileName: String, file: any File, header: SegmentHeader, headerBytes: UInt64) {
         self.fileName = fileName
@@ -46,11 +49,49 @@ struct SegmentScan: Sendable {
 
     /// Scans up to `limit` (nil: the end of the file). Every checksum is verified.
     mutating func run(upTo limit: UInt64? = nil) throws(IOFailure) {
-        blocks = []
+        try run(upTo: limit, after: [], dictionary: nil)
+    }
+
+    /// Scans on where an earlier scan of the same segment, one with the same header, met what it could not read, or ended: a file only
+    /// grows. Scans it all where the last block known is not there any more. O(bytes since).
+    mutating func run(upTo limit: UInt64? = nil, goingOnFrom earlier: SegmentScan) throws(IOFailure) {
+        let readable = earlier.unreadable.first?.range.lowerBound ?? .max
+        let known = earlier.blocks.prefix { $0.end <= readable }
+        let hasDictionary = known.contains { $0.header.type == .dictionary }
+        if let last = known.last, last.end <= limit ?? .max, try isThere(last) {
+            try run(upTo: limit, after: Array(known), dictionary: hasDictionary ? earlier.dictionary : nil)
+        } else {
+            try run(upTo: limit)
+        }
+    }
+
+    /// Whether a block's header stands where it was.
+    private func isThere(_ block: ScannedBlock) throws(IOFailure) -> Bool {
+        let bytes = try file.read(at: block.offset, count: BlockHeader.byteCount)
+        guard bytes.count == BlockHeader.byteCount, try file.size() >= block.end else { return false }
+        return bytes.withUnsafeBytes {
+            (try? BlockHeader(decoding: $0, segment: header.segment, number: block.header.number))
+                == block.header
+        }
+    }
+
+    private mutating func run(
+        upTo limit: UInt64?, after known: [ScannedBlock], dictionary: [UInt8]?
+    ) throws(IOFailure) {
+        blocks = known
         unreadable = []
+        failure = nil
         end = min(try file.size(), limit ?? .max)
-        let reader = BlockReader(file: file, segment: header.segment, kindCount: header.kinds?.count ?? 0)
-        var offset = headerBytes
+        var kindCount = header.kinds?.count ?? 0
+        for block in known {
+            if case .kinds? = block.record { kindCount = Int(block.header.kindCount) }
+        }
+        let reader = BlockReader(
+            file: file, segment: header.segment, kindCount: kindCount, dictionary: dictionary)
+        defer { self.dictionary = reader.dictionary }
+        var offset = known.last?.end ?? headerBytes
+        // Where a block was read again because the next one is there.
+        var again: UInt64?
         while offset < end {
             do throws(FormatError) {
                 let block = try reader.read(
@@ -67,6 +108,11 @@ struct SegmentScan: Sendable {
                 if try reader.isZero(offset..<end) { break }
                 let next =
                     try reader.nextBlock(after: offset, end: end, number: blocks.last?.header.number) ?? end
+                // It may have been read while it was being written: once the next one is there, it is whole.
+                if next < end, again != offset {
+                    again = offset
+                    continue
+                }
                 var hole = UnreadableRange(range: offset..<next, reason: error.description)
                 if case .truncated = error { hole.isCutShort = next == end }
                 hole.startsWithBlock = reader.hasBlock(at: offset, end: end)
@@ -80,6 +126,8 @@ struct SegmentScan: Sendable {
     func index(upTo end: UInt64 = .max) -> SegmentIndex {
         var index = SegmentIndex(header: header, headerBytes: headerBytes)
         for block in blocks where block.end <= end { index.add(block) }
+        // So that nobody reads it again.
+        if index.dictionaryEntry != nil { index.dictionary = dictionary }
         return index
     }
 }
@@ -111,10 +159,11 @@ final class BlockReader {
     /// For verification: also decompress the payloads, and take no dictionary with a damaged copy.
     var decompresses = false
 
-    init(file: any File, segment: UniqueID, kindCount: Int?) {
+    init(file: any File, segment: UniqueID, kindCount: Int?, dictionary: [UInt8]? = nil) {
         self.file = file
         self.segment = segment
         self.kindCount = kindCount
+        self.dictionary = dictionary
     }
 
     private func bytes(at offset: UInt64, _ count: Int) throws(FormatError) -> UnsafeRawBufferPointer {

@@ -1,6 +1,35 @@
 internal import VarveFormat
 internal import VarveIO
 
+/// What a reader that looks again and again knows of a directory.
+struct DirectoryMemory: Sendable {
+    /// By the name of the file. Published files are immutable: with the same stamp it is the same.
+    var sealed: [String: (handle: SegmentHandle, stamp: FileStamp?)] = [:]
+    /// By the name of the file. They only grow.
+    var scans: [String: SegmentScan] = [:]
+    /// Names and stamps of all files that the log is read from, as they were before that; nil: not known of all.
+    var files: [String: FileStamp]?
+
+    /// The files that a store is read from, with their stamps; nil where the file system has none, or one of them is just going away.
+    /// `TAIL` counts only without a writer: what a live one has in it shows in segments later.
+    static func files(
+        of path: String, _ fileSystem: any FileSystem, withTail: Bool
+    ) -> [String: FileStamp]? {
+        guard let entries = try? fileSystem.list(path) else { return nil }
+        var files: [String: FileStamp] = [:]
+        for entry in entries where entry.kind == .regular {
+            switch entry.name {
+            case "STATE", "STORE": break
+            case "TAIL": if !withTail { continue }
+            case let name: if !name.hasSuffix(".seg") { continue }
+            }
+            guard let stamp = (try? fileSystem.stamp(of: path + "/" + entry.name)) ?? nil else { return nil }
+            files[entry.name] = stamp
+        }
+        return files
+    }
+}
+
 /// What stands in a store's directory: identity, cache, segments in the order of the log.
 struct StoreDirectory: Sendable {
     enum Segment: Sendable {
@@ -78,6 +107,8 @@ struct StoreDirectory: Sendable {
     private(set) var temporaries: [String]
     /// The highest ordinal that a segment has, or that a name claims and may have: the next segment comes after it.
     private(set) var ordinalMax: UInt64 = 0
+    /// What of this need not be read again.
+    private(set) var memory: DirectoryMemory
 
     /// What a name ends with once recovery has left its file aside.
     static let asideSuffix = ".cut"
@@ -86,8 +117,13 @@ struct StoreDirectory: Sendable {
 
     /// Reads the directory. O(segments), and O(bytes) of those without a footer. In salvage a segment of another version, or one that
     /// the system does not let it read, is as good as damaged: one flipped bit makes the one, a bad sector the other.
-    init(path: String, fileSystem: any FileSystem, isSalvaging: Bool = false) throws(StoreError) {
+    /// What `memory` knows is not read again.
+    init(
+        path: String, fileSystem: any FileSystem, isSalvaging: Bool = false,
+        memory: DirectoryMemory = DirectoryMemory()
+    ) throws(StoreError) {
         self.path = path
+        self.memory = memory
         // Before the listing: what it names was in the directory by then, also when a writer closes meanwhile.
         var stateBytes: [UInt8]?
         do throws(IOFailure) {
@@ -107,9 +143,11 @@ struct StoreDirectory: Sendable {
         }
         var found: [Segment] = []
         var stores: Set<UniqueID> = []
+        self.memory.sealed = [:]
         for name in segmentNames {
             do throws(StoreError) {
-                let (segment, store) = try StoreDirectory.segment(path, name, fileSystem)
+                let (segment, store) = try StoreDirectory.segment(
+                    path, name, fileSystem, known: memory, &self.memory)
                 if let identity, identity.store != store {
                     rejects.append(
                         Reject(
@@ -165,6 +203,37 @@ struct StoreDirectory: Sendable {
             throw .reading(error)
         }
         temporaries += unbegun.map(\.fileName)
+        self.memory.scans = Dictionary(
+            segments.compactMap { segment -> (String, SegmentScan)? in
+                guard case .unsealed(let scan) = segment else { return nil }
+                return (scan.fileName, scan)
+            }, uniquingKeysWith: { first, _ in first })
+    }
+
+    /// A segment, as it is known or as its file says.
+    private static func segment(
+        _ path: String, _ name: String, _ fileSystem: any FileSystem, known: DirectoryMemory,
+        _ memory: inout DirectoryMemory
+    ) throws(StoreError) -> (segment: Segment, store: UniqueID) {
+        let stamp: FileStamp?
+        do throws(IOFailure) {
+            // Before it is read: a change meanwhile shows next time.
+            stamp = try fileSystem.stamp(of: path + "/" + name)
+        } catch {
+            throw .reading(error)
+        }
+        if let stamp, let (handle, old) = known.sealed[name], old == stamp {
+            memory.sealed[name] = (handle, stamp)
+            return (.sealed(handle), handle.summary.store)
+        }
+        let (segment, store) = try StoreDirectory.segment(path, name, fileSystem)
+        guard case .sealed(var handle) = segment else { return (segment, store) }
+        // The same footer: what was loaded of it stays.
+        if let (old, _) = known.sealed[name], old.summary == handle.summary, old.trailer == handle.trailer {
+            handle = old
+        }
+        memory.sealed[name] = (handle, stamp)
+        return (.sealed(handle), store)
     }
 
     private static func list(_ path: String, _ fileSystem: any FileSystem) throws(StoreError)
@@ -224,7 +293,13 @@ struct StoreDirectory: Sendable {
     ) throws(IOFailure) -> Segment {
         switch segment {
         case .unsealed(var scan):
-            try scan.run(upTo: limit)
+            if let earlier = memory.scans[scan.fileName], earlier.header == scan.header,
+                earlier.headerBytes == scan.headerBytes
+            {
+                try scan.run(upTo: limit, goingOnFrom: earlier)
+            } else {
+                try scan.run(upTo: limit)
+            }
             return .unsealed(scan)
         case .sealed(let handle):
             guard let limit, handle.summary.dataBytes > limit else { return segment }

@@ -83,6 +83,47 @@ extension Snapshot {
     }
 }
 
+extension Snapshot {
+    /// The opening in which an event was recorded; nil where that can't be read. Reads a block's header where a segment holds events
+    /// of several.
+    func epoch(of sequence: UInt64) throws(StoreError) -> UInt64? {
+        for batch in batches.reversed() where batch.start.nextSequence <= sequence {
+            guard sequence - batch.start.nextSequence < UInt64(batch.count) else { break }
+            return batch.start.epoch
+        }
+        for entry in entries.reversed() {
+            let summary = entry.summary
+            guard summary.eventCount > 0, summary.baseSequence <= sequence, sequence < summary.nextSequence
+            else { continue }
+            if summary.firstEpoch == summary.lastEpoch { return summary.firstEpoch }
+            let segment: LoadedSegment
+            do throws(StoreError) {
+                segment = try entry.load()
+            } catch {
+                guard case .damaged = error else { throw error }
+                return nil
+            }
+            let blocks = segment.index.entries
+            guard
+                let found = blocks.last(where: { block in
+                    block.type == .events && block.firstSequence <= sequence
+                        && sequence < block.nextSequence
+                })
+            else { return nil }
+            let scratch = ScratchBuffer()
+            defer { withExtendedLifetime(scratch) {} }
+            do {
+                let bytes = try segment.bytes(at: found.offset, count: BlockHeader.byteCount, scratch)
+                return try BlockHeader(decoding: bytes, segment: segment.index.header.segment, number: nil)
+                    .epoch
+            } catch {
+                return nil
+            }
+        }
+        return nil
+    }
+}
+
 extension Query {
     /// The query from this sequence number on, in its own direction.
     func from(_ sequence: UInt64) -> Query {

@@ -82,6 +82,44 @@ public struct ReplayBatch: Sendable, RandomAccessCollection {
     public subscript(position: Int) -> Element { Element(storage: storage, row: storage.rows[position]) }
 }
 
+extension ReplayBatch {
+    /// The cursor's next events; none after its last. `coverage` makes of the cursor's coverage what the batch says.
+    init(
+        reading cursor: inout EventCursor, of snapshot: Snapshot, eventsMax: Int, bytesMax: Int,
+        coverage: (Coverage) -> Coverage = { $0 }
+    ) throws(StoreError) {
+        var rows: [Row] = []
+        var bytes: [UInt8] = []
+        var kinds: [EventKind] = []
+        var kindNumbers: [UInt32: Int] = [:]
+        var epoch: UInt64 = 0
+        while rows.count < eventsMax, bytes.count < bytesMax, let view = try cursor.next() {
+            let number = view.kindNumber
+            let kind: Int
+            if let known = kindNumbers[number] {
+                kind = known
+            } else {
+                kind = kinds.count
+                kindNumbers[number] = kind
+                kinds.append(view.kind)
+            }
+            let start = bytes.count
+            view.withUnsafeBytes { bytes.append(contentsOf: $0) }
+            rows.append(
+                Row(
+                    sequence: view.sequence, sessionOrdinal: view.sessionOrdinal, index: view.index,
+                    timestamp: view.timestamp, kind: kind, bytes: start..<bytes.count))
+            epoch = view.epoch
+        }
+        let last = rows.last.map {
+            CursorPosition(store: snapshot.store.identifier, epoch: epoch, sequence: $0.sequence)
+        }
+        self.init(
+            storage: Storage(rows: rows, bytes: bytes, kinds: kinds, snapshot: snapshot),
+            position: last, coverage: coverage(cursor.coverage))
+    }
+}
+
 /// The events of a query in batches, as an asynchronous sequence: `for try await batch in snapshot.batches(query)`.
 ///
 /// A batch is read when it is asked for, on the thread that asks. One without events comes last where the end could not be read.
@@ -122,46 +160,14 @@ public struct ReplayBatches: AsyncSequence, Sendable {
             guard !isFinished else { return nil }
             if reader == nil { reader = Reader(try sequence.snapshot.cursor(sequence.query)) }
             guard let reader else { return nil }
-            let batch = try read(&reader.cursor)
+            let batch = try ReplayBatch(
+                reading: &reader.cursor, of: sequence.snapshot, eventsMax: sequence.eventsMax,
+                bytesMax: sequence.bytesMax)
             isFinished = batch.isEmpty
             // Where nothing came and nothing more is missing there is nothing to say.
             if batch.isEmpty, batch.coverage == coverage ?? Coverage() { return nil }
             coverage = batch.coverage
             return batch
-        }
-
-        private func read(_ cursor: inout EventCursor) throws(StoreError) -> ReplayBatch {
-            var rows: [ReplayBatch.Row] = []
-            var bytes: [UInt8] = []
-            var kinds: [EventKind] = []
-            var kindNumbers: [UInt32: Int] = [:]
-            var epoch: UInt64 = 0
-            while rows.count < sequence.eventsMax, bytes.count < sequence.bytesMax,
-                let view = try cursor.next()
-            {
-                let number = view.kindNumber
-                let kind: Int
-                if let known = kindNumbers[number] {
-                    kind = known
-                } else {
-                    kind = kinds.count
-                    kindNumbers[number] = kind
-                    kinds.append(view.kind)
-                }
-                let start = bytes.count
-                view.withUnsafeBytes { bytes.append(contentsOf: $0) }
-                rows.append(
-                    ReplayBatch.Row(
-                        sequence: view.sequence, sessionOrdinal: view.sessionOrdinal, index: view.index,
-                        timestamp: view.timestamp, kind: kind, bytes: start..<bytes.count))
-                epoch = view.epoch
-            }
-            let position = rows.last.map {
-                CursorPosition(store: sequence.snapshot.store.identifier, epoch: epoch, sequence: $0.sequence)
-            }
-            let storage = ReplayBatch.Storage(
-                rows: rows, bytes: bytes, kinds: kinds, snapshot: sequence.snapshot)
-            return ReplayBatch(storage: storage, position: position, coverage: cursor.coverage)
         }
     }
 

@@ -20,6 +20,9 @@ public final class EventStore: @unchecked Sendable {
     // Guarded by `monitor`.
     private let monitor = Monitor()
     private var isClosed = false
+    /// Held while a reader looks at the directory again: by one thread at a time. Guards `memory`.
+    private let looking = Monitor()
+    private var memory = DirectoryMemory()
     private var seen: Seen
 
     /// What only a writer has.
@@ -142,7 +145,9 @@ public final class EventStore: @unchecked Sendable {
         self.path = path
         self.options = options
         isReadOnly = true
-        let view = try EventStore.read(path, options)
+        let view = try EventStore.read(
+            path, options, DirectoryMemory(), EventStore.appearance(of: path, options.fileSystem))
+        memory = view.memory
         identity = view.directory.identity
         uuid = view.directory.identifier
         catalog = Catalog(view.entries)
@@ -157,6 +162,8 @@ public final class EventStore: @unchecked Sendable {
         var gaps: [Gap]
         var position: LogPosition
         var isBeingWritten: Bool
+        /// What `STATE` says of the last opening for writing: its epoch, and the first number that it could give.
+        var opening: Opening?
         /// What a reader found in `TAIL`, and the kinds of it.
         var tailBatches: [Batch] = []
         var tailKinds: [KindDefinition] = []
@@ -164,15 +171,30 @@ public final class EventStore: @unchecked Sendable {
 
     private struct ReaderView {
         let directory: StoreDirectory
+        let memory: DirectoryMemory
         let entries: [Catalog.Entry]
         let seen: Seen
     }
 
-    /// Reads a store's directory as a reader sees it.
-    private static func read(_ path: String, _ options: StoreOptions) throws(StoreError) -> ReaderView {
+    /// How a store looks from outside.
+    private struct Appearance: Equatable {
+        let isLocked: Bool
+        let files: [String: FileStamp]?
+    }
+
+    private static func appearance(of path: String, _ fileSystem: any FileSystem) -> Appearance {
+        let isLocked = fileSystem.isLocked(path + "/LOCK")
+        return Appearance(
+            isLocked: isLocked, files: DirectoryMemory.files(of: path, fileSystem, withTail: !isLocked))
+    }
+
+    /// Reads a store's directory as a reader sees it, apart from what it knows of it already. It looked as `appearance` says before.
+    private static func read(
+        _ path: String, _ options: StoreOptions, _ known: DirectoryMemory, _ appearance: Appearance
+    ) throws(StoreError) -> ReaderView {
         let fileSystem = options.fileSystem
         // Asked before the directory is read: a writer that ends in between has closed in order.
-        var isBeingWritten = fileSystem.isLocked(path + "/LOCK")
+        var isBeingWritten = appearance.isLocked
         // What a killed writer had not written yet; a live one still has it to write. Before the directory too: what the next
         // writer takes over meanwhile is in a segment then.
         var contents: TailContents?
@@ -185,7 +207,7 @@ public final class EventStore: @unchecked Sendable {
         var attempts = 0
         while true {
             do throws(StoreError) {
-                directory = try StoreDirectory(path: path, fileSystem: fileSystem)
+                directory = try StoreDirectory(path: path, fileSystem: fileSystem, memory: known)
                 break
             } catch {
                 // A file went away between the listing and its opening: a segment was resealed. List again.
@@ -221,10 +243,13 @@ public final class EventStore: @unchecked Sendable {
         if let tail, tail.unreadableBytes > 0 {
             addUnconfirmed("\(tail.unreadableBytes) bytes of TAIL can't be read")
         }
+        var memory = directory.memory
+        memory.files = isBeingWritten == appearance.isLocked ? appearance.files : nil
         return ReaderView(
-            directory: directory, entries: entries,
+            directory: directory, memory: memory, entries: entries,
             seen: Seen(
                 gaps: gaps, position: position, isBeingWritten: isBeingWritten,
+                opening: directory.state.map { Opening(epoch: $0.epoch, nextSequence: $0.nextSequence) },
                 tailBatches: tail?.batches() ?? [], tailKinds: tail?.kinds ?? []))
     }
 
@@ -671,8 +696,9 @@ public final class EventStore: @unchecked Sendable {
 
     /// An immutable view of the store as it is now.
     ///
-    /// In a read-only store it shows what other processes have written since. What a killed one had only in `TAIL` shows as long as
-    /// nobody writes, and again once the next writer has taken it over. Errors: `cannotRead`.
+    /// In a read-only store it shows what other processes have written since, and reads no more than that. What a killed one had only in `TAIL` shows as long as
+    /// nobody writes, and again once the next writer has taken it over. Errors: `cannotRead`; `notAStore` when another store is in its
+    /// place.
     public func snapshot() throws(StoreError) -> Snapshot {
         if let writing {
             // The queue first, the segments after: what is written in between shows in both, and is told apart by its number.
@@ -694,17 +720,85 @@ public final class EventStore: @unchecked Sendable {
                 pendingKinds: registry.definitions(), position: position, isBeingWritten: true,
                 knownGaps: seen.gaps, isRecorders: true)
         }
-        if monitor.withLock({ seen.isBeingWritten }) || fileSystem.isLocked(path + "/LOCK") {
-            let view = try EventStore.read(path, options)
+        return try sight().snapshot
+    }
+
+    /// What a follower sees at a time.
+    struct Sight {
+        let snapshot: Snapshot
+        let isBeingWritten: Bool
+        let opening: Opening?
+    }
+
+    /// An opening for writing, as `STATE` says it.
+    struct Opening: Hashable, Sendable {
+        let epoch: UInt64
+        /// The first number that it could give.
+        let nextSequence: UInt64
+    }
+
+    /// How thoroughly a reader looks for what has changed.
+    enum Look {
+        /// Where nobody wrote and nobody writes, as far as can be told, nothing is read.
+        case usual
+        /// Only where the file system says that no file has changed, nothing is read.
+        case thorough
+        /// What is in progress, or can't be read, is read again at any rate.
+        case again
+    }
+
+    /// A snapshot, and what it was taken of. Only what has been written since the last one is read. Errors: `cannotRead`, `notAStore`
+    /// when the directory is another store's by now.
+    func sight(_ look: Look = .usual) throws(StoreError) -> Sight {
+        if writing != nil {
+            return Sight(snapshot: try snapshot(), isBeingWritten: true, opening: nil)
+        }
+        looking.lock()
+        defer { looking.unlock() }
+        let wasWritten = monitor.withLock { seen.isBeingWritten }
+        let appearance = EventStore.appearance(of: path, fileSystem)
+        let isKnown = appearance == Appearance(isLocked: wasWritten, files: memory.files)
+        let canTell = appearance.files != nil && memory.files != nil
+        let isQuiet = !wasWritten && !appearance.isLocked
+        // Without a writer, what has only gone away was taken by somebody else: what is known of it stays.
+        let hasNews = appearance.files?.contains { memory.files?[$0.key] != $0.value } ?? false
+        let isRead =
+            switch look {
+            case .usual: isQuiet ? canTell && hasNews : !canTell || !isKnown
+            case .thorough: !canTell || !isKnown
+            case .again: true
+            }
+        if isRead {
+            let view = try EventStore.read(path, options, memory, appearance)
+            guard view.directory.identifier == uuid else {
+                throw .notAStore(
+                    path: path, reason: "another one, \(view.directory.identifier), took the place of \(uuid)"
+                )
+            }
+            memory = view.memory
             monitor.withLock { seen = view.seen }
             catalog.replaceAll(view.entries)
         }
         let now = monitor.withLock { seen }
-        return Snapshot(
+        let snapshot = Snapshot(
             store: self, entries: catalog.view().entries, batches: now.tailBatches,
             pendingKinds: now.tailKinds, position: now.position, isBeingWritten: now.isBeingWritten,
             knownGaps: now.gaps, isRecorders: false)
+        return Sight(snapshot: snapshot, isBeingWritten: now.isBeingWritten, opening: now.opening)
     }
+
+    /// What tells of events to come: of appends in the writer's own process, of changes of the directory elsewhere.
+    func watch() throws(StoreError) -> any ChangeWatch {
+        if let writing { return TailWatch(writing.tail) }
+        do throws(IOFailure) {
+            return try fileSystem.watch(path)
+        } catch {
+            throw .reading(error)
+        }
+    }
+
+    /// Whether nothing is appended through this object any more.
+    var isOver: Bool { writing?.tail.isClosed ?? false }
 
     /// The sessions, on a fresh snapshot.
     public func sessions() throws(StoreError) -> [SessionInfo] { try snapshot().sessions() }

@@ -129,6 +129,9 @@ public enum GapReason: String, Hashable, Sendable {
     case excluded
     /// The limits dropped them.
     case retention
+
+    /// Whether somebody wanted the events to be missing: then they are no loss.
+    var isMeant: Bool { self == .excluded || self == .retention }
 }
 
 /// A range of sequence numbers that can't be read.

@@ -44,7 +44,7 @@ public struct VerificationReport: Hashable, Sendable {
     public internal(set) var strays: [StrayFile] = []
     /// Nothing is damaged, and nothing missing. Strays are no damage.
     public var isIntact: Bool { damage.isEmpty && gaps.isEmpty }
-    /// Sequence numbers that no segment holds.
+    /// Sequence numbers that no segment holds, without those that limits dropped or a copy left out.
     public internal(set) var gaps: [Gap] = []
 }
 
@@ -59,7 +59,7 @@ extension EventStore {
         if !isReadOnly { try flush() }
         let snapshot = try snapshot()
         try verifier.run(snapshot.entries, isBeingWritten: !isReadOnly || fileSystem.isLocked(path + "/LOCK"))
-        verifier.report.gaps = try snapshot.gaps().filter { $0.reason != .retention }
+        verifier.report.gaps = try snapshot.gaps().filter { !$0.reason.isMeant }
         return verifier.report
     }
 }
@@ -443,6 +443,8 @@ struct Verifier {
         var expected = rebuilt.footer(
             sealedAt: footer.summary.sealedAt, checksum: nil, filters: footer.filters)
         expected.digest = footer.digest
+        // A footer may go without.
+        if footer.blockKinds == nil { expected.blockKinds = nil }
         if expected != footer {
             add(
                 name, handle.trailer.footerOffset, nil,
@@ -480,6 +482,7 @@ struct Verifier {
         var parts: [String] = []
         if expected.pyramid != found.pyramid { parts.append("time pyramid") }
         if expected.kinds != found.kinds { parts.append("kinds") }
+        if expected.blockKinds != found.blockKinds { parts.append("kinds of blocks") }
         if expected.sessions != found.sessions { parts.append("sessions") }
         if expected.checkpoints != found.checkpoints { parts.append("checkpoints") }
         if expected.ledger != found.ledger { parts.append("ledger") }

@@ -90,6 +90,15 @@ final class WorkerThread: @unchecked Sendable {
         Unmanaged<Start>.fromOpaque(context).takeRetainedValue().body()
     }
 
+    /// Lets it end by itself. Call once, in place of `join`.
+    func detach() {
+        #if canImport(Darwin)
+        if let handle { pthread_detach(handle) }
+        #else
+        pthread_detach(handle)
+        #endif
+    }
+
     /// Call once.
     func join() {
         #if canImport(Darwin)

@@ -114,12 +114,11 @@ struct ExportCommand: ParsableCommand {
             var cursor = try snapshot.cursor(selection.query)
             var (events, bytes) = (0 as UInt64, 0 as UInt64)
             while let event = try cursor.next() {
-                guard selection.contains(index: event.index) else { continue }
                 try printer.print(event)
                 events += 1
                 bytes += UInt64(event.payloadByteCount)
                 if events & 1023 == 0 { line.show(events: events, bytes: bytes) }
-                if events == selection.limit { break }
+                if events == selection.query.limit { break }
             }
             gaps = cursor.coverage.gaps
         }

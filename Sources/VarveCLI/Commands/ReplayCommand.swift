@@ -66,7 +66,6 @@ struct ReplayCommand: ParsableCommand {
         var played: UInt64 = 0
         var cursor = try snapshot.cursor(selection.query)
         while let event = try cursor.next() {
-            guard selection.contains(index: event.index) else { continue }
             if speed.factor.isFinite {
                 let timestamp = event.timestamp
                 let due = pacing.due(timestamp, now: start.duration(to: clock.now))
@@ -79,7 +78,7 @@ struct ReplayCommand: ParsableCommand {
             }
             try printer.print(event)
             played += 1
-            if played == selection.limit { break }
+            if played == selection.query.limit { break }
         }
         try printer.finish()
         try QueryCommand.report(cursor.coverage.gaps)

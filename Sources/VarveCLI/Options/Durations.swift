@@ -2,8 +2,10 @@ import ArgumentParser
 import Varve
 
 /// A length of time on the command line: a number and `ns`, `us`, `ms`, `s`, `m`, `h` or `d`.
-struct DurationText: Equatable {
+struct DurationText: Equatable, ExpressibleByArgument {
     var nanoseconds: UInt64
+
+    init?(argument: String) { self.init(argument) }
 
     /// `nil` when the text is no such thing, or longer than 584 years.
     init?(_ text: some StringProtocol) {

@@ -42,6 +42,42 @@ struct FilterOptions: ParsableArguments {
         help: ArgumentHelp("Events of this kind (repeatable: of any of them).", valueName: "name"))
     var kinds: [String] = []
 
+    @Option(
+        name: [.customLong("grep"), .customShort("g")], parsing: .unconditionalSingleValue,
+        help: ArgumentHelp(
+            "Payloads that hold this text; of JSON also where it is escaped (repeatable: all of them).",
+            valueName: "text"))
+    var texts: [String] = []
+
+    @Option(
+        name: [.customLong("regex"), .customShort("e")], parsing: .unconditionalSingleValue,
+        help: ArgumentHelp(
+            "Payloads in whose bytes this regular expression (RE2) is found (repeatable: all of them).",
+            valueName: "re"))
+    var expressions: [String] = []
+
+    @Flag(
+        name: [.customLong("ignore-case"), .customShort("i")],
+        help: "Upper and lower case are the same to --grep and --regex.")
+    var ignoresCase = false
+
+    @Option(
+        name: .customLong("where"), parsing: .unconditionalSingleValue,
+        help: ArgumentHelp(
+            "A condition on JSON payloads and attributes: 'EventID == 4624 and user.name contains \"adm\"' "
+                + "(repeatable: all of them).", valueName: "expr"))
+    var conditions: [String] = []
+
+    @Option(
+        name: .customLong("around"), parsing: .unconditional,
+        help: ArgumentHelp("Events at about the time of this one.", valueName: "sequence"))
+    var around: UInt64?
+
+    @Option(
+        name: .customLong("window"), parsing: .unconditional,
+        help: ArgumentHelp("How far from --around, before and after (default: 30s).", valueName: "duration"))
+    var window: DurationText?
+
     @Option(name: .customLong("limit"), help: ArgumentHelp("At most so many events.", valueName: "n"))
     var limit: UInt64?
 
@@ -53,7 +89,41 @@ struct FilterOptions: ParsableArguments {
             throw ValidationError("--between takes the ids of two checkpoints: --between cp1 cp2")
         }
         _ = try timeBounds(now: wallClock())
+        _ = try wherePredicates()
+        _ = try textPredicates()
+        if window != nil, around == nil { throw ValidationError("--window needs --around") }
         if sessionNumbers.contains(0) { throw ValidationError("--session-number 0: sessions count from 1") }
+    }
+
+    /// What `--where` says.
+    func wherePredicates() throws -> [WherePredicate] {
+        try conditions.map { text throws in
+            do throws(WhereFault) {
+                return try WherePredicate(text)
+            } catch {
+                throw ValidationError("--where: \(error)")
+            }
+        }
+    }
+
+    /// What `--grep` and `--regex` say.
+    func textPredicates() throws -> [any EventPredicate] {
+        var predicates: [any EventPredicate] = []
+        for text in texts {
+            do throws(TextPredicate.EmptyText) {
+                predicates.append(try TextPredicate(text, ignoringCase: ignoresCase))
+            } catch {
+                throw ValidationError("--grep: \(error)")
+            }
+        }
+        for pattern in expressions {
+            do throws(RegularExpression.Fault) {
+                predicates.append(try RegexPredicate(pattern, ignoringCase: ignoresCase))
+            } catch {
+                throw ValidationError("--regex: \(error)")
+            }
+        }
+        return predicates
     }
 
     /// Makes one option of each value of `--between A B`, which an option with two values has to be given as.

@@ -1,33 +1,50 @@
 import Varve
+import VarveJSON
 
 /// Filters as they are carried out on one store.
 struct Selection {
-    /// What the engine is asked. Its limit is ``limit`` where nothing else is filtered here.
+    /// What the engine is asked.
     var query = Query()
-    /// Beyond the query: indices within the one session that it names.
+    /// What `--where` says: for notes on why nothing matches.
+    var conditions: [WherePredicate] = []
+    /// From one checkpoint up to another: the indices in the one session that the query names.
     var indices: Range<UInt64>?
-    /// At most so many events.
-    var limit: UInt64?
+    /// The query without what `--where` says.
+    var unconditional = Query()
     /// Nothing can match, whatever the query says.
-    var isEmpty = false
+    var isEmpty: Bool { query.limit == 0 }
 
     /// Everything.
     init() {}
 
     /// Looks up what the options name.
     ///
-    /// - Throws: ``CommandFailure`` when the store has no such session or checkpoint.
-    init(_ options: FilterOptions, in snapshot: Snapshot, now: Int64) throws {
+    /// - Parameters:
+    ///   - shift: what the store's times lack: those of `--from` and `--to` are the right ones, and those of `--where` the store's own.
+    ///   - narrows: whether ranges and kinds in conditions become the query's own.
+    /// - Throws: ``CommandFailure`` when the store has no such session, event or checkpoint.
+    init(
+        _ options: FilterOptions, in snapshot: Snapshot, now: Int64, shift: Int64 = 0, narrows: Bool = true
+    ) throws {
         if !options.sessionIDs.isEmpty { query.sessionIDs = Set(options.sessionIDs) }
         if !options.kinds.isEmpty { query.kindNames = Set(options.kinds) }
         query.sequences = options.sequence?.range
         query.isReversed = options.isReversed
+        query.limit = options.limit
         if let bounds = try options.timeBounds(now: now) {
-            if bounds.first <= bounds.last {
-                query.time = bounds.first...bounds.last
-            } else {
-                isEmpty = true
+            // Ends that are none stay so.
+            restrict(
+                toTimes: bounds.first == .min ? .min : bounds.first.saturating(subtracting: shift),
+                bounds.last == .max ? .max : bounds.last.saturating(subtracting: shift))
+        }
+        if let around = options.around {
+            guard let event = try snapshot.event(sequence: around) else {
+                throw CommandFailure("--around \(around): there is no such event, or it can't be read")
             }
+            let window = Int64(clamping: options.window?.nanoseconds ?? 30_000_000_000)
+            restrict(
+                toTimes: event.timestamp.saturating(subtracting: window),
+                event.timestamp.saturating(adding: window))
         }
         if !options.sessionNumbers.isEmpty {
             let sessions = try snapshot.sessions()
@@ -36,13 +53,20 @@ struct Selection {
         if let first = options.between.first, let second = options.between.last {
             try restrict(toBetween: first, second, in: snapshot)
         }
-        limit = options.limit
-        if limit == 0 { isEmpty = true }
-        if indices == nil { query.limit = limit }
+        query.predicates += try options.textPredicates()
+        unconditional = query
+        conditions = try options.wherePredicates()
+        for condition in conditions {
+            query = query.matching(condition)
+            if narrows { query = condition.narrowing(query) }
+        }
     }
 
-    /// Whether an event of that index, which matches the query, is meant.
-    func contains(index: UInt64) -> Bool { indices?.contains(index) ?? true }
+    private mutating func restrict(toTimes first: Int64, _ last: Int64) {
+        let first = max(first, query.time?.lowerBound ?? .min)
+        let last = min(last, query.time?.upperBound ?? .max)
+        if first <= last { query.time = first...last } else { query.limit = 0 }
+    }
 
     /// The ordinal that a number on the command line means: itself, or counted from the last session.
     static func ordinal(_ number: Int64, of sessions: [SessionInfo]) throws -> UInt64 {
@@ -94,7 +118,8 @@ struct Selection {
             query.sessionOrdinals = [ordinal]
             let range = min(a.eventIndex, b.eventIndex)..<max(a.eventIndex, b.eventIndex)
             indices = range
-            if range.isEmpty { isEmpty = true }
+            query.predicates.append(IndexPredicate(range))
+            if range.isEmpty { query.limit = 0 }
             return
         }
         throw CommandFailure("no session has both checkpoints: \(first), \(second)")
@@ -104,4 +129,18 @@ struct Selection {
 extension Checkpoint {
     /// Ids are compared byte for byte: two spellings of what Unicode takes for one text are two ids.
     fileprivate func hasID(_ id: String) -> Bool { self.id.utf8.elementsEqual(id.utf8) }
+}
+
+extension Int64 {
+    /// The sum, or what comes nearest to it.
+    func saturating(adding other: Int64) -> Int64 {
+        let (sum, overflow) = addingReportingOverflow(other)
+        return overflow ? (other < 0 ? .min : .max) : sum
+    }
+
+    /// The difference, or what comes nearest to it.
+    func saturating(subtracting other: Int64) -> Int64 {
+        let (difference, overflow) = subtractingReportingOverflow(other)
+        return overflow ? (other > 0 ? .min : .max) : difference
+    }
 }

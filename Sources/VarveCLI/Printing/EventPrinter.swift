@@ -2,6 +2,12 @@ import ArgumentParser
 import Varve
 import VarveJSON
 
+#if canImport(Darwin)
+import Darwin
+#else
+import Glibc
+#endif
+
 /// How `query` prints events.
 enum EventFormat: String, ExpressibleByArgument, CaseIterable {
     case short, json, payload, table, csv
@@ -36,28 +42,78 @@ final class EventPrinter {
     private let validator = JSONValidator()
     private lazy var fieldReader = FieldReader()
     private var kinds: [KindTexts?] = []
-    private var sessions: [UInt64: SessionTexts] = [:]
+    private var kindsByKey: [EventKind: KindTexts] = [:]
+    private var sessions: [SessionKey: SessionTexts] = [:]
     /// The session of the last event: most events are of the one before's.
-    private var lastSession: (ordinal: UInt64, texts: SessionTexts)?
+    private var lastSession: (key: SessionKey, texts: SessionTexts)?
     private var table: StreamedTable
+    /// What the stores are called, where there are several.
+    private let labels: [Label]
+
+    /// A store's name as it stands in the formats.
+    private struct Label {
+        var name: String
+        /// `"store":"NAME",`.
+        var json: [UInt8]
+        /// ` NAME`.
+        var short: [UInt8]
+    }
+
+    private struct SessionKey: Hashable {
+        var source: Int
+        var ordinal: UInt64
+    }
+
+    /// What stands beside a payload.
+    private struct Row {
+        var sequence: UInt64
+        var session: SessionKey
+        var index: UInt64
+        var timestamp: Int64
+        var kind: KindTexts
+        var isContext = false
+    }
 
     /// - Parameters:
     ///   - fields: paths into JSON payloads, in place of the payload (`table`, `csv`).
     ///   - endsWithNUL: `payload` ends each with a NUL byte and not with a newline.
-    init(
+    convenience init(
         _ format: EventFormat, fields: [String], endsWithNUL: Bool, of snapshot: Snapshot, to output: Output
+    ) throws {
+        try self.init(
+            format, fields: fields, endsWithNUL: endsWithNUL, of: [(nil, snapshot)], to: output)
+    }
+
+    /// - Parameter sources: the stores; with their names where there are several.
+    init(
+        _ format: EventFormat, fields: [String], endsWithNUL: Bool,
+        of sources: [(label: String?, snapshot: Snapshot)], to output: Output
     ) throws {
         self.format = format
         self.fields = fields
         payloadEnd = endsWithNUL ? 0 : UInt8(ascii: "\n")
         self.output = output
+        labels = sources.compactMap(\.label).map { name in
+            var json = ByteBuffer()
+            json.append("\"store\":")
+            json.appendJSONString(name)
+            json.append(UInt8(ascii: ","))
+            return Label(
+                name: name, json: json.withUnsafeBytes { Array($0) },
+                short: Array(" \(Formatting.oneLine(name))".utf8))
+        }
+        let first = labels.isEmpty ? [] : ["store"]
         table = StreamedTable(
-            ["sequence", "time", "session", "kind"] + (fields.isEmpty ? ["payload"] : fields),
-            rightAligned: [0])
-        for session in try snapshot.sessions() {
-            sessions[session.ordinal] = Self.texts(id: session.id, ordinal: session.ordinal)
+            first + ["sequence", "time", "session", "kind"] + (fields.isEmpty ? ["payload"] : fields),
+            rightAligned: [first.count], columnsMax: Terminal.columns(STDOUT_FILENO))
+        for (source, (_, snapshot)) in sources.enumerated() {
+            for session in try snapshot.sessions() {
+                sessions[SessionKey(source: source, ordinal: session.ordinal)] = Self.texts(
+                    id: session.id, ordinal: session.ordinal)
+            }
         }
         if format == .csv {
+            if !labels.isEmpty { output.buffer.append("store,") }
             output.buffer.append("sequence,session,session_number,index,timestamp,kind,")
             if fields.isEmpty { output.buffer.append("encoding,payload") }
             for (position, field) in fields.enumerated() {
@@ -68,42 +124,80 @@ final class EventPrinter {
         }
     }
 
-    func print(_ event: borrowing EventView) throws {
-        try event.withUnsafeBytes { payload in
-            switch format {
-            case .payload:
-                output.buffer.append(payload)
-                output.buffer.append(payloadEnd)
-            case .json:
-                appendJSON(event, payload)
-                output.buffer.append(UInt8(ascii: "\n"))
-            case .short:
-                RFC3339.append(event.timestamp, to: &output.buffer)
-                withSession(event.sessionOrdinal) { output.buffer.append(bytes: $0.short) }
-                output.buffer.append(bytes: kind(of: event).short)
-                output.buffer.appendReadable(payload)
-                output.buffer.append(UInt8(ascii: "\n"))
-            case .table:
-                let session = withSession(event.sessionOrdinal) { $0.id }
-                let kind = kind(of: event)
-                let cells =
-                    fields.isEmpty
-                    ? [String(decoding: payload, as: UTF8.self)]
-                    : fieldReader.values(fields, in: payload).map { $0 ?? "" }
-                let lines = table.add(
-                    [String(event.sequence), RFC3339.string(event.timestamp), session, kind.name] + cells)
-                for line in lines { try output.text(line + "\n") }
-            case .csv:
-                appendCSV(event, payload)
-            }
+    /// - Parameter isContext: it does not match itself.
+    func print(_ event: borrowing EventView, isContext: Bool = false) throws {
+        let row = row(event, isContext: isContext)
+        try event.withUnsafeBytes { try print(row, $0) }
+    }
+
+    /// - Parameters:
+    ///   - source: the number of its store.
+    ///   - timestamp: in place of its own.
+    func print(_ event: Event, source: Int = 0, timestamp: Int64? = nil, isContext: Bool = false) throws {
+        let kind = kindsByKey[event.kind] ?? Self.texts(of: event.kind)
+        kindsByKey[event.kind] = kind
+        let row = Row(
+            sequence: event.sequence, session: SessionKey(source: source, ordinal: event.sessionOrdinal),
+            index: event.index, timestamp: timestamp ?? event.timestamp, kind: kind, isContext: isContext)
+        if sessions[row.session] == nil {
+            sessions[row.session] = Self.texts(id: event.sessionID, ordinal: event.sessionOrdinal)
+        }
+        try event.payload.withUnsafeBytes { try print(row, $0) }
+    }
+
+    /// Between groups of events that do not follow each other, in the formats for people.
+    func separate() throws {
+        if format == .short { try output.text("--\n") }
+    }
+
+    private func row(_ event: borrowing EventView, isContext: Bool = false) -> Row {
+        learnSession(of: event)
+        return Row(
+            sequence: event.sequence, session: SessionKey(source: 0, ordinal: event.sessionOrdinal),
+            index: event.index, timestamp: event.timestamp, kind: kind(of: event), isContext: isContext)
+    }
+
+    private func print(_ row: Row, _ payload: UnsafeRawBufferPointer) throws {
+        switch format {
+        case .payload:
+            output.buffer.append(payload)
+            output.buffer.append(payloadEnd)
+        case .json:
+            appendJSON(row, payload)
+            output.buffer.append(UInt8(ascii: "\n"))
+        case .short:
+            RFC3339.append(row.timestamp, to: &output.buffer)
+            if !labels.isEmpty { output.buffer.append(bytes: labels[row.session.source].short) }
+            withSession(row.session) { output.buffer.append(bytes: $0.short) }
+            output.buffer.append(bytes: row.kind.short)
+            output.buffer.appendReadable(payload)
+            output.buffer.append(UInt8(ascii: "\n"))
+        case .table:
+            let session = withSession(row.session) { $0.id }
+            let cells =
+                fields.isEmpty
+                ? [String(decoding: payload, as: UTF8.self)]
+                : fieldReader.values(fields, in: payload).map { $0 ?? "" }
+            let first = labels.isEmpty ? [] : [labels[row.session.source].name]
+            let lines = table.add(
+                first + [String(row.sequence), RFC3339.string(row.timestamp), session, row.kind.name] + cells)
+            for line in lines { try output.text(line + "\n") }
+        case .csv: appendCSV(row, payload)
         }
         try output.flushIfFull()
     }
 
     /// Appends the object of an event to the output, without a line break: for one within another.
     func appendObject(_ event: borrowing EventView) {
-        event.withUnsafeBytes { appendJSON(event, $0) }
+        let row = row(event)
+        event.withUnsafeBytes { appendJSON(row, $0) }
     }
+
+    /// Writes everything that is not held back.
+    func flush() throws { try output.flush() }
+
+    /// The next events are another cursor's, which numbers kinds anew.
+    func forgetKinds() { kinds = [] }
 
     /// Prints what is held back, and writes everything.
     func finish() throws {
@@ -113,15 +207,18 @@ final class EventPrinter {
         try output.flush()
     }
 
-    private func appendJSON(_ event: borrowing EventView, _ payload: UnsafeRawBufferPointer) {
-        let kind = kind(of: event)
-        output.buffer.append("{\"sequence\":")
-        output.buffer.append(integer: event.sequence)
-        withSession(event.sessionOrdinal) { output.buffer.append(bytes: $0.json) }
-        output.buffer.append(integer: event.index)
+    private func appendJSON(_ row: Row, _ payload: UnsafeRawBufferPointer) {
+        let kind = row.kind
+        output.buffer.append(UInt8(ascii: "{"))
+        if !labels.isEmpty { output.buffer.append(bytes: labels[row.session.source].json) }
+        output.buffer.append("\"sequence\":")
+        output.buffer.append(integer: row.sequence)
+        withSession(row.session) { output.buffer.append(bytes: $0.json) }
+        output.buffer.append(integer: row.index)
         output.buffer.append(",\"timestamp\":\"")
-        RFC3339.append(event.timestamp, to: &output.buffer)
+        RFC3339.append(row.timestamp, to: &output.buffer)
         output.buffer.append(bytes: kind.json)
+        if row.isContext { output.buffer.append("\"context\":true,") }
         if kind.encoding == .json, validator.isValid(payload) {
             output.buffer.append("\"payload\":")
             output.buffer.appendJSONOnOneLine(payload)
@@ -136,17 +233,21 @@ final class EventPrinter {
         output.buffer.append("}")
     }
 
-    private func appendCSV(_ event: borrowing EventView, _ payload: UnsafeRawBufferPointer) {
-        let kind = kind(of: event)
-        output.buffer.append(integer: event.sequence)
+    private func appendCSV(_ row: Row, _ payload: UnsafeRawBufferPointer) {
+        let kind = row.kind
+        if !labels.isEmpty {
+            appendCSV(labels[row.session.source].name)
+            output.buffer.append(UInt8(ascii: ","))
+        }
+        output.buffer.append(integer: row.sequence)
         output.buffer.append(UInt8(ascii: ","))
-        withSession(event.sessionOrdinal) { appendCSV($0.id) }
+        withSession(row.session) { appendCSV($0.id) }
         output.buffer.append(UInt8(ascii: ","))
-        output.buffer.append(integer: event.sessionOrdinal)
+        output.buffer.append(integer: row.session.ordinal)
         output.buffer.append(UInt8(ascii: ","))
-        output.buffer.append(integer: event.index)
+        output.buffer.append(integer: row.index)
         output.buffer.append(UInt8(ascii: ","))
-        RFC3339.append(event.timestamp, to: &output.buffer)
+        RFC3339.append(row.timestamp, to: &output.buffer)
         output.buffer.append(UInt8(ascii: ","))
         appendCSV(kind.name)
         if !fields.isEmpty {
@@ -164,26 +265,9 @@ final class EventPrinter {
         output.buffer.append("\r\n")
     }
 
-    private func appendCSV(_ text: String) {
-        var text = text
-        text.withUTF8 { appendCSV(UnsafeRawBufferPointer($0)) }
-    }
+    private func appendCSV(_ text: String) { output.buffer.appendCSV(text) }
 
-    /// A field of RFC 4180: quoted where it has to be.
-    private func appendCSV(_ bytes: UnsafeRawBufferPointer) {
-        let quote = UInt8(ascii: "\"")
-        guard bytes.contains(where: { $0 == quote || $0 == UInt8(ascii: ",") || $0 == 0x0A || $0 == 0x0D })
-        else { return output.buffer.append(bytes) }
-        output.buffer.append(quote)
-        var rest = bytes
-        while let found = position(of: quote, in: rest) {
-            output.buffer.append(UnsafeRawBufferPointer(rebasing: rest[...found]))
-            output.buffer.append(quote)
-            rest = UnsafeRawBufferPointer(rebasing: rest[(found + 1)...])
-        }
-        output.buffer.append(rest)
-        output.buffer.append(quote)
-    }
+    private func appendCSV(_ bytes: UnsafeRawBufferPointer) { output.buffer.appendCSV(bytes) }
 
     private func kind(of event: borrowing EventView) -> KindTexts {
         let number = Int(event.kindNumber)
@@ -193,22 +277,33 @@ final class EventPrinter {
 
     @inline(never)
     private func addKind(_ number: Int, _ kind: EventKind) -> KindTexts {
-        var json = ByteBuffer()
-        json.append("\",\"kind\":")
-        json.appendJSONString(kind.name)
-        json.append(UInt8(ascii: ","))
-        let texts = KindTexts(
-            name: kind.name, encoding: kind.encoding, json: json.withUnsafeBytes { Array($0) },
-            short: Array(" \(Formatting.oneLine(kind.name)) ".utf8))
+        let texts = Self.texts(of: kind)
         while kinds.count <= number { kinds.append(nil) }
         kinds[number] = texts
         return texts
     }
 
-    private func withSession<Answer>(_ ordinal: UInt64, _ body: (SessionTexts) -> Answer) -> Answer {
-        if let lastSession, lastSession.ordinal == ordinal { return body(lastSession.texts) }
-        let texts = sessions[ordinal] ?? Self.texts(id: "", ordinal: ordinal)
-        lastSession = (ordinal, texts)
+    private static func texts(of kind: EventKind) -> KindTexts {
+        var json = ByteBuffer()
+        json.append("\",\"kind\":")
+        json.appendJSONString(kind.name)
+        json.append(UInt8(ascii: ","))
+        return KindTexts(
+            name: kind.name, encoding: kind.encoding, json: json.withUnsafeBytes { Array($0) },
+            short: Array(" \(Formatting.oneLine(kind.name)) ".utf8))
+    }
+
+    /// A session may have begun after the snapshot.
+    private func learnSession(of event: borrowing EventView) {
+        let key = SessionKey(source: 0, ordinal: event.sessionOrdinal)
+        if lastSession?.key == key || sessions[key] != nil { return }
+        sessions[key] = Self.texts(id: event.sessionID, ordinal: key.ordinal)
+    }
+
+    private func withSession<Answer>(_ key: SessionKey, _ body: (SessionTexts) -> Answer) -> Answer {
+        if let lastSession, lastSession.key == key { return body(lastSession.texts) }
+        let texts = sessions[key] ?? Self.texts(id: "", ordinal: key.ordinal)
+        lastSession = (key, texts)
         return body(texts)
     }
 
@@ -225,6 +320,28 @@ final class EventPrinter {
 }
 
 extension ByteBuffer {
+    /// A field of RFC 4180.
+    mutating func appendCSV(_ text: String) {
+        var text = text
+        text.withUTF8 { appendCSV(UnsafeRawBufferPointer($0)) }
+    }
+
+    /// A field of RFC 4180: quoted where it has to be.
+    mutating func appendCSV(_ bytes: UnsafeRawBufferPointer) {
+        let quote = UInt8(ascii: "\"")
+        guard bytes.contains(where: { $0 == quote || $0 == UInt8(ascii: ",") || $0 == 0x0A || $0 == 0x0D })
+        else { return append(bytes) }
+        append(quote)
+        var rest = bytes
+        while let found = position(of: quote, in: rest) {
+            append(UnsafeRawBufferPointer(rebasing: rest[...found]))
+            append(quote)
+            rest = UnsafeRawBufferPointer(rebasing: rest[(found + 1)...])
+        }
+        append(rest)
+        append(quote)
+    }
+
     mutating func append(bytes: [UInt8]) { bytes.withUnsafeBytes { append($0) } }
 
     /// Text for people on one line: tabs and line breaks as spaces, other controls as `·`, what is no UTF-8
@@ -265,18 +382,21 @@ extension ByteBuffer {
 struct StreamedTable {
     private static let heldRows = 200
     private let rightAligned: Set<Int>
+    private let columnsMax: Int?
     private var held: [[String]]
     private var widths: [Int]?
 
-    init(_ header: [String], rightAligned: Set<Int>) {
+    /// - Parameter columnsMax: what a line may take; cells are cut for that. `nil`: as much as there is.
+    init(_ header: [String], rightAligned: Set<Int>, columnsMax: Int? = nil) {
         held = [header]
         self.rightAligned = rightAligned
+        self.columnsMax = columnsMax
     }
 
     /// - Returns: the lines that are ready.
     mutating func add(_ cells: [String]) -> [String] {
         let cells = cells.map(Formatting.oneLine)
-        if let widths { return [TableLayout.line(cells, widths, rightAligned)] }
+        if let widths { return [line(cells, widths)] }
         held.append(cells)
         return held.count > Self.heldRows ? finish() : []
     }
@@ -284,9 +404,16 @@ struct StreamedTable {
     /// - Returns: the lines that were held back.
     mutating func finish() -> [String] {
         guard widths == nil else { return [] }
-        let settled = TableLayout.widths(of: held)
+        let needed = TableLayout.widths(of: held)
+        let settled = columnsMax.map { TableLayout.fitting(needed, $0) } ?? needed
         defer { held = [] }
         widths = settled
-        return held.map { TableLayout.line($0, settled, rightAligned) }
+        return held.map { line($0, settled) }
+    }
+
+    private func line(_ cells: [String], _ widths: [Int]) -> String {
+        guard columnsMax != nil else { return TableLayout.line(cells, widths, rightAligned) }
+        let cut = zip(cells, widths).map { TableLayout.cut($0, $1) }
+        return TableLayout.line(cut, widths, rightAligned)
     }
 }

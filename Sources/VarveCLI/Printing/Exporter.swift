@@ -50,8 +50,8 @@ struct Exporter {
         }
         sessionsByOrdinal = Dictionary(allSessions.map { ($0.ordinal, $0) }) { first, _ in first }
         includesEmptySessions =
-            query.kindNames == nil && query.time == nil && query.sequences == nil && selection.indices == nil
-            && selection.limit == nil && !selection.isEmpty
+            query.kindNames == nil && query.time == nil && query.sequences == nil && query.predicates.isEmpty
+            && query.limit == nil
         let ordinals = Set(sessions.map(\.ordinal))
         checkpoints = try snapshot.checkpoints().filter { checkpoint in
             guard ordinals.contains(checkpoint.sessionOrdinal), !selection.isEmpty else { return false }
@@ -89,13 +89,12 @@ struct Exporter {
         if !selection.isEmpty {
             var cursor = try snapshot.cursor(selection.query)
             while let event = try cursor.next() {
-                guard selection.contains(index: event.index) else { continue }
                 try writeRecords(through: event.sequence)
                 try write(event)
                 events += 1
                 bytes += UInt64(event.payloadByteCount)
                 if events & 1023 == 0 { progress.show(events: events, bytes: bytes) }
-                if events == selection.limit {
+                if events == selection.query.limit {
                     isCutOff = true
                     break
                 }

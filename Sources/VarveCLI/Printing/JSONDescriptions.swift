@@ -19,6 +19,12 @@ struct JSONMembers {
         if let value { out.appendJSONString(value) } else { out.append("null") }
     }
 
+    /// A value that is JSON already.
+    mutating func raw(_ name: StaticString, _ json: String, _ out: inout ByteBuffer) {
+        key(name, &out)
+        out.append(string: json)
+    }
+
     mutating func number(_ name: StaticString, _ value: UInt64?, _ out: inout ByteBuffer) {
         key(name, &out)
         if let value { out.append(integer: value) } else { out.append("null") }

@@ -124,6 +124,32 @@ enum TableLayout {
         return widths
     }
 
+    /// Widths that fit into so many columns with the two spaces between them: the widest ones give way first, down to eight.
+    static func fitting(_ widths: [Int], _ columns: Int) -> [Int] {
+        var widths = widths
+        let room = columns - 2 * max(widths.count - 1, 0)
+        var excess = widths.reduce(0, +) - room
+        while excess > 0, let widest = widths.max(), widest > 8 {
+            // Down to the next narrower ones, evenly.
+            let places = widths.indices.filter { widths[$0] == widest }
+            let next = max(widths.filter { $0 < widest }.max() ?? 8, 8)
+            let step = min(max(excess / places.count, 1), widest - next)
+            for place in places where excess > 0 {
+                let less = min(step, excess)
+                widths[place] -= less
+                excess -= less
+            }
+        }
+        return widths
+    }
+
+    /// The cell, cut to the width where it is wider.
+    static func cut(_ cell: String, _ width: Int) -> String {
+        // Bytes are never fewer than characters.
+        guard cell.utf8.count > width, cell.count > width else { return cell }
+        return cell.prefix(max(width - 1, 0)) + "…"
+    }
+
     /// A row with its cells padded to those widths; cells may be wider.
     static func line(_ row: [String], _ widths: [Int], _ rightAligned: Set<Int>) -> String {
         var line = ""

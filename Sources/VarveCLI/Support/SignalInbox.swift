@@ -4,8 +4,9 @@ import Darwin
 import Glibc
 #endif
 
-/// Signals, as something to wait for together with input: each caught one puts a byte into a pipe.
-final class SignalInbox {
+/// Signals, as something to wait for together with input: each caught one puts a byte into a pipe. Any one
+/// thread takes them.
+final class SignalInbox: @unchecked Sendable {
     /// A signal that came.
     struct Arrival: Equatable {
         var number: Int32

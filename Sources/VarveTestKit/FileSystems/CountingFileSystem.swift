@@ -88,6 +88,8 @@ extension CountingFileSystem: FileSystem {
     }
     public func unlink(_ path: String) throws(IOFailure) { try base.unlink(path) }
     public func lock(_ path: String) throws(IOFailure) -> any FileLock { try base.lock(path) }
+    public func stamp(of path: String) throws(IOFailure) -> FileStamp? { try base.stamp(of: path) }
+    public func watch(_ directory: String) throws(IOFailure) -> any ChangeWatch { try base.watch(directory) }
     public func isLocked(_ path: String) -> Bool { base.isLocked(path) }
     public func isOnNetwork(_ path: String) -> Bool { base.isOnNetwork(path) }
     public func space(at path: String) throws(IOFailure) -> DiskSpace { try base.space(at: path) }

@@ -135,6 +135,8 @@ extension FaultInjectingFileSystem: FileSystem {
         return try base.space(at: path)
     }
 
+    public func stamp(of path: String) throws(IOFailure) -> FileStamp? { try base.stamp(of: path) }
+    public func watch(_ directory: String) throws(IOFailure) -> any ChangeWatch { try base.watch(directory) }
     public func isLocked(_ path: String) -> Bool { base.isLocked(path) }
     public func isOnNetwork(_ path: String) -> Bool { base.isOnNetwork(path) }
     public func now() -> Int64 { base.now() }

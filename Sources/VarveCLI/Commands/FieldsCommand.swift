@@ -1,0 +1,106 @@
+import ArgumentParser
+import Varve
+import VarveJSON
+
+/// `varve fields STORE…`.
+struct FieldsCommand: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        commandName: "fields",
+        abstract: "Lists the fields that occur in JSON payloads, with types and counts.",
+        discussion: """
+            The paths are those of --where, --by and --fields. Each is listed with the number of events that have it and the types of \
+            its values.
+
+            Examples:
+
+              varve fields flight.varve --kind Security
+              varve fields flight.varve --limit 1000 --json
+            """)
+
+    @Argument(help: ArgumentHelp("The stores' directories.", valueName: "store"))
+    var stores: [String]
+
+    @OptionGroup(title: "Filters")
+    var filters: FilterOptions
+
+    @Flag(help: "One JSON object a line.")
+    var json = false
+
+    func validate() throws {
+        if stores.count > 1, filters.around != nil {
+            throw ValidationError("--around: a sequence number is one store's: use --from and --to")
+        }
+    }
+
+    func run() throws {
+        let list = StoreList.open(stores)
+        let now = wallClock()
+        let reader = JSONPathReader()
+        let shape = JSONPathReader.Shape()
+        var (events, others) = (0 as UInt64, 0 as UInt64)
+        var gaps: [[Gap]] = []
+        for source in list.opened {
+            let selection = try Selection(filters, in: source.snapshot, now: now)
+            var cursor = try source.snapshot.cursor(selection.query)
+            var found: UInt64 = 0
+            while let event = try cursor.next() {
+                found += 1
+                if event.withUnsafeBytes({ reader.parse($0) }) { shape.add(reader) } else { others += 1 }
+            }
+            events += found
+            QueryCommand.note(selection, matched: found, in: [source.snapshot])
+            gaps.append(cursor.coverage.gaps)
+        }
+        let output = Output()
+        var rows: [(path: String, node: JSONPathReader.Shape.Node)] = []
+        // The root is no field, unless it is all there is.
+        Self.list(shape.root, "", &rows)
+        if json {
+            for (path, node) in rows { try output.line { Self.describe(path, node, &$0) } }
+        } else {
+            var table = TextTable(["events", "path", "types"], rightAligned: [0])
+            for (path, node) in rows { table.add([Formatting.count(node.payloads), path, Self.types(node)]) }
+            for line in table.lines() { try output.text(line + "\n") }
+        }
+        try output.flush()
+        if others > 0 {
+            Diagnostics.note(
+                "\(Formatting.count(others)) of \(Formatting.count(events, "event")) are no JSON")
+        }
+        if shape.isCutOff { Diagnostics.note("there are more fields than are listed: too many to keep") }
+        try StoreList.report(gaps, of: list, isAlone: stores.count == 1)
+    }
+
+    private static func list(
+        _ node: JSONPathReader.Shape.Node, _ path: String,
+        _ rows: inout [(path: String, node: JSONPathReader.Shape.Node)]
+    ) {
+        if !path.isEmpty { rows.append((path, node)) }
+        if let elements = node.elements { list(elements, path + "[]", &rows) }
+        for (key, member) in node.members.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
+            let step = JSONTree.step(key)
+            // The names of attributes mean those where they stand alone.
+            let first = WherePredicate.attributeNames.contains(step) ? "." + step : step
+            list(member, path.isEmpty ? first : "\(path).\(step)", &rows)
+        }
+    }
+
+    /// `string`, or `string 1,200, number 3`.
+    private static func types(_ node: JSONPathReader.Shape.Node) -> String {
+        let found = JSONPathReader.Shape.Kind.allCases.filter { node.counts[$0.rawValue] > 0 }
+        if found.count == 1 { return "\(found[0])" }
+        return found.map { "\($0) \(Formatting.count(node.counts[$0.rawValue]))" }.joined(separator: ", ")
+    }
+
+    private static func describe(
+        _ path: String, _ node: JSONPathReader.Shape.Node, _ out: inout ByteBuffer
+    ) {
+        out.object { list, out in
+            list.text("path", path, &out)
+            list.number("events", node.payloads, &out)
+            let types = JSONPathReader.Shape.Kind.allCases.filter { node.counts[$0.rawValue] > 0 }
+                .map { "\"\($0)\":\(node.counts[$0.rawValue])" }.joined(separator: ",")
+            list.raw("types", "{\(types)}", &out)
+        }
+    }
+}

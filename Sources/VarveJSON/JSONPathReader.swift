@@ -1,0 +1,181 @@
+internal import CSimdJSON
+
+/// Reads the values at paths of JSON payloads, one payload after the other. Its memory is reused: use one for each thread.
+package final class JSONPathReader {
+    /// A value at a path.
+    package enum Value: Hashable, Sendable {
+        case null
+        case bool(Bool)
+        /// As it is written.
+        case number(String)
+        case string(String)
+        case array, object
+    }
+
+    private let parser: OpaquePointer?
+    private var tape = varve_json_tape()
+
+    package init() { parser = varve_json_parser_new() }
+
+    deinit { varve_json_parser_free(parser) }
+
+    /// Takes a payload; false when it is not JSON. Linear in its length.
+    package func parse(_ payload: UnsafeRawBufferPointer) -> Bool {
+        guard let parser, let base = payload.baseAddress else { return false }
+        // SAFETY: `base` holds `payload.count` bytes, which are copied.
+        guard
+            varve_json_parse_tape(
+                parser, base.assumingMemoryBound(to: UInt8.self), payload.count, false, &tape)
+        else { return false }
+        // So that numbers are given as they are written.
+        varve_json_locate_decimals(parser)
+        return true
+    }
+
+    /// The values at a path, in the order of the payload; of members with the same key the last.
+    package func values(_ path: JSONPath) -> [Value] {
+        var found: [Value] = []
+        find(1, path.steps[...], &found)
+        return found
+    }
+
+    private func find(_ place: Int, _ steps: ArraySlice<JSONPath.Step>, _ found: inout [Value]) {
+        guard let step = steps.first else { return found.append(value(place)) }
+        let rest = steps.dropFirst()
+        switch step {
+        case .member(let key):
+            let member = key.withUnsafeBufferPointer {
+                varve_json_last_member(&tape, place, $0.baseAddress, $0.count)
+            }
+            if member != 0 { find(member, rest, &found) }
+        case .element(let number):
+            var left = number
+            forEachElement(place) { element in
+                if left == 0 { find(element, rest, &found) }
+                left -= 1
+                return left >= 0
+            }
+        case .everyElement:
+            forEachElement(place) { element in
+                find(element, rest, &found)
+                return true
+            }
+        }
+    }
+
+    private func tag(_ place: Int) -> UInt8 { varve_json_tag(tape.words, place) }
+
+    /// Calls `body` with the place of each element of an array until it returns false.
+    private func forEachElement(_ place: Int, _ body: (Int) -> Bool) {
+        guard tag(place) == UInt8(ascii: "[") else { return }
+        var element = place + 1
+        while tag(element) != UInt8(ascii: "]"), body(element) {
+            element = varve_json_after(tape.words, element)
+        }
+    }
+
+    private func text(_ place: Int) -> UnsafeRawBufferPointer {
+        // SAFETY: a string's word says where its length stands, and its bytes follow that.
+        let start = UnsafeRawPointer(tape.strings + Int(tape.words[place] & 0xFF_FFFF_FFFF_FFFF))
+        return UnsafeRawBufferPointer(start: start + 4, count: Int(start.loadUnaligned(as: UInt32.self)))
+    }
+
+    private func value(_ place: Int) -> Value {
+        switch tag(place) {
+        case UInt8(ascii: "{"): return .object
+        case UInt8(ascii: "["): return .array
+        case UInt8(ascii: "\""): return .string(String(decoding: text(place), as: UTF8.self))
+        case UInt8(ascii: "l"): return .number(String(Int64(bitPattern: tape.words[place + 1])))
+        case UInt8(ascii: "u"): return .number(String(tape.words[place + 1]))
+        case UInt8(ascii: "d"): return .number(String(Double(bitPattern: tape.words[place + 1])))
+        case UInt8(ascii: "w"):
+            // SAFETY: the text lies in the document, which is at hand until the next.
+            let start = tape.bytes + Int(tape.words[place] & 0xFF_FFFF_FFFF_FFFF)
+            let bytes = UnsafeRawBufferPointer(start: start, count: Int(tape.words[place + 1]))
+            return .number(String(decoding: bytes, as: UTF8.self))
+        case UInt8(ascii: "t"): return .bool(true)
+        case UInt8(ascii: "f"): return .bool(false)
+        default: return .null
+        }
+    }
+}
+
+extension JSONPathReader {
+    /// What stands at which paths of many payloads.
+    package final class Shape {
+        /// Types of values, in the order of `Counts`.
+        package enum Kind: Int, CaseIterable, Sendable {
+            case string, number, bool, null, array, object
+        }
+
+        /// A place in payloads, and those below it.
+        package final class Node {
+            package fileprivate(set) var members: [[UInt8]: Node] = [:]
+            package fileprivate(set) var elements: Node?
+            /// Values by type.
+            package fileprivate(set) var counts = [UInt64](repeating: 0, count: Kind.allCases.count)
+            /// Payloads with a value there.
+            package fileprivate(set) var payloads: UInt64 = 0
+            fileprivate var lastPayload: UInt64 = 0
+        }
+
+        package let root = Node()
+        /// Payloads that are JSON.
+        package private(set) var payloads: UInt64 = 0
+        /// Places so far, and whether there were more than could be kept.
+        private var nodes = 1
+        package private(set) var isCutOff = false
+        private let nodesMax: Int
+
+        package init(nodesMax: Int = 100_000) { self.nodesMax = nodesMax }
+
+        /// Adds the payload that the reader has at hand.
+        package func add(_ reader: JSONPathReader) {
+            payloads += 1
+            add(reader, 1, root)
+        }
+
+        private func add(_ reader: JSONPathReader, _ place: Int, _ node: Node) {
+            if node.lastPayload != payloads { node.payloads += 1 }
+            node.lastPayload = payloads
+            let kind: Kind
+            switch reader.tag(place) {
+            case UInt8(ascii: "{"): kind = .object
+            case UInt8(ascii: "["): kind = .array
+            case UInt8(ascii: "\""): kind = .string
+            case UInt8(ascii: "n"): kind = .null
+            case UInt8(ascii: "t"), UInt8(ascii: "f"): kind = .bool
+            default: kind = .number
+            }
+            node.counts[kind.rawValue] += 1
+            if kind == .array {
+                reader.forEachElement(place) { element in
+                    if let next = child(node.elements, { node.elements = $0 }) { add(reader, element, next) }
+                    return true
+                }
+            } else if kind == .object {
+                var key = place + 1
+                while reader.tag(key) != UInt8(ascii: "}") {
+                    let name = Array(reader.text(key))
+                    let value = key + 1
+                    if let next = child(node.members[name], { node.members[name] = $0 }) {
+                        add(reader, value, next)
+                    }
+                    key = varve_json_after(reader.tape.words, value)
+                }
+            }
+        }
+
+        private func child(_ known: Node?, _ keep: (Node) -> Void) -> Node? {
+            if let known { return known }
+            guard nodes < nodesMax else {
+                isCutOff = true
+                return nil
+            }
+            nodes += 1
+            let fresh = Node()
+            keep(fresh)
+            return fresh
+        }
+    }
+}
