@@ -218,8 +218,18 @@ def footer_difference(segment):
         )
         or difference({key: foot[26][key] for key in wanted_summary}, wanted_summary, "summary")
         or filters_difference(segment)
+        or block_kinds_difference(segment)
         or None
     )
+
+
+def block_kinds_difference(segment):
+    """The first block whose events by kind are not those that the footer counts, or None."""
+    for (_, b), counts in zip(segment.blocks, segment.footer[24] or []):
+        kinds = b.kinds if b.header["type"] == varve.EVENTS else []
+        if counts is not None and counts != {kind: kinds.count(kind) for kind in set(kinds)}:
+            return f"kinds of block {b.header['number']}: {counts}"
+    return None
 
 
 def filters_difference(segment):

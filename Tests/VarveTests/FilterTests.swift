@@ -188,7 +188,7 @@ struct FilterBuildingTests {
         let part = try statistics("fjord")
         #expect(part.rowsMatched == whole.rowsMatched && part.rowsMatched == 50)
         #expect(part.subBlocksDecoded * 3 < whole.subBlocksDecoded)
-        #expect(part.blocksPruned.filter * 2 > part.blocks)
+        #expect(part.blocksPruned[.filter] * 2 > part.blocks)
         #expect(try statistics("nowhere").subBlocksDecoded * 4 < whole.subBlocksDecoded)
         #expect(try statistics("everyone").subBlocksDecoded == whole.subBlocksDecoded)
         // Of a number with open ends, which may be part of a longer one, only its letters are known.
@@ -237,7 +237,7 @@ struct FilterBuildingTests {
             #expect(try store.count(query) == store.count(plain), "seed \(seed): \(query.predicates)")
             var cursor = try store.cursor(query)
             while try cursor.nextEvent() != nil {}
-            pruned += cursor.statistics.blocksPruned.filter + cursor.statistics.subBlocksPruned
+            pruned += cursor.statistics.blocksPruned[.filter] + cursor.statistics.subBlocksPruned
         }
         #expect(pruned > 0, "seed \(seed)")
         try store.close()
@@ -283,7 +283,7 @@ struct FilterBuildingTests {
         // It has filters now.
         var filtered = try snapshot.cursor(Query().matching(Holding("nowhere")))
         #expect(try filtered.nextEvent() == nil)
-        #expect(filtered.statistics.blocksPruned.filter > 20)
+        #expect(filtered.statistics.blocksPruned[.filter] > 20)
         try TextStore.check(reader)
         try store.close()
         // Another segment in its place is none.
