@@ -670,7 +670,7 @@ class StructureTests(unittest.TestCase):
             self.assertEqual(varve.without_escapes(spelled), meaning, spelled)
 
     def test_filters(self):
-        keys = varve.payload_keys(rb'{"text":"Gr\u00fc\u00dfe"}', True)
+        keys = varve.payload_keys(rb'{"text":"Gr\u00fc\u00dfe"}')
         body = filters_body([[], [filter_bytes(keys), b"", b"\0"], []], filter_bytes([7, 9], 16))
         got = varve.filters(body)
         self.assertEqual([len(block) for block in got["blocks"]], [0, 3, 0])
@@ -923,7 +923,7 @@ class StoreTests(unittest.TestCase):
 
     def test_filters_are_read_and_nothing_depends_on_them(self):
         data, offsets = self.first()
-        good = [[], [filter_bytes(varve.payload_keys(b"two", False)), b"\0"], []]
+        good = [[], [filter_bytes(varve.payload_keys(b"two")), b"\0"], []]
         for filters, found in [
             (filters_body(good), good),
             (filters_body([[], [b"\0"], []]), None),

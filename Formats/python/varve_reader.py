@@ -535,9 +535,8 @@ def without_escapes(payload):
     return ESCAPE.sub(undo, payload)
 
 
-def payload_keys(payload, is_json):
-    keys = text_keys(payload)
-    return keys | text_keys(without_escapes(payload)) if is_json else keys
+def payload_keys(payload):
+    return text_keys(payload) | text_keys(without_escapes(payload))
 
 
 def holds(bits, key):
@@ -1544,7 +1543,7 @@ def _filters_vector(data, beside):
         answers = [may_hold(found["common"], bits, keys) for bits in all_filters]
         texts.append({**text, "keys": sorted(keys), "may_hold": answers})
     payloads = [
-        {**one, "keys": sorted(payload_keys(bytes.fromhex(one["payload"]), one["json"]))}
+        {**one, "keys": sorted(payload_keys(bytes.fromhex(one["payload"])))}
         for one in beside.get("payloads", [])
     ]
     blocks = [[bits.hex() for bits in block] for block in found["blocks"]]
