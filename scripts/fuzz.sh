@@ -35,7 +35,10 @@ seeds() {
     FuzzBlock | FuzzSmallColumn | FuzzSubBlocks) find "$vectors/block" -name '*.bin' ;;
     FuzzBlockHeader) find "$vectors/block" "$vectors/block-header" -name '*.bin' ;;
     FuzzSegmentHeader) find "$vectors/segment-header" "$vectors/stores" \( -name '*.bin' -o -name '*.seg' \) ;;
-    FuzzFooter) find "$vectors/stores" -name '*.seg' ;;
+    FuzzFooter)
+        find "$vectors/stores" -name '*.seg'
+        find "$vectors/filters" -name '*.bin'
+        ;;
     FuzzStoreFiles)
         find "$vectors/store-identity" "$vectors/state" "$vectors/tail" -name '*.bin'
         find "$vectors/stores" \( -name STORE -o -name STATE -o -name TAIL \)

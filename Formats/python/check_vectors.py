@@ -218,15 +218,25 @@ def footer_difference(segment):
         )
         or difference({key: foot[26][key] for key in wanted_summary}, wanted_summary, "summary")
         or filters_difference(segment)
+        or block_kinds_difference(segment)
         or None
     )
+
+
+def block_kinds_difference(segment):
+    """The first block whose events by kind are not those that the footer counts, or None."""
+    for (_, b), counts in zip(segment.blocks, segment.footer[24] or []):
+        kinds = b.kinds if b.header["type"] == varve.EVENTS else []
+        if counts is not None and counts != {kind: kinds.count(kind) for kind in set(kinds)}:
+            return f"kinds of block {b.header['number']}: {counts}"
+    return None
 
 
 def filters_difference(segment):
     """The first key of a payload that its sub-block's filter rules out, or None."""
     if segment.footer[8] is None:
         return None
-    kinds, dictionary, common = segment.kinds(), segment.dictionary(), segment.footer[8]["common"]
+    dictionary, common = segment.dictionary(), segment.footer[8]["common"]
     for (_, b), block_filters in zip(segment.blocks, segment.footer[8]["blocks"]):
         row = 0
         for number, bits in enumerate(block_filters):
@@ -234,7 +244,7 @@ def filters_difference(segment):
             for i in range(row, row + b.directory[number][0]):
                 payload = data[at : at + b.lengths[i]]
                 at += b.lengths[i]
-                for key in varve.payload_keys(payload, kinds[b.kinds[i]]["encoding"] == 2):
+                for key in varve.payload_keys(payload):
                     if not varve.may_hold(common, bits, [key]):
                         return f"the filter of sub-block {number} of block {b.header['number']} misses a key of event {b.sequences[i]}"
             row += b.directory[number][0]

@@ -1,5 +1,6 @@
 """Tests of the reader against a small encoder, written from the pages like the reader but apart from it."""
 
+import itertools
 import json
 import os
 import random
@@ -264,6 +265,7 @@ def seal(
     replaces=(),
     previous=uuid.UUID(int=0),
     previous_length=0,
+    filters=None,
 ):
     """Adds footer and trailer. `blocks`: offsets; the index is made from the blocks' headers."""
     index, spans = b"", []
@@ -330,7 +332,8 @@ def seal(
         + segment.bytes
         + struct.pack("<Q", 0)
     )
-    parts = [
+    parts = [(8, filters)] if filters is not None else []
+    parts += [
         (16, struct.pack("<II", len(blocks), 80) + index),
         (17, pyramid),
         (18, varint(len(kinds)) + b"".join(kinds)),
@@ -363,6 +366,30 @@ def join(header, *blocks):
         offsets.append(len(data))
         data += one
     return data, offsets
+
+
+def filter_bytes(keys, bits_per_key=8):
+    """A filter of these keys, made with the page's formula in its plainest form."""
+    size = max((len(keys) * bits_per_key + 7) // 8, 1)
+    bits = [0] * (size * 8)
+    for key in keys:
+        mixed = varve.mix(key)
+        for i in range(5):
+            bits[(mixed % 2**32 + i * (mixed // 2**32 | 1)) % 2**32 * size * 8 // 2**32] = 1
+    return bytes(sum(bit << i for i, bit in enumerate(bits[at : at + 8])) for at in range(0, len(bits), 8))
+
+
+def filters_body(blocks, common=b"", version=1, parameters=(5, 4, 3)):
+    """`blocks`: for each a list of the bytes of its filters."""
+    each = [one for block in blocks for one in block]
+    firsts = [0, *itertools.accumulate(len(block) for block in blocks)]
+    starts = [0, *itertools.accumulate(len(one) for one in each)]
+    return (
+        struct.pack("<BBBBIII", version, *parameters, len(blocks), len(each), len(common))
+        + struct.pack(f"<{len(firsts) + len(starts)}I", *firsts, *starts)
+        + common
+        + b"".join(each)
+    )
 
 
 def identity(metadata={}):
@@ -621,6 +648,57 @@ class StructureTests(unittest.TestCase):
         self.assertEqual(varve.tail(data[:4104] + b"\x01" + data[4105:])["kinds"], [])
         self.assertEqual(varve.tail(tail_file([], number=0))["slots"], [None])
 
+    def test_keys_of_texts(self):
+        # FNV-1a and SplitMix64 as their authors' own examples have them.
+        self.assertEqual(varve.fnv1a(b"foobar"), 0x85944171F73967E8)
+        self.assertEqual(varve.mix(0), 0xE220A8397B1DCDAF)
+        for text, count in [
+            (b"ab", 0), (b"abc", 1), (b"ABC abc", 1), (b"abcd", 2), (b"ab12cd", 1), (b"1234", 1), (b"a-b", 0),
+            ("é1".encode(), 1), ("éé".encode(), 2), (b"\xff\xfe\xfd\xfc", 2), (b"", 0),
+        ]:
+            self.assertEqual(len(varve.text_keys(text)), count, text)
+            self.assertLessEqual(varve.text_keys(text, False, False), varve.text_keys(text))
+        self.assertEqual(len(varve.text_keys(b"abcd", False, True)), 1)
+        self.assertEqual(varve.text_keys(b"x abc y", False, False), varve.text_keys(b"abc"))
+
+    def test_escapes_undone(self):
+        for spelled, meaning in [
+            (rb"a\nb", b"a b"), (rb"\\n\"\/\x", rb"\\n\"\/\x"), (rb"\u0041\u00e9", "Aé".encode()),
+            (rb"\uD834\uDd1E.", "𝄞.".encode()), (rb"\ud834\ud834\udd1e", " 𝄞".encode()), (rb"\ud834 \udd1e", b"   "),
+            (rb"\u12", rb"\u12"), (rb"\ud834\u12", rb" \u12"), (b"end\\", b"end\\"), (rb"\u005cn", rb"\n"), (b"\\\n\\n", b"\\\n "),
+        ]:
+            self.assertEqual(varve.without_escapes(spelled), meaning, spelled)
+
+    def test_filters(self):
+        keys = varve.payload_keys(rb'{"text":"Gr\u00fc\u00dfe"}')
+        body = filters_body([[], [filter_bytes(keys), b"", b"\0"], []], filter_bytes([7, 9], 16))
+        got = varve.filters(body)
+        self.assertEqual([len(block) for block in got["blocks"]], [0, 3, 0])
+        full, empty, none = got["blocks"][1]
+        grüße = varve.text_keys("GRüßE".encode())
+        absent = varve.text_keys(b"absent", False, False)
+        self.assertTrue(varve.may_hold(got["common"], full, grüße))
+        self.assertFalse(varve.may_hold(got["common"], full, absent))
+        self.assertTrue(varve.may_hold(got["common"], empty, absent))
+        self.assertFalse(varve.may_hold(got["common"], none, grüße))
+        self.assertTrue(varve.may_hold(got["common"], none, [7, 9]))
+        self.assertTrue(varve.may_hold(b"", none, []))
+        self.assertFalse(varve.may_hold(b"", none, [7]))
+        for bad in (
+            b"",
+            body[:-1],
+            body + b"\0",
+            body[:4] + struct.pack("<I", 4) + body[8:],
+            body[:16] + struct.pack("<I", 1) + body[20:],
+            filters_body([[b"a"]], parameters=(4, 4, 3)),
+            filters_body([[b"a"]], parameters=(5, 5, 3)),
+            filters_body([[b"a"]], parameters=(5, 4, 2)),
+            filters_body([[]] * 16_385),
+        ):
+            self.refuses(varve.filters, bad)
+        with self.assertRaises(varve.UnsupportedError):
+            varve.filters(filters_body([[b"a"]], version=2))
+
     def test_text_of_payloads(self):
         def line(payload, encoding):
             event = dict(
@@ -842,6 +920,33 @@ class StoreTests(unittest.TestCase):
             )
             self.assertEqual(len(list(store.checkpoints())), checkpoints)
             self.assertTrue(store.damage + store.unconfirmed)
+
+    def test_filters_are_read_and_nothing_depends_on_them(self):
+        data, offsets = self.first()
+        good = [[], [filter_bytes(varve.payload_keys(b"two")), b"\0"], []]
+        for filters, found in [
+            (filters_body(good), good),
+            (filters_body([[], [b"\0"], []]), None),
+            (filters_body([[b"\0"], [b"\0", b"\0"], []]), None),
+            (filters_body(good[:2]), None),
+            (filters_body(good, version=9), None),
+            (b"\1", None),
+            (None, None),
+        ]:
+            self.write(
+                seg_1=seal(
+                    data,
+                    offsets,
+                    kinds=[kind("json", 2) + b"\2\1", kind("text", 1) + b"\1\1"],
+                    next_sequence=3,
+                    filters=filters,
+                )
+            )
+            store = self.store()
+            footer = store.segments[0].footer
+            self.assertEqual(footer[8] and footer[8]["blocks"], found)
+            self.assertEqual([e["payload"] for e in store.events()], [b'{"a":1}', b"two", b"{}"])
+            self.assertEqual((store.gaps, store.damage, store.unconfirmed), ([], [], []))
 
     def test_strangers_are_no_part_of_the_store(self):
         data, _ = self.first()

@@ -442,6 +442,18 @@ def block_index(r):
     return [block_index_entry(Reader(r.take(size))) for _ in range(count)]
 
 
+def block_kinds(r, index):
+    """For each block the counts of its events by kind id; None where it has kinds beyond its set."""
+    found = []
+    for entry in index:
+        kinds = [kind for kind in range(64) if entry["kind_set"] >> kind & 1]
+        counts = None if entry["many_kinds"] else {kind: r.varint() for kind in kinds}
+        check(not counts or 0 not in counts.values(), "a kind of a block without events")
+        check(not counts or sum(counts.values()) == entry["events"], "kinds of a block")
+        found.append(counts)
+    return found
+
+
 def digest(r):
     algorithm, scope = r.code(0, 1), r.code(1, 2)
     reserved, length = r.unpack("HI")
@@ -523,9 +535,8 @@ def without_escapes(payload):
     return ESCAPE.sub(undo, payload)
 
 
-def payload_keys(payload, is_json):
-    keys = text_keys(payload)
-    return keys | text_keys(without_escapes(payload)) if is_json else keys
+def payload_keys(payload):
+    return text_keys(payload) | text_keys(without_escapes(payload))
 
 
 def holds(bits, key):
@@ -838,7 +849,7 @@ def footer(data, end):
     start = end["footer_offset"]
     r = Reader(data[start : start + end["footer_length"]])
     check(r.take(8) == b"VARVEFTR", "not VARVEFTR")
-    bodies = sections(r, end["segment"], end["sections"], FOOTER_BODIES.keys() | {8})
+    bodies = sections(r, end["segment"], end["sections"], FOOTER_BODIES.keys() | {8, 24})
     missing = {16, 17, 18, 19, 20, 21, 25, 26} - bodies.keys()
     check(not missing, f"sections missing in the footer: {sorted(missing)}")
     decoded = {
@@ -853,6 +864,7 @@ def footer(data, end):
     check(decoded[26]["ordinal"] == end["ordinal"], "ordinal of the summary")
     check(decoded[26]["data_bytes"] == start, "bytes of data in the summary")
     check(decoded[26]["blocks"] == len(decoded[16]), "blocks in the summary")
+    decoded[24] = block_kinds(Reader(bodies[24]), decoded[16]) if 24 in bodies else None
     decoded[8] = footer_filters(bodies[8], decoded[16]) if 8 in bodies else None
     return decoded
 
@@ -1531,7 +1543,7 @@ def _filters_vector(data, beside):
         answers = [may_hold(found["common"], bits, keys) for bits in all_filters]
         texts.append({**text, "keys": sorted(keys), "may_hold": answers})
     payloads = [
-        {**one, "keys": sorted(payload_keys(bytes.fromhex(one["payload"]), one["json"]))}
+        {**one, "keys": sorted(payload_keys(bytes.fromhex(one["payload"])))}
         for one in beside.get("payloads", [])
     ]
     blocks = [[bits.hex() for bits in block] for block in found["blocks"]]

@@ -26,6 +26,8 @@ public struct Footer: Hashable, Sendable {
     public var replaces: [ReplacedSegment] = []
     /// Sequence numbers in the segment's range that are gone for good.
     public var droppedRanges: [DroppedRange] = []
+    /// The kinds of each block's events; nil where they are not told.
+    public var blockKinds: BlockKindCounts?
     /// Over the bytes before the footer, or over what they mean.
     public var digest = Digest()
     /// The segment in figures, as a reader needs them to open the store.
@@ -74,6 +76,10 @@ public struct Footer: Hashable, Sendable {
             writer.putSection(SectionType.droppedRanges, owner: owner) {
                 DroppedRange.putAll(droppedRanges, to: &$0)
             }
+        }
+        if let blockKinds {
+            count += 1
+            writer.putSection(SectionType.blockKinds, owner: owner) { blockKinds.encode(to: &$0) }
         }
         writer.putSection(SectionType.digest, owner: owner) { digest.encode(to: &$0) }
         let summaryOffset = summary.dataBytes + UInt64(writer.count)
@@ -136,6 +142,8 @@ public struct Footer: Hashable, Sendable {
             case SectionType.ledger: footer.ledger = try body.ledgerRecords()
             case SectionType.replaces: footer.replaces = try ReplacedSegment.readAll(from: &body)
             case SectionType.droppedRanges: footer.droppedRanges = try DroppedRange.readAll(from: &body)
+            case SectionType.blockKinds:
+                footer.blockKinds = try BlockKindCounts(from: &body, footer.entries)
             case SectionType.digest: footer.digest = try Digest(from: &body)
             case SectionType.summary: footer.summary = try SegmentSummary(from: &body)
             default: return false

@@ -23,12 +23,12 @@ package enum Safeguard: Sendable {
     case directorySums, rowLengths, columnRange, columnWidth
     case subBlockLength, subBlockRatio, subBlockWanted, subBlockDecoded, dictionaryLength
     case trailerLengths, summaryPlace, indexEntryFields, indexCount, indexOrder, footerAgreement
-    case footerCounts, pyramidSize
+    case footerCounts, pyramidSize, filterLengths
     case tailSizes, tailKindsLength, tailRowCount, tailPayloadLength, tailNumbers, tailSlotLength
     case ledgerRange
 
     // Bounds of the engine's reading.
-    case indexAgreement
+    case indexAgreement, filterAgreement
 
     // Syncs of files.
     case segmentSync, dataSync, footerSync, mendedFooterSync, storeSync, stateSync, repairedFileSync

@@ -9,7 +9,8 @@ public enum SectionType {
     public static let filters: UInt32 = 8
     public static let blockIndex: UInt32 = 16, timePyramid: UInt32 = 17, kindCounts: UInt32 = 18
     public static let sessions: UInt32 = 19, checkpoints: UInt32 = 20, ledger: UInt32 = 21
-    public static let replaces: UInt32 = 22, droppedRanges: UInt32 = 23, digest: UInt32 = 25,
+    public static let replaces: UInt32 = 22, droppedRanges: UInt32 = 23, blockKinds: UInt32 = 24,
+        digest: UInt32 = 25,
         summary: UInt32 = 26
 }
 

@@ -128,19 +128,19 @@ public final class TextKeys {
         }
     }
 
-    /// Adds a payload's keys; with `isJSON` also those of the text that its escapes stand for.
-    public func add(_ payload: UnsafeRawBufferPointer, isJSON: Bool) {
+    /// Adds a payload's keys; those of its bytes, and of the text that escapes of JSON in it stand for.
+    public func add(_ payload: UnsafeRawBufferPointer) {
         guard !isFull else { return }
-        forEachKey(ofPayload: payload, isJSON: isJSON) { insert($0) }
+        forEachKey(ofPayload: payload) { insert($0) }
     }
 
     /// Calls `body` with each key that a payload has, some of them more than once, and adds none.
     @inline(__always)
     public func forEachKey(
-        ofPayload payload: UnsafeRawBufferPointer, isJSON: Bool, _ body: (UInt32) -> Void
+        ofPayload payload: UnsafeRawBufferPointer, _ body: (UInt32) -> Void
     ) {
         forEachKey(payload, startsToken: true, endsToken: true, body)
-        guard isJSON, JSONEscapes.undo(payload, into: &unescaped) else { return }
+        guard JSONEscapes.undo(payload, into: &unescaped) else { return }
         unescaped.withUnsafeBytes { bytes in
             forEachKey(bytes, startsToken: true, endsToken: true, body)
         }

@@ -55,9 +55,10 @@ public struct TokenFilters: Sendable {
         }
         // 2^32 times four, and some: no overflow.
         let tables = (Int(blocks) + 1 + Int(filters) + 1) * 4
-        guard tables <= reader.remaining, Int(commonBytes) <= reader.remaining - tables else {
-            throw .truncated("the filters")
-        }
+        guard
+            Safeguard.filterLengths.isLeftOut
+                || tables <= reader.remaining && Int(commonBytes) <= reader.remaining - tables
+        else { throw .truncated("the filters") }
         self.bytes = bytes
         self.owner = owner
         blockCount = Int(blocks)
@@ -97,6 +98,7 @@ public struct TokenFilters: Sendable {
     /// Whether there is one for each sub-block of each block of events, and none for other blocks. Those that do not fit would rule out
     /// what nobody has looked at. O(blocks).
     public func fit(_ entries: [BlockIndexEntry]) -> Bool {
+        if Safeguard.filterAgreement.isLeftOut { return true }
         guard entries.count == blockCount else { return false }
         return entries.indices.allSatisfy {
             let count = entries[$0].type == .events ? Int(entries[$0].subBlockCount) : 0

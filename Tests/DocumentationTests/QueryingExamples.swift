@@ -1,5 +1,6 @@
 import Testing
 import Varve
+import VarveJSON
 import VarveTestKit
 
 @Suite("Querying, as its article shows it")
@@ -40,6 +41,82 @@ struct QueryingExamples {
         print("\(bytes) bytes, complete: \(cursor.coverage.isComplete)")
 
         #expect(output.lines == ["40 bytes, complete: true"])
+    }
+
+    @Test("Conditions on payloads")
+    func predicates() async throws {
+        let access = try store.kind("access", .json)
+        for status in [200, 503] {
+            for path in ["/health/live", "/order"] {
+                try session.append(
+                    #"{"status":\#(status),"path":"\#(path)","note":"Access Denied"}"#, kind: access, at: 600)
+            }
+        }
+
+        let denied = try TextPredicate("access denied", ignoringCase: true)
+        let slow = try WherePredicate(#"status >= 500 and not (path startswith "/health")"#)
+        let query = slow.narrowing(Query().matching(slow).matching(denied))
+        for try await event in try store.events(query) {
+            print(event.sequence, String(decoding: event.payload, as: UTF8.self))
+        }
+
+        #expect(output.lines == [#"503 {"status":503,"path":"/order","note":"Access Denied"}"#])
+    }
+
+    @Test("Counts by time and kind")
+    func counting() throws {
+        let query = Query().kinds("request")
+
+        let snapshot = try store.snapshot()
+        let tally = try snapshot.tally(query, bucketNanoseconds: 100, by: .kind)
+        for (bucket, groups) in tally.counts.sorted(by: { $0.key < $1.key }) {
+            for case (.kind(let kind), let count) in groups {
+                print(tally.times(ofBucket: bucket).lowerBound, kind.name, count)
+            }
+        }
+
+        #expect(output.lines == (0..<5).map { "\($0 * 100) request 10" })
+    }
+
+    @Test("A store is followed")
+    func following() async throws {
+        let request = try store.kind("request", .json)
+        try session.append("{}", kind: request)
+
+        for try await event in try store.follow(Query().kinds("request"), from: .last(3)) {
+            print(event.index)
+            if event.index == 500 { break }
+        }
+
+        #expect(output.lines == ["480", "490", "500"])
+    }
+
+    @Test("Several stores in the order of time")
+    func merging() throws {
+        let other = try EventStore.open(directory.path("other"), options: smallBlocks())
+        let remote = try other.startSession("remote", at: 0)
+        try remote.append("{}", kind: try other.kind("query", .json), at: 1_007)
+
+        let merged = try MergedEvents([
+            .init(label: "web", snapshot: try store.snapshot(), query: Query().limit(1)),
+            .init(label: "db", snapshot: try other.snapshot(), query: Query().limit(1), shift: -1_000),
+        ])
+        while let found = try merged.next() {
+            print(found.timestamp, merged.sources[found.source].label, found.event.kind.name)
+        }
+
+        #expect(output.lines == ["0 web request", "7 db query"])
+    }
+
+    @Test("An excerpt is a store of its own")
+    func excerpt() throws {
+        let excerpt = directory.path("excerpt")
+
+        let report = try store.snapshot().copy(Query().time(start...end), to: excerpt)
+        print(report.events, report.leftOut)
+
+        #expect(output.lines == ["100 400"])
+        #expect(try EventStore.openReadOnly(excerpt).snapshot().count() == 100)
     }
 
     @Test("An asynchronous sequence gives events of their own")

@@ -1,21 +1,17 @@
 @testable import VarveFormat
 
-/// A payload, and whether it is of a JSON kind.
+/// A payload and its keys.
 struct FilteredPayload: Sendable {
     var bytes: [UInt8]
-    var isJSON: Bool
 
-    init(_ text: String, isJSON: Bool = true) { self.init(bytes: Array(text.utf8), isJSON: isJSON) }
+    init(_ text: String) { self.init(bytes: Array(text.utf8)) }
 
-    init(bytes: [UInt8], isJSON: Bool) {
-        self.bytes = bytes
-        self.isJSON = isJSON
-    }
+    init(bytes: [UInt8]) { self.bytes = bytes }
 
     /// Its keys, ascending.
     var keys: [UInt32] {
         var keys: Set<UInt32> = []
-        bytes.withUnsafeBytes { TextKeys().forEachKey(ofPayload: $0, isJSON: isJSON) { keys.insert($0) } }
+        bytes.withUnsafeBytes { TextKeys().forEachKey(ofPayload: $0) { keys.insert($0) } }
         return keys.sorted()
     }
 }
@@ -76,16 +72,16 @@ extension Vector {
             // Too many keys.
             nil,
             // No key.
-            [FilteredPayload("{}"), FilteredPayload("-1", isJSON: false)],
+            [FilteredPayload("{}"), FilteredPayload("-1")],
         ],
         [],
         [
             [
                 line,
-                FilteredPayload("2026-05-10T12:34:56Z WARN Übertragung: 0x1F4A9C retries=3", isJSON: false),
+                FilteredPayload("2026-05-10T12:34:56Z WARN Übertragung: 0x1F4A9C retries=3"),
             ],
-            [line, FilteredPayload("not\\nundone \\u00e9", isJSON: false)],
-            [line, FilteredPayload(bytes: [0xFF, 0xFE, 0x41, 0x42, 0x00, 0x61, 0x62, 0x63], isJSON: false)],
+            [line, FilteredPayload("not\\nundone \\u00e9")],
+            [line, FilteredPayload(bytes: [0xFF, 0xFE, 0x41, 0x42, 0x00, 0x61, 0x62, 0x63])],
         ],
     ]
 
@@ -122,7 +118,7 @@ extension Vector {
                     .list(filters.filters(ofBlock: block)) { .hex(filters.storedBytes(ofFilter: $0)) }
                 },
                 "payloads": .list(payloads) {
-                    ["payload": .hex($0.bytes), "json": .bool($0.isJSON), "keys": .list($0.keys, JSON.int)]
+                    ["payload": .hex($0.bytes), "keys": .list($0.keys, JSON.int)]
                 },
                 "texts": .list(texts) { text in
                     [

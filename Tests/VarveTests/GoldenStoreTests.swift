@@ -106,6 +106,38 @@ struct GoldenStoreTests {
             try session.end(at: start + 1_000_000)
             return store
         },
+        "filters": { path, options in
+            options.blockBytes = 16 << 10
+            options.subBlockBytes = 2 << 10
+            options.segmentBytes = 8 << 10
+            let recorder = try EventStore.open(path, options: options)
+            let session = try recorder.startSession("f", at: start)
+            let row = try recorder.kind("row", .json)
+            let line = try recorder.kind("line", .utf8)
+            let raw = try recorder.kind("raw", .binary)
+            for number in 0..<600 {
+                let time = start + Int64(number) * 1_000
+                let user = ["Ada", "Grace", "gr\\u00fc\\u00DFe", "\\uD834\\uDD1E\\nnew line"][number / 150]
+                try session.append(
+                    #"{"service":"checkout","request":\#(1_000 + number),"user":"\#(user)"}"#, kind: row,
+                    at: time)
+                try session.append(
+                    "WARN retry of request \(1_000 + number), 線路 \\u0041", kind: line, at: time + 500)
+                // Keys without end: their sub-blocks get no filter.
+                if number % 200 == 199 {
+                    for part in 0..<6 {
+                        let bytes = (0..<400).map { UInt8(97 + ($0 * $0 * (part + number) / 7 + $0) % 26) }
+                        try session.append(bytes, kind: raw, at: time)
+                    }
+                }
+                if number == 300 { try session.checkpoint("half", state: Array("{}".utf8), at: time) }
+            }
+            try session.end(at: start + 600_000)
+            try recorder.close()
+            let store = try EventStore.open(path, options: options)
+            _ = try store.buildFilters()
+            return store
+        },
         "imported": { path, options in
             let store = try EventStore.open(path, options: options)
             let kind = try store.kind("old", .json)

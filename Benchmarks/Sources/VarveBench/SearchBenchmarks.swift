@@ -3,6 +3,18 @@ import Varve
 import VarveJSON
 import VarveTestKit
 
+#if canImport(Darwin)
+import Darwin
+#else
+import Glibc
+#endif
+
+/// The C library's, which Swift's view of it leaves out on Linux.
+@_silgen_name("memmem")
+private func memmem(
+    _ haystack: UnsafeRawPointer?, _ length: Int, _ needle: UnsafeRawPointer?, _ needleLength: Int
+) -> UnsafeMutableRawPointer?
+
 /// How fast a store is searched, counted and followed.
 struct SearchBenchmarks {
     let data: Dataset
@@ -91,7 +103,8 @@ struct SearchBenchmarks {
                 var runs: [UInt64] = []
                 for _ in 0..<5 {
                     let start = nanoseconds()
-                    precondition(try snapshot.count(Query().matching(predicate)) == expected)
+                    let found = try snapshot.count(Query().matching(predicate))
+                    precondition(found == expected, "\(figure): \(found)")
                     runs.append(nanoseconds() - start)
                 }
                 samples.add(figure, Double(runs.percentile(0.5)))

@@ -2,9 +2,11 @@ import FuzzSupport
 
 @testable import VarveJSON
 
-/// Conditions on hostile payloads: the answer is the same whether payloads are ruled out by their bytes or parsed, and wherever they lie.
+/// Conditions on hostile payloads: the answer is the same whether payloads are ruled out by their bytes or
+/// parsed, and wherever they lie.
 ///
-/// An input is the number of one of the conditions below and a payload, or the text of a condition, a zero and a payload.
+/// An input is the number of one of the conditions below and a payload, or the text of a condition, a zero
+/// and a payload.
 @main
 struct FuzzPredicate {
     static let expressions = [

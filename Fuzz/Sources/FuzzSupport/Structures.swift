@@ -146,6 +146,13 @@ public enum FooterBytes {
         for section in layout.parts {
             let body = section.lowerBound + 16
             switch bytes.u32(at: section.lowerBound) {
+            case 8:
+                layout.add([0, 1, 2, 3], bytes: 1, from: body)
+                layout.add([4, 8, 12], bytes: 4, from: body)
+                for entry in stride(from: body + 16, to: min(section.upperBound, body + 16 + 4 * 400), by: 4)
+                {
+                    layout.add([0], bytes: 4, from: entry)
+                }
             case 16:
                 for entry in stride(from: body + 8, to: min(section.upperBound, body + 8 + 80 * 200), by: 80)
                 {

@@ -26,7 +26,7 @@ enum FilterBuilding {
             if entry.type == .events {
                 try walk.forEachSubBlock(of: entry) { _, part in
                     keys.begin(rawBytes: part.rawBytes)
-                    part.forEachPayload { payload, isJSON in keys.add(payload, isJSON: isJSON) }
+                    part.forEachPayload { keys.add($0) }
                     let found = keys.finish()
                     keyCount += found?.count ?? 0
                     parts.append(found)
@@ -65,8 +65,8 @@ enum FilterBuilding {
                     return
                 }
                 seen.forget()
-                part.forEachPayload { payload, isJSON in
-                    keys.forEachKey(ofPayload: payload, isJSON: isJSON) { key in
+                part.forEachPayload { payload in
+                    keys.forEachKey(ofPayload: payload) { key in
                         if !seen.insert(key) { return }
                         if !filters.mayHoldEverywhere(key), !filters.mayHold(key, filter: filter) {
                             isMissed = true

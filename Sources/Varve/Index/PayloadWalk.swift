@@ -7,19 +7,18 @@ final class PayloadWalk {
         fileprivate let columns: EventColumns
         fileprivate let part: EventColumns.SubBlock
         fileprivate let base: UnsafeRawPointer
-        fileprivate let isJSON: [Bool]
 
         /// Bytes of all payloads.
         var rawBytes: Int { part.rawBytes }
 
-        /// Calls `body` with each payload, and with whether it is of a JSON kind.
+        /// Calls `body` with each payload.
         @inline(__always)
-        func forEachPayload(_ body: (UnsafeRawBufferPointer, Bool) -> Void) {
+        func forEachPayload(_ body: (UnsafeRawBufferPointer) -> Void) {
             var start = base
             for row in part.firstRow..<part.firstRow + part.eventCount {
                 // SAFETY: the lengths of a sub-block's rows add up to its length: checked when the columns were loaded.
                 let count = Int(columns.lengths[row])
-                body(UnsafeRawBufferPointer(start: start, count: count), isJSON[Int(columns.kinds[row])])
+                body(UnsafeRawBufferPointer(start: start, count: count))
                 start += count
             }
         }
@@ -29,11 +28,9 @@ final class PayloadWalk {
     private let columns = EventColumns()
     private let buffer = SubBlockBuffer()
     private let scratch = ScratchBuffer()
-    private let isJSON: [Bool]
 
     init(_ segment: LoadedSegment) {
         self.segment = segment
-        isJSON = segment.index.kinds.map { $0.definition.encoding == .json }
     }
 
     /// Calls `body` with each sub-block of a block of events, in order, all of it verified and decompressed. Throws where one can't be
@@ -44,7 +41,7 @@ final class PayloadWalk {
         let bytes = try segment.bytes(at: entry.offset, count: Int(entry.length), scratch)
         do throws(FormatError) {
             let (header, small) = try segment.verified(bytes, entry)
-            guard header.kindCount <= isJSON.count else {
+            guard header.kindCount <= segment.index.kinds.count else {
                 throw .invalid("a block", reason: "its header contradicts the index")
             }
             try columns.load(small, of: header)
@@ -57,7 +54,7 @@ final class PayloadWalk {
                 let base = try buffer.decode(
                     stored: stored, method: part.method, rawBytes: part.rawBytes, wanted: part.rawBytes,
                     dictionary: segment.dictionary, dictionaryIdentity: segment.identity)
-                body(number, SubBlock(columns: columns, part: part, base: base, isJSON: isJSON))
+                body(number, SubBlock(columns: columns, part: part, base: base))
             }
         } catch {
             throw .decoding(error, file: segment.fileName, offset: entry.offset)

@@ -20,6 +20,8 @@ struct SegmentIndex: Sendable {
     /// The logical heads when it was sealed.
     var headSequence: UInt64 = 0
     var headCheckpoint: UInt64 = 0
+    /// The kinds of each block's events; nil where a block was added without.
+    var blockKinds: BlockKindCounts? = BlockKindCounts()
     var dictionary: [UInt8]?
     var dictionaryEntry: Int?
     var nextSequence: UInt64
@@ -66,6 +68,7 @@ struct SegmentIndex: Sendable {
         droppedRanges = footer.droppedRanges
         headSequence = footer.summary.headSequence
         headCheckpoint = footer.summary.headCheckpoint
+        blockKinds = footer.blockKinds
         dictionaryEntry = footer.entries.firstIndex { $0.type == .dictionary }
         nextSequence = footer.summary.nextSequence
         eventCount = footer.summary.eventCount
@@ -106,6 +109,12 @@ struct SegmentIndex: Sendable {
         nextIndex: UInt64
     ) {
         add(header, at: offset)
+        if tally.isEmpty {
+            blockKinds = nil
+        } else {
+            let isMany = header.flags.contains(.manyKinds)
+            blockKinds?.append(isMany ? [] : tally.sorted { $0.kind < $1.kind }.map { UInt32($0.events) })
+        }
         for part in tally where Int(part.kind) < kinds.count {
             kinds[Int(part.kind)].events += part.events
             kinds[Int(part.kind)].bytes += part.bytes
@@ -133,6 +142,7 @@ struct SegmentIndex: Sendable {
     /// Adds a block of another type.
     mutating func add(control header: BlockHeader, at offset: UInt64, _ record: ControlBlock.Record) {
         add(header, at: offset)
+        blockKinds?.append([])
         controlBytes += Int(header.smallLength) + 64
         switch record {
         case .sessionBegin(let begin):
@@ -168,6 +178,7 @@ struct SegmentIndex: Sendable {
         footer.ledger = ledger
         footer.replaces = replaces
         footer.droppedRanges = droppedRanges
+        footer.blockKinds = blockKinds
         if let checksum { footer.digest = Digest(storedBytesChecksum: checksum) }
         footer.summary = summary
         footer.summary.sealedAt = sealedAt

@@ -601,6 +601,15 @@ final class CursorCore {
 
     /// Whether every row of the block matches.
     private func matchesWhole(_ entry: BlockIndexEntry) -> Bool {
+        guard rangesHoldAll(entry) else { return false }
+        if query.kindNames != nil {
+            return !entry.flags.contains(.manyKinds) && entry.kindSet & ~allowedMask == 0
+        }
+        return true
+    }
+
+    /// The same but for kinds.
+    private func rangesHoldAll(_ entry: BlockIndexEntry) -> Bool {
         guard evaluators.isEmpty else { return false }
         if let sequences = query.sequences,
             entry.firstSequence < sequences.lowerBound || entry.nextSequence &- 1 > sequences.upperBound
@@ -611,9 +620,6 @@ final class CursorCore {
             entry.minTimestamp < time.lowerBound || entry.maxTimestamp > time.upperBound
         {
             return false
-        }
-        if query.kindNames != nil {
-            return !entry.flags.contains(.manyKinds) && entry.kindSet & ~allowedMask == 0
         }
         return true
     }
@@ -926,13 +932,14 @@ final class CursorCore {
 
     // MARK: Counting
 
-    /// What a block's statistics say of it. All of its events match.
+    /// What a block's statistics say of it. All of its events match that are of the kinds asked for.
     struct WholeBlock {
+        /// Those that match.
         let events: UInt64
         let times: ClosedRange<Int64>
         let session: UInt64
-        /// The kind of all its events; nil when it has several, or too many to say.
-        let onlyKind: EventKind?
+        /// Those that match by their kind; nil where that is not known.
+        let kinds: [(kind: EventKind, events: UInt64)]?
     }
 
     /// What a segment's index says of it. All of its events match that are of these kinds.
@@ -948,20 +955,29 @@ final class CursorCore {
     /// Has segments all of whose events match counted by `body`, and passed over where it returns true.
     func countsWholeSegments(_ body: ((WholeSegment) -> Bool)?) { wholeSegment = body }
 
-    /// The block in the current source, when all of its events match.
+    /// The block in the current source, when its statistics say how many of its events match.
     func wholeBlock(_ number: Int) -> WholeBlock? {
         guard case .segment(let segment)? = source else { return nil }
         let entry = segment.index.entries[number]
-        guard matchesWhole(entry) else { return nil }
-        var onlyKind: EventKind?
-        if !entry.flags.contains(.manyKinds), entry.kindSet.nonzeroBitCount == 1,
-            entry.kindSet.trailingZeroBitCount < allowedKinds.count
+        guard rangesHoldAll(entry) else { return nil }
+        var kinds: [(kind: EventKind, events: UInt64)]?
+        if let counts = segment.index.blockKinds?[block: number], !counts.isEmpty,
+            counts.count == entry.kindSet.nonzeroBitCount
         {
-            onlyKind = kinds[Int(kindMap[entry.kindSet.trailingZeroBitCount])]
+            var counted: [(kind: EventKind, events: UInt64)] = []
+            var set = entry.kindSet
+            for count in counts {
+                let id = set.trailingZeroBitCount
+                set &= set - 1
+                guard id < allowedKinds.count else { return nil }
+                if allowedKinds[id] { counted.append((self.kinds[Int(kindMap[id])], UInt64(count))) }
+            }
+            kinds = counted
         }
+        guard kinds != nil || matchesWhole(entry) else { return nil }
         return WholeBlock(
-            events: UInt64(entry.eventCount), times: entry.minTimestamp...entry.maxTimestamp,
-            session: entry.sessionOrdinal, onlyKind: onlyKind)
+            events: kinds?.reduce(0) { $0 + $1.events } ?? UInt64(entry.eventCount),
+            times: entry.minTimestamp...entry.maxTimestamp, session: entry.sessionOrdinal, kinds: kinds)
     }
 
     private func whole(_ segment: LoadedSegment) -> WholeSegment? {

@@ -25,7 +25,7 @@ public protocol PredicateEvaluator: AnyObject {
 }
 
 extension PredicateEvaluator {
-    /// Keeps all.
+    /// Keeps all rows.
     public func prefilter(
         _ rows: UnsafeMutableBufferPointer<UInt32>, of block: borrowing CandidateRows
     ) -> Int { rows.count }

@@ -3,8 +3,8 @@ internal import VarveFormat
 /// What a query's predicates require, asked of one segment's filters.
 struct FilterTest {
     private indirect enum Condition {
-        case true_
-        case false_
+        case always
+        case never
         /// All of these keys.
         case keys([UInt32])
         case all([Condition])
@@ -19,49 +19,49 @@ struct FilterTest {
     init?(_ requirement: TextRequirement, _ filters: TokenFilters) {
         self.filters = filters
         condition = Self.compile(requirement, filters)
-        if case .true_ = condition { return nil }
+        if case .always = condition { return nil }
     }
 
     private static func compile(_ requirement: TextRequirement, _ filters: TokenFilters) -> Condition {
         switch requirement {
-        case .nothing: return .true_
+        case .nothing: return .always
         case .text(let text, let startsToken, let endsToken):
             // What is common to most sub-blocks rules none of them out.
             let keys = TextKeys.keys(ofText: text, startsToken: startsToken, endsToken: endsToken)
                 .filter { !filters.mayHoldEverywhere($0) }
-            return keys.isEmpty ? .true_ : .keys(keys)
+            return keys.isEmpty ? .always : .keys(keys)
         case .all(let parts):
             var conditions: [Condition] = []
             for part in parts {
                 switch compile(part, filters) {
-                case .true_: continue
-                case .false_: return .false_
+                case .always: continue
+                case .never: return .never
                 case let condition: conditions.append(condition)
                 }
             }
-            return conditions.isEmpty ? .true_ : conditions.count == 1 ? conditions[0] : .all(conditions)
+            return conditions.isEmpty ? .always : conditions.count == 1 ? conditions[0] : .all(conditions)
         case .any(let parts):
             var conditions: [Condition] = []
             for part in parts {
                 switch compile(part, filters) {
-                case .true_: return .true_
-                case .false_: continue
+                case .always: return .always
+                case .never: continue
                 case let condition: conditions.append(condition)
                 }
             }
-            return conditions.isEmpty ? .false_ : conditions.count == 1 ? conditions[0] : .any(conditions)
+            return conditions.isEmpty ? .never : conditions.count == 1 ? conditions[0] : .any(conditions)
         case .combination(let parts, let test):
             let conditions = parts.map { compile($0, filters) }
             // When it is content without any of them it always is.
-            if test(Array(repeating: false, count: parts.count)) { return .true_ }
+            if test(Array(repeating: false, count: parts.count)) { return .always }
             return .combination(conditions, test)
         }
     }
 
     private func mayHold(_ condition: Condition, _ filter: Int) -> Bool {
         switch condition {
-        case .true_: true
-        case .false_: false
+        case .always: true
+        case .never: false
         case .keys(let keys): keys.allSatisfy { filters.mayHold($0, filter: filter) }
         case .all(let parts): parts.allSatisfy { mayHold($0, filter) }
         case .any(let parts): parts.contains { mayHold($0, filter) }

@@ -227,8 +227,8 @@ private struct Counter {
         case .none: tally.add(block.events, bucket: bucket, .all)
         case .session: tally.add(block.events, bucket: bucket, .session(block.session))
         case .kind:
-            guard let kind = block.onlyKind else { return false }
-            tally.add(block.events, bucket: bucket, .kind(kind))
+            guard let kinds = block.kinds else { return false }
+            for (kind, events) in kinds { tally.add(events, bucket: bucket, .kind(kind)) }
         }
         core.countWholeBlock()
         return true

@@ -443,6 +443,8 @@ struct Verifier {
         var expected = rebuilt.footer(
             sealedAt: footer.summary.sealedAt, checksum: nil, filters: footer.filters)
         expected.digest = footer.digest
+        // A footer may go without.
+        if footer.blockKinds == nil { expected.blockKinds = nil }
         if expected != footer {
             add(
                 name, handle.trailer.footerOffset, nil,
@@ -480,6 +482,7 @@ struct Verifier {
         var parts: [String] = []
         if expected.pyramid != found.pyramid { parts.append("time pyramid") }
         if expected.kinds != found.kinds { parts.append("kinds") }
+        if expected.blockKinds != found.blockKinds { parts.append("kinds of blocks") }
         if expected.sessions != found.sessions { parts.append("sessions") }
         if expected.checkpoints != found.checkpoints { parts.append("checkpoints") }
         if expected.ledger != found.ledger { parts.append("ledger") }

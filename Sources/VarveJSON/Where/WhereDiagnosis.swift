@@ -1,5 +1,5 @@
-/// Says why a condition matched nothing, from some of the payloads that it was asked of: mostly a path that is misspelled, or a number that is
-/// recorded as text.
+/// Says why a condition matched nothing, from some of the payloads that it was asked of: mostly a path that
+/// is misspelled, or a number that is recorded as text.
 public struct WhereDiagnosis {
     private var subjects: [Subject] = []
     private let reader = JSONNodeReader()

@@ -26,8 +26,8 @@ enum WhereVerdict {
 
 /// Judges events one after the other. Its memory is reused; one thread at a time.
 ///
-/// Without a payload, tests that have an operand in it are unknown, and what is made of them where it depends on them. That is what a
-/// payload is when it is no JSON, too.
+/// Without a payload, tests that have an operand in it are unknown, and what is made of them where it depends
+/// on them. That is what a payload is when it is no JSON, too.
 final class WhereMachine {
     private let program: WhereProgram
     private let parser: OpaquePointer?
@@ -57,7 +57,8 @@ final class WhereMachine {
     /// What the attributes alone say.
     func verdict() -> WhereVerdict { verdict(program.root) }
 
-    /// Whether a payload fulfils the condition; false where it is no JSON. The attributes are those of the same event.
+    /// Whether a payload fulfils the condition; false where it is no JSON. The attributes are those of the
+    /// same event.
     func matches(payload: UnsafeRawBufferPointer, isPadded: Bool) -> Bool {
         guard parse(payload, isPadded: isPadded) else { return false }
         return holds(program.root, 1)
@@ -415,8 +416,8 @@ final class WhereMachine {
         return body(node)
     }
 
-    /// Whether some scalar at any depth fulfils a condition. Members that a later one of the same key replaces are left out: that is
-    /// looked at where one fulfils it.
+    /// Whether some scalar at any depth fulfils a condition. Members that a later one of the same key
+    /// replaces are left out: that is looked at where one fulfils it.
     private func anyScalar(_ root: Int, _ body: (Int) -> Bool) -> Bool {
         let bottom = frames.count
         defer { frames.count = bottom }
@@ -505,8 +506,8 @@ final class WhereMachine {
         return count
     }
 
-    /// Whether two values are the same: numbers by their size, objects whatever the order of their members. The stack grows with
-    /// their depth, which the parser bounds.
+    /// Whether two values are the same: numbers by their size, objects whatever the order of their members.
+    /// The stack grows with their depth, which the parser bounds.
     private func isEqual(_ left: Int, _ right: Int) -> Bool {
         if left == right { return true }
         let a = nodeValue(left)

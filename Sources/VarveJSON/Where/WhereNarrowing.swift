@@ -1,9 +1,9 @@
 public import Varve
 
 extension WherePredicate {
-    /// A query with the bounds that the condition sets by itself, so that what is outside need not be looked at: those of kinds, sessions,
-    /// times and sequence numbers that it joins with *and*. The query matches the same events where it has the condition among its
-    /// predicates, which this does not add.
+    /// A query with the bounds that the condition sets by itself, so that what is outside need not be looked
+    /// at: those of kinds, sessions, times and sequence numbers that it joins with *and*. The query matches
+    /// the same events where it has the condition among its predicates, which this does not add.
     public func narrowing(_ query: Query) -> Query {
         var bounds = WhereBounds(query)
         bounds.narrow(by: test)
@@ -46,7 +46,8 @@ private struct WhereBounds {
                     guard case .text(let text) = literal else { return nil }
                     return String(decoding: text, as: UTF8.self)
                 })
-            // Texts that Unicode takes for one are one here: more than the condition lets through, and never less.
+            // Texts that Unicode takes for one are one here: more than the condition lets through, and never
+            // less.
             if attribute == .kind {
                 query.kindNames = query.kindNames?.intersection(names) ?? names
             } else {
@@ -79,8 +80,8 @@ private struct WhereBounds {
     /// No event is of no kind.
     private mutating func matchNothing() { query.kindNames = [] }
 
-    /// What compares so with a number that lies between two others: with `from` and `to` the same, it is that; with `to` one less, it is none
-    /// but in between.
+    /// What compares so with a number that lies between two others: with `from` and `to` the same, it is
+    /// that; with `to` one less, it is none but in between.
     private static func range<Number: FixedWidthInteger>(
         _ comparison: WhereComparison, from: Number, to: Number
     ) -> ClosedRange<Number>? {
@@ -109,7 +110,8 @@ private struct WhereBounds {
                 let whole = value.rounded(.down)
                 let number = UInt64(whole)
                 if whole == value { return range(comparison, from: number, to: number) }
-                // It lies above this number and below the next, which there is: doubles of that size are whole.
+                // It lies above this number and below the next, which there is: doubles of that size are
+                // whole.
                 return range(comparison, from: number + 1, to: number)
             }
             isBelow = value < 0

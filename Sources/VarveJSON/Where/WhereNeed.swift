@@ -1,7 +1,8 @@
 /// What the bytes of a JSON payload that has no `\u` in it must hold for a condition to be true.
 ///
-/// Only what cannot be spelled differently is looked for: without `\u` a character stands for itself or, where it must be escaped, is escaped
-/// in the one other way; texts are cut at `/`, which may be escaped and need not.
+/// Only what cannot be spelled differently is looked for: without `\u` a character stands for itself or,
+/// where it must be escaped, is escaped in the one other way; texts are cut at `/`, which may be escaped and
+/// need not.
 indirect enum WhereNeed: Equatable {
     /// Nothing that is known.
     case nothing
@@ -96,7 +97,8 @@ indirect enum WhereNeed: Equatable {
         }
     }
 
-    /// What an operand needs to have a value, of which a glance tells something where it is a member's itself.
+    /// What an operand needs to have a value, of which a glance tells something where it is a member's
+    /// itself.
     private static func operand(_ operand: WhereOperand, _ glances: [WhereGlance]) -> WhereNeed {
         switch operand {
         case .literal, .attribute: return .nothing
@@ -177,14 +179,15 @@ enum WhereSpelling {
         return spelled
     }
 
-    /// The longest part of a spelled text that has one spelling. With a control character that has none without `\u`, a payload without
-    /// `\u` does not hold it, as it does not hold the byte itself.
+    /// The longest part of a spelled text that has one spelling. With a control character that has none
+    /// without `\u`, a payload without `\u` does not hold it, as it does not hold the byte itself.
     static func need(_ spelled: [UInt8], ignoresCase: Bool) -> WhereNeed {
         let parts = spelled.split { byte in
             // Characters beyond ASCII may have another case.
             byte == UInt8(ascii: "/") || ignoresCase && byte >= 0x80
         }
-        // A backslash at a part's start might be the second of two in the payload, which is no harm: it is there.
+        // A backslash at a part's start might be the second of two in the payload, which is no harm: it is
+        // there.
         guard let longest = parts.max(by: { $0.count < $1.count }) else { return .nothing }
         let bytes = ignoresCase ? longest.map { $0 &- 65 < 26 ? $0 | 0x20 : $0 } : Array(longest)
         return .bytes(bytes, ignoresCase: ignoresCase)

@@ -1,4 +1,5 @@
-/// Reads a condition. Column by column, without going back farther than a word; the stack is bounded by the nesting.
+/// Reads a condition. Column by column, without going back farther than a word; the stack is bounded by the
+/// nesting.
 struct WhereParser {
     /// How deep brackets, `not` and functions may be nested.
     static let depthMax = 100
@@ -591,7 +592,8 @@ extension WhereOperand {
 }
 
 extension WhereParser {
-    /// Refuses a comparison that no event could fulfil, and reads texts that are compared with times as times.
+    /// Refuses a comparison that no event could fulfil, and reads texts that are compared with times as
+    /// times.
     private func check(
         _ left: inout WhereOperand, _ leftPlace: Int, _ right: inout WhereOperand, _ rightPlace: Int,
         _ comparison: WhereComparison

@@ -1,49 +1,56 @@
 import CSimdJSON
 public import Varve
 
-/// A condition on events in the language of `--where`: on what is in JSON payloads, and on what stands beside them.
+/// A condition on events in the language of `--where`: on what is in JSON payloads, and on what stands beside
+/// them.
 ///
 /// ```swift
 /// let suspicious = try WherePredicate(#"kind == "ProcessAccess" and number(GrantedAccess) == 0x1000"#)
 /// let query = suspicious.narrowing(Query().matching(suspicious))
 /// ```
 ///
-/// **Values.** An operand has no value, one, or several: a path with `[]`, and `**`, have one for each place that is there. A test holds
-/// where some value of its operand fulfils it; of two operands, some pair. `exists` is that there is a value, `is missing` that there is
-/// none. `a != b`, `is not`, `not in`, `not contains` and the like are `not` of the test without: they also hold where the path is
-/// missing. `null` is a value.
+/// **Values.** An operand has no value, one, or several: a path with `[]`, and `**`, have one for each place
+/// that is there. A test holds where some value of its operand fulfils it; of two operands, some pair.
+/// `exists` is that there is a value, `is missing` that there is none. `a != b`, `is not`, `not in`, `not
+/// contains` and the like are `not` of the test without: they also hold where the path is missing. `null` is
+/// a value.
 ///
-/// **Members.** Of members with the same key the last counts, also for `**`, which stands for every text, number, `true`, `false` and `null`
-/// at any depth.
+/// **Members.** Of members with the same key the last counts, also for `**`, which stands for every text,
+/// number, `true`, `false` and `null` at any depth.
 ///
-/// **Comparing.** A number never equals a text. Numbers are compared exactly: whole ones whatever their size, decimals as the doubles that
-/// they are nearest to, one with the other by their values (`1 == 1.0`). Texts are equal, and in order, by their UTF-8. Arrays and objects
-/// equal each other where all in them does, whatever the order of members. `<`, `<=`, `>` and `>=` are false of values of different types,
-/// and of all but numbers, texts, times and lengths of time.
+/// **Comparing.** A number never equals a text. Numbers are compared exactly: whole ones whatever their size,
+/// decimals as the doubles that they are nearest to, one with the other by their values (`1 == 1.0`). Texts
+/// are equal, and in order, by their UTF-8. Arrays and objects equal each other where all in them does,
+/// whatever the order of members. `<`, `<=`, `>` and `>=` are false of values of different types, and of all
+/// but numbers, texts, times and lengths of time.
 ///
-/// **Texts.** `contains`, `startswith`, `endswith`, `has` and `matches` are false of all but texts. `has` finds a text at whose start and end
-/// no token goes on, a token being a run of ASCII letters, digits and characters beyond ASCII. `nocase` and `lower` bring letters of ASCII to
-/// lower case, and other characters to their simple lower case in Unicode where that is one character beyond ASCII. `matches` finds a regular
+/// **Texts.** `contains`, `startswith`, `endswith`, `has` and `matches` are false of all but texts. `has`
+/// finds a text at whose start and end no token goes on, a token being a run of ASCII letters, digits and
+/// characters beyond ASCII. `nocase` and `lower` bring letters of ASCII to lower case, and other characters
+/// to their simple lower case in Unicode where that is one character beyond ASCII. `matches` finds a regular
 /// expression as ``RegularExpression`` has it.
 ///
-/// **Functions.** `number(x)` is a number itself, or what a text such as `12`, `-3.5`, `1e3` or `0x154` says (white space around it does not
-/// matter); `lower(x)` a text in lower case; `size(x)` the code points of a text, the elements of an array, the members of an object;
-/// `time(x, "+02:00")` a time in RFC 3339, of that zone where it names none (UTC without one), or a number since 1970 as ``NumericTime``
-/// reads it. Of anything else they have no value.
+/// **Functions.** `number(x)` is a number itself, or what a text such as `12`, `-3.5`, `1e3` or `0x154` says
+/// (white space around it does not matter); `lower(x)` a text in lower case; `size(x)` the code points of a
+/// text, the elements of an array, the members of an object; `time(x, "+02:00")` a time in RFC 3339, of that
+/// zone where it names none (UTC without one), or a number since 1970 as ``NumericTime`` reads it. Of
+/// anything else they have no value.
 ///
-/// **Times.** `timestamp` and `time(…)` are times. A text in quotes that is compared with one, or subtracted, is read as RFC 3339 or a date.
-/// The difference of two times is a length of time, as `10s` is one (`ns us ms s m h d`); a time less a length is a time, and missing where
-/// it does not fit.
+/// **Times.** `timestamp` and `time(…)` are times. A text in quotes that is compared with one, or subtracted,
+/// is read as RFC 3339 or a date. The difference of two times is a length of time, as `10s` is one (`ns us ms
+/// s m h d`); a time less a length is a time, and missing where it does not fit.
 ///
-/// **Elements.** In `any(path, condition)` and `all(path, condition)` paths begin at the element, `.` is the element itself, and attributes
-/// are the event's. `all` over nothing is false.
+/// **Elements.** In `any(path, condition)` and `all(path, condition)` paths begin at the element, `.` is the
+/// element itself, and attributes are the event's. `all` over nothing is false.
 ///
-/// **Attributes.** `kind`, `session`, `sequence`, `index`, `timestamp` and `length` are the event's when they stand alone and are spelled so;
-/// `.kind`, `Kind` and `kind.name` are of the payload. Words of the language are the same in upper case.
+/// **Attributes.** `kind`, `session`, `sequence`, `index`, `timestamp` and `length` are the event's when they
+/// stand alone and are spelled so; `.kind`, `Kind` and `kind.name` are of the payload. Words of the language
+/// are the same in upper case.
 ///
-/// **Payloads that are no JSON**, which is told by their bytes and not by their kind, or are nested deeper than 1,000 levels: a test that has an
-/// operand in the payload is neither true nor false for them, its `not` is not either, and an event matches only where the condition is
-/// true whatever those were. So `not (x == 1)` does not match, and `kind == "line" or x == 1` does where the kind is that.
+/// **Payloads that are no JSON**, which is told by their bytes and not by their kind, or are nested deeper
+/// than 1,000 levels: a test that has an operand in the payload is neither true nor false for them, its `not`
+/// is not either, and an event matches only where the condition is true whatever those were. So `not (x ==
+/// 1)` does not match, and `kind == "line" or x == 1` does where the kind is that.
 public struct WherePredicate: EventPredicate {
     /// The names that mean what stands beside a payload where they stand alone.
     package static let attributeNames: Set<String> = [
@@ -55,7 +62,8 @@ public struct WherePredicate: EventPredicate {
     let test: WhereTest
     let program: WhereProgram
 
-    /// Reads a condition. Linear in its length, which is at most 64 KiB; brackets and functions are nested at most 100 deep.
+    /// Reads a condition. Linear in its length, which is at most 64 KiB; brackets and functions are nested at
+    /// most 100 deep.
     ///
     /// - Parameters:
     ///   - expression: the text.
@@ -67,7 +75,8 @@ public struct WherePredicate: EventPredicate {
         program = WhereProgram(test)
     }
 
-    /// The condition in one spelling: of those that are written differently and read as the same it is the same.
+    /// The condition in one spelling: of those that are written differently and read as the same it is the
+    /// same.
     public var description: String { test.description }
 
     /// Whether anything in it is of payloads.
@@ -89,7 +98,8 @@ final class WhereEvaluator: PredicateEvaluator {
     private var session: (ordinal: UInt64, id: WhereValue)?
     private var memory: [UnsafeMutablePointer<UInt8>] = []
 
-    /// `sieves`: whether payloads are ruled out by their bytes before they are parsed. The answers are the same.
+    /// `sieves`: whether payloads are ruled out by their bytes before they are parsed. The answers are the
+    /// same.
     init(_ predicate: WherePredicate, sieves: Bool = true) {
         program = predicate.program
         machine = WhereMachine(program)
@@ -145,7 +155,8 @@ final class WhereEvaluator: PredicateEvaluator {
         -> Int
     {
         guard let highest = rows.max() else { return 0 }
-        // What comes after the last of them in memory is another payload, or what the block says of its last one.
+        // What comes after the last of them in memory is another payload, or what the block says of its last
+        // one.
         let last = block.payload(highest)
         let readableEnd = last.baseAddress.map { $0 + last.count + block.readableAfter }
         var kept = 0

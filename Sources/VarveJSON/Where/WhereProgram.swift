@@ -1,7 +1,7 @@
 internal import CTextSearch
 
-/// A condition as a flat array of tests and operands, which refer to each other by number: nothing in it is counted or allocated while
-/// it runs. Made once, and used by any number of evaluators.
+/// A condition as a flat array of tests and operands, which refer to each other by number: nothing in it is
+/// counted or allocated while it runs. Made once, and used by any number of evaluators.
 final class WhereProgram: @unchecked Sendable {
     // Unchecked: nothing changes after `init`, and all pointers are to memory of its own.
 

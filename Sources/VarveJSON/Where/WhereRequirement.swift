@@ -3,8 +3,9 @@ internal import Varve
 extension WhereTest {
     /// Texts that every payload for which this is true holds, in its bytes or in what they mean.
     ///
-    /// The quotes around keys and texts are no part of a token, so that these begin and end one where they are read whole. Of a text whose
-    /// case does not matter the parts of ASCII are needed: other characters may stand there in the other case.
+    /// The quotes around keys and texts are no part of a token, so that these begin and end one where they
+    /// are read whole. Of a text whose case does not matter the parts of ASCII are needed: other characters
+    /// may stand there in the other case.
     var textRequirement: TextRequirement {
         switch self {
         case .and(let parts): return .every(parts.map(\.textRequirement))
@@ -14,7 +15,8 @@ extension WhereTest {
             return .every([part.textRequirement, path.textRequirement])
         case .exists(let operand), .isType(let operand, _): return operand.textRequirement
         case .matches(let left, let pattern, let ignoresCase):
-            // Of a text in lower case the expression finds what the payload may have in upper case, beyond ASCII too.
+            // Of a text in lower case the expression finds what the payload may have in upper case, beyond
+            // ASCII too.
             guard case .path = left,
                 let expression = try? RegularExpression(pattern, ignoringCase: ignoresCase)
             else { return left.textRequirement }
@@ -60,7 +62,8 @@ extension WhereOperand {
         }
     }
 
-    /// The text of a literal that is compared with an operand in the payload, and whether case matters to that.
+    /// The text of a literal that is compared with an operand in the payload, and whether case matters to
+    /// that.
     fileprivate func text(for other: WhereOperand, _ ignoresCase: Bool) -> (text: [UInt8], ignoresCase: Bool)?
     {
         guard case .literal(.text(let text)) = self else { return nil }

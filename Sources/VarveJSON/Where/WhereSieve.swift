@@ -1,7 +1,7 @@
 internal import CTextSearch
 
-/// Rules out payloads by their bytes: most need not be parsed. Looks through payloads that follow each other in memory at once, and each
-/// of the texts that a condition needs as far as the first payload that has it.
+/// Rules out payloads by their bytes: most need not be parsed. Looks through payloads that follow each other
+/// in memory at once, and each of the texts that a condition needs as far as the first payload that has it.
 ///
 /// Says yes wherever it does not know: what it keeps is parsed.
 final class WhereSieve {
@@ -31,7 +31,8 @@ final class WhereSieve {
         var count = 0
     }
 
-    /// Something that is looked for, and where it stands next: not before the last place that was asked about.
+    /// Something that is looked for, and where it stands next: not before the last place that was asked
+    /// about.
     private struct Search {
         let needle: OpaquePointer?
         let count: Int
@@ -82,7 +83,8 @@ final class WhereSieve {
         return room
     }
 
-    /// Begins with payloads that follow each other up to `end`. What is asked about them comes in their order.
+    /// Begins with payloads that follow each other up to `end`. What is asked about them comes in their
+    /// order.
     func begin(upTo end: UnsafePointer<UInt8>) {
         self.end = end
         escape = nil
@@ -142,7 +144,8 @@ final class WhereSieve {
         }
     }
 
-    /// Whether an escape by number spells something that is looked for: its backslash is not the second of two.
+    /// Whether an escape by number spells something that is looked for: its backslash is not the second of
+    /// two.
     private func hasEscape(_ start: UnsafePointer<UInt8>, _ rowEnd: UnsafePointer<UInt8>) -> Bool {
         guard let end else { return true }
         var from = start
@@ -282,7 +285,8 @@ final class WhereSieve {
             return nodes.count - 1
         }
 
-        /// Each part of a condition has a search of its own, even for the same text: they go on independently.
+        /// Each part of a condition has a search of its own, even for the same text: they go on
+        /// independently.
         mutating func search(_ bytes: [UInt8], ignoresCase: Bool) -> Int {
             add(unitsOf: bytes, ignoresCase: ignoresCase)
             searches.append(

@@ -72,9 +72,9 @@ enum WhereText {
         text.raw.reduce(0) { $1 & 0xC0 == 0x80 ? $0 : $0 + 1 }
     }
 
-    /// In lower case: letters of ASCII to letters of ASCII, others to what Unicode has as their simple lower case, where that is one
-    /// character beyond ASCII. So the Kelvin sign is no k. Bytes that are no UTF-8 stay. `room` is called once, with how many bytes
-    /// the text may take.
+    /// In lower case: letters of ASCII to letters of ASCII, others to what Unicode has as their simple lower
+    /// case, where that is one character beyond ASCII. So the Kelvin sign is no k. Bytes that are no UTF-8
+    /// stay. `room` is called once, with how many bytes the text may take.
     static func lower(_ text: WhereValue, room: (Int) -> UnsafeMutablePointer<UInt8>) -> WhereValue {
         guard text.count > 0, let bytes = text.bytes else { return text }
         // A character of two bytes can become one of three.

@@ -1,5 +1,5 @@
-/// What an operand is for one event. Bytes belong to the program, the document or the evaluator's memory, and stay until the row
-/// is done.
+/// What an operand is for one event. Bytes belong to the program, the document or the evaluator's memory, and
+/// stay until the row is done.
 struct WhereValue {
     enum Kind: UInt8 {
         case missing, null, bool
@@ -186,7 +186,8 @@ enum WhereNumber {
         return text
     }
 
-    /// The number that a text is: `12`, `-3.5`, `1e3`, `0x154`, with white space of ASCII around it; missing for anything else.
+    /// The number that a text is: `12`, `-3.5`, `1e3`, `0x154`, with white space of ASCII around it; missing
+    /// for anything else.
     static func parse(_ text: UnsafeRawBufferPointer) -> WhereValue {
         guard var start = text.baseAddress?.assumingMemoryBound(to: UInt8.self) else { return .missing }
         var end = start + text.count
