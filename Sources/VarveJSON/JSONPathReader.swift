@@ -117,6 +117,8 @@ extension JSONPathReader {
             /// Payloads with a value there.
             package fileprivate(set) var payloads: UInt64 = 0
             fileprivate var lastPayload: UInt64 = 0
+            /// Where the value of the last member with this key stands, while the object around it is added.
+            fileprivate var lastPlace = 0
         }
 
         package let root = Node()
@@ -126,6 +128,8 @@ extension JSONPathReader {
         private var nodes = 1
         package private(set) var isCutOff = false
         private let nodesMax: Int
+        /// Members of the objects that are being added, the outer ones first.
+        private var pending: [(node: Node, place: Int)] = []
 
         package init(nodesMax: Int = 100_000) { self.nodesMax = nodesMax }
 
@@ -154,15 +158,23 @@ extension JSONPathReader {
                     return true
                 }
             } else if kind == .object {
+                let first = pending.count
                 var key = place + 1
                 while reader.tag(key) != UInt8(ascii: "}") {
                     let name = Array(reader.text(key))
                     let value = key + 1
                     if let next = child(node.members[name], { node.members[name] = $0 }) {
-                        add(reader, value, next)
+                        next.lastPlace = value
+                        pending.append((next, value))
                     }
                     key = varve_json_after(reader.tape.words, value)
                 }
+                let end = pending.count
+                // Of members with the same key the last counts, as for a path.
+                for member in first..<end where pending[member].node.lastPlace == pending[member].place {
+                    add(reader, pending[member].place, pending[member].node)
+                }
+                pending.removeSubrange(first..<end)
             }
         }
 

@@ -164,8 +164,29 @@ struct QueryTests {
         try fill()
         let outcome = try harness.succeed(
             "query", store, "-o", "json", "--kind", "odd", "--trailer", "--explain")
-        #expect(outcome.lines.last == #"{"events":5,"complete":true,"gaps":[]}"#)
+        let trailer = try #require(outcome.lines.last)
+        #expect(trailer.hasPrefix(#"{"events":5,"complete":true,"gaps":[],"cursor":""#))
+        #expect(trailer.hasSuffix(#"/1/9"}"#))
         #expect(outcome.errors.contains("matched, 5 printed"))
+    }
+
+    // With --explain it took another way, which decompressed every payload and said so of a count that does not; and without
+    // --explain it kept no cursor.
+    @Test("A count is explained as it is done, and says where it got to")
+    func explainedCount() throws {
+        try fill()
+        let outcome = try harness.succeed("query", store, "--kind", "odd", "--count", "--explain")
+        #expect(outcome.text == "5\n")
+        #expect(outcome.errors.contains("sub-blocks: 0 decompressed"))
+        #expect(outcome.errors.contains(", 0 B decompressed"))
+        let file = harness.path("cursor")
+        for count in [2, 2, 1, 0] {
+            let counted = try harness.succeed(
+                "query", store, "--kind", "odd", "--limit", "2", "--count", "--cursor-file", file)
+            #expect(counted.text == "\(count)\n")
+        }
+        #expect(
+            try harness.succeed("query", store, "--count", "--show-cursor").errors.hasPrefix("cursor: "))
     }
 
     @Test("A reader that goes away is no error", arguments: ["short", "json", "payload", "csv", "table"])

@@ -68,8 +68,16 @@ public struct Snapshot: Sendable {
     public func countWithCoverage(_ query: Query = Query()) throws(StoreError) -> (
         events: UInt64, coverage: Coverage
     ) {
+        let answer = try explainedCount(query)
+        return (answer.events, answer.coverage)
+    }
+
+    /// How many events match, what is missing from the count, and what was done for it.
+    package func explainedCount(_ query: Query = Query()) throws(StoreError) -> (
+        events: UInt64, coverage: Coverage, statistics: QueryStatistics
+    ) {
         let core = try CursorCore(self, query)
-        return (try core.count(), core.coverage)
+        return (try core.count(), core.coverage, core.statistics)
     }
 
     /// The events that match, each with its own copy of everything, for `for try await`.

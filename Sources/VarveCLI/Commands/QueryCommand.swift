@@ -126,10 +126,16 @@ struct QueryCommand: ParsableCommand {
         let start = try cursors.start()
         if let start { selection.query = try snapshot.query(selection.query, after: start) }
         let output = Output()
-        if count, !explain {
-            let answer = try snapshot.countWithCoverage(selection.query)
+        // Where one got to is known of events that were seen.
+        if count, !cursors.isKept {
+            let answer = try snapshot.explainedCount(selection.query)
             try output.line { $0.append(integer: answer.events) }
             try output.flush()
+            if explain {
+                Diagnostics.plain(snapshot.plan(selection.query).description)
+                Self.explain(
+                    answer.statistics, matched: nil, nanoseconds: steadyClock() - startedAt)
+            }
             Self.note(selection, matched: answer.events, in: [snapshot])
             return try Self.report(answer.coverage.gaps)
         }

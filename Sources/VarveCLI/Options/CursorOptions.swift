@@ -21,6 +21,9 @@ struct CursorOptions: ParsableArguments {
                 + "cursor in it.", valueName: "file"))
     var file: String?
 
+    /// Whether it is asked where one got to.
+    var isKept: Bool { isShown || file != nil }
+
     /// Whether anything of it was given.
     var isUsed: Bool { after != nil || isShown || file != nil }
 
