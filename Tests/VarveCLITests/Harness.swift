@@ -64,6 +64,11 @@ final class Harness {
     /// Runs `varve`, which must succeed.
     @discardableResult
     func succeed(_ arguments: String..., input: Data = Data()) throws -> Outcome {
+        try succeed(arguments, input: input)
+    }
+
+    @discardableResult
+    func succeed(_ arguments: [String], input: Data = Data()) throws -> Outcome {
         let outcome = try run(arguments, input: input)
         try #require(outcome.status == 0, "\(arguments): \(outcome.errors)")
         return outcome
