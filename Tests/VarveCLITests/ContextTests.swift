@@ -43,7 +43,8 @@ struct ContextTests {
 
     /// The answer by the definition: a match, and all events of its session that are near enough to one.
     private func expected(
-        _ recorded: [Recorded], isReversed: Bool, before: Int, after: Int, limit: Int?, range: ClosedRange<Int>?
+        _ recorded: [Recorded], isReversed: Bool, before: Int, after: Int, limit: Int?,
+        range: ClosedRange<Int>?
     ) -> [Line] {
         var matches = recorded.indices.filter { recorded[$0].isHit && range?.contains($0) ?? true }
         if isReversed { matches.reverse() }
@@ -99,7 +100,7 @@ struct ContextTests {
     @Test(
         "Context ends at its session's ends, and numbers may be as large as one likes",
         arguments: [
-            (["-C", "2"], "-3 4 5 -6 -7 9 -10"), (["-B", "100"], "-0 -1 -2 -3 4 5 -8 9"),
+            (["-C", "2"], "-2 -3 4 5 -6 -7 -8 9 -10"), (["-B", "100"], "-0 -1 -2 -3 4 5 -8 9"),
             (["-A", "18446744073709551615"], "4 5 -6 -7 9 -10"),
             (["-B", "18446744073709551615", "-r"], "9 -8 5 4 -3 -2 -1 -0"),
             (["-B", "1", "-A", "0"], "-3 4 5 -8 9"), (["-C", "0"], "4 5 9"),
@@ -117,7 +118,8 @@ struct ContextTests {
         _ = try record(["....xx..", ".x."])
         for filter in [
             ["--from", "1005", "--to", "1005"], ["--where", "sequence == 5"], ["--sequence", "5"],
-            ["--grep", "hit", "--sequence", "5..7"], ["--regex", "1005"], ["--around", "5", "--window", "0s"],
+            ["--grep", "hit", "--sequence", "5..7"], ["--regex", "1005"],
+            ["--around", "5", "--window", "0s"],
         ] {
             #expect(try lines(filter + ["-C", "1"]).map(\.description) == ["-4", "5", "-6"], "\(filter)")
         }
@@ -127,20 +129,19 @@ struct ContextTests {
     func groups() throws {
         _ = try record(["x...x.x", "x.."])
         let short = try harness.succeed("query", store, "--kind", "hit", "-A", "1").lines
-        #expect(short.map { $0 == "--" ? "--" : String($0.suffix(7).prefix(4)) }.count == 9)
+        #expect(short.count == 8)
         #expect(short.indices.filter { short[$0] == "--" } == [2])
         #expect(
             try harness.succeed("query", store, "--kind", "hit", "-B", "1", "-r").lines
                 .filter { $0 == "--" }.count == 1)
         let payloads = try harness.succeed("query", store, "--kind", "hit", "-A", "1", "-o", "payload")
-        #expect(payloads.lines.count == 8 && !payloads.text.contains("--"))
+        #expect(payloads.lines.count == 7 && !payloads.text.contains("--"))
         let json = try harness.succeed("query", store, "--kind", "hit", "-A", "1", "-o", "json").lines
         #expect(json[0].contains(#","kind":"hit","payload":"#))
         #expect(json[1].contains(#","kind":"miss","context":true,"payload":"#))
-        for format in ["csv", "table"] {
-            let rows = try harness.succeed("query", store, "--kind", "hit", "-A", "1", "-o", format).lines
-            #expect(rows.count == 9)
-        }
+        let answer = ["query", store, "--kind", "hit", "-A", "1", "-o"]
+        #expect(try harness.succeed(answer + ["csv"]).rows.count == 8)
+        #expect(try harness.succeed(answer + ["table"]).lines.count == 8)
     }
 
     @Test("Only matches are counted, by the limit, the trailer and the cursor too")
@@ -172,7 +173,8 @@ struct ContextTests {
         try harness.changeByte(at: size / 2, inLargestFileOf: store)
         let near = try harness.run("query", store, "--kind", "hit", "-B", "3", "--output", "json")
         #expect(near.status == 0 && near.lines.count == 4)
-        let far = try harness.run("query", store, "--kind", "hit", "-B", "4000", "--output", "json", "--trailer")
+        let far = try harness.run(
+            "query", store, "--kind", "hit", "-B", "4000", "--output", "json", "--trailer")
         #expect(far.status == 3)
         #expect(far.lines.count > 100 && far.lines.count < 4001)
         #expect(far.errors.split(separator: "\n").count == 1)

@@ -38,7 +38,9 @@ struct CopyCommandTests {
                     )
                 }
             }
-            lines.append(#"{"record":"session_end","session":\#(session),"ended_at":"1970-01-01T0\#(session):10:00Z"}"#)
+            lines.append(
+                #"{"record":"session_end","session":\#(session),"ended_at":"1970-01-01T0\#(session):10:00Z"}"#
+            )
         }
         let export = lines.filter { !$0.contains("session_end") }.joined(separator: "\n")
         try harness.succeed("record", store, "--format", "export", input: Data(export.utf8))
@@ -54,7 +56,8 @@ struct CopyCommandTests {
         ["--session-number", "-1", "-g", "w"], ["--where", "kind == \"text\" and index > 30"],
         ["--limit", "7", "--where", "n == 4 or n == 5"], ["--sequence", "30..50", "-g", "w0"],
         ["--from", "1970-01-01T02:00:05Z", "--to", "1970-01-01T02:00:20Z", "-g", "w"],
-        ["--around", "60", "--window", "4s"], ["--where", "n == 999"], ["--grep", "nowhere"], ["--limit", "0"],
+        ["--around", "60", "--window", "4s"], ["--where", "n == 999"], ["--grep", "nowhere"],
+        ["--limit", "0"],
         ["--between", "cp2-5", "cp2-25"], ["--between", "cp2-25", "cp2-5", "--where", "n > 10"],
     ]
 
@@ -85,7 +88,10 @@ struct CopyCommandTests {
         #expect(verified.status == 0 && verified.text.hasPrefix("intact"), "\(verified.text)")
         // Sessions have what they had, ids, numbers and ends; and only those that have events are there.
         let sessions = try harness.objects(harness.succeed("sessions", copy, "--json"))
-        let present = Set(try harness.objects(harness.run(["query", copy, "-o", "json"])).compactMap { $0["session_number"] as? Int })
+        let present = Set(
+            try harness.objects(harness.run(["query", copy, "-o", "json"])).compactMap {
+                $0["session_number"] as? Int
+            })
         #expect(Set(sessions.compactMap { $0["number"] as? Int }) == present)
         let before = try harness.objects(harness.succeed("sessions", store, "--json"))
         for session in sessions {
@@ -96,7 +102,12 @@ struct CopyCommandTests {
         }
     }
 
-    @Test("of a copy is that of the source with both filters", arguments: [(["-g", "w"], ["--where", "n > 20"]), (["--kind", "json"], ["--limit", "3"]), ([], ["-e", "text"])])
+    @Test(
+        "of a copy is that of the source with both filters",
+        arguments: [
+            (["-g", "w"], ["--where", "n > 20"]), (["--kind", "json"], ["--limit", "3"]),
+            ([], ["-e", "text"]),
+        ])
     func copyOfCopy(first: [String], second: [String]) throws {
         let (copy, again) = (harness.path("copy"), harness.path("again"))
         try harness.succeed(["copy", store, copy] + first)
@@ -109,7 +120,9 @@ struct CopyCommandTests {
 
     @Test("can be repaired and loses nothing: what was left out is not lost")
     func repaired() throws {
-        for (number, filters) in [["-g", "w3"], ["--session", "two"], ["--kind", "text"], ["--where", "n == 7"]].enumerated() {
+        for (number, filters) in [
+            ["-g", "w3"], ["--session", "two"], ["--kind", "text"], ["--where", "n == 7"],
+        ].enumerated() {
             let (copy, saved) = (harness.path("copy\(number)"), harness.path("saved\(number)"))
             try harness.succeed(["copy", store, copy] + filters)
             for salvage in [[], ["--salvage"]] {
@@ -185,7 +198,10 @@ struct CopyCommandTests {
         for (arguments, status, message) in [
             ([store, copy], 1, "\(copy): it exists, and is not empty"),
             ([store, store + "/inside"], 1, "\(store)/inside: it lies inside a store"),
-            ([harness.path("none"), harness.path("x")], 1, "\(harness.path("none")) is not a store: it does not exist"),
+            (
+                [harness.path("none"), harness.path("x")], 1,
+                "\(harness.path("none")) is not a store: it does not exist"
+            ),
             ([store, harness.path("x"), "--reverse"], 64, "--reverse: a store keeps the order recorded"),
             ([store, harness.path("x"), "--where", "n =="], 64, "--where: "),
             ([store, harness.path("x"), "--session-number", "9"], 1, "--session-number 9: no such session"),

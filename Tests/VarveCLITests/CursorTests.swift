@@ -107,7 +107,8 @@ struct CursorTests {
         #expect(try harness.run(count).text == "2\n")
         let after = try cursor(4)
         for explain in [[], ["--explain"]] {
-            let outcome = try harness.run(["query", store, "--count", "--after", after, "--kind", "k0"] + explain)
+            let outcome = try harness.run(
+                ["query", store, "--count", "--after", after, "--kind", "k0"] + explain)
             #expect(outcome.text == "6\n")
         }
     }

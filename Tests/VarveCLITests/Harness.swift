@@ -11,6 +11,8 @@ final class Harness {
         var errors: String
         var text: String { String(decoding: output, as: UTF8.self) }
         var lines: [String] { text.split(separator: "\n").map(String.init) }
+        /// Lines of CSV: a carriage return and a line feed are one character to Swift.
+        var rows: [String] { text.split(separator: "\r\n").map(String.init) }
     }
 
     let directory: URL

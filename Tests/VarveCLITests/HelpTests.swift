@@ -36,7 +36,9 @@ struct HelpTests {
         return words
     }
 
-    @Test("Each command has an example that fits a terminal of 80 columns and is understood", arguments: commands)
+    @Test(
+        "Each command has an example that fits a terminal of 80 columns and is understood",
+        arguments: commands)
     func examples(command: String) throws {
         let help = try harness.succeed(command, "--help").text
         #expect(help.contains("Example: ") || help.contains("Examples:"))

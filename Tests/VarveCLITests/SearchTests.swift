@@ -16,7 +16,8 @@ struct SearchTests {
         var content = Data()
         content += Data(#"{"ts":1000,"type":"a","path":"C:\\Windows\\System32","id":4624,"ok":true}"#.utf8)
         content += Data("\n".utf8)
-        content += Data(#"{"ts":1001,"type":"b","path":"c:\\windows","id":"4624","user":{"name":"Ädmin"}}"#.utf8)
+        content += Data(
+            #"{"ts":1001,"type":"b","path":"c:\\windows","id":"4624","user":{"name":"Ädmin"}}"#.utf8)
         content += Data("\n".utf8)
         content += Data(#"{"ts":1002,"type":"a","list":[1,{"x":"needle"}],"id":null,"a.b":1}"#.utf8)
         content += Data("\nplain text, C:\\Windows and a Needle\n".utf8)
@@ -126,17 +127,29 @@ struct SearchTests {
             (["--regex", "a{1001}"], "--regex: "), (["-e", "(?<=a)b"], "--regex: "),
             (["--regex", "\\"], "--regex: "), (["--grep", ""], "--grep: "),
             (["--from", "yesterday"], "--from yesterday: not a time"),
-            (["--to", ""], "--to : not a time"), (["--since", "2026-02-30"], "--from 2026-02-30: not a time"),
+            (["--to", ""], "--to : not a time"),
+            (["--since", "2026-02-30"], "--from 2026-02-30: not a time"),
             (["--from", "9223372036854775808"], "--from 9223372036854775808: not a time"),
-            (["--around", "x"], ""), (["--around", "-1"], ""), (["--window", "3s"], "--window needs --around"),
+            (["--around", "x"], ""), (["--around", "-1"], ""),
+            (["--window", "3s"], "--window needs --around"),
             (["--around", "1", "--window", "3"], ""), (["--around", "1", "--window", "-3s"], ""),
-            (["-A", "-1"], ""), (["-B", "x"], ""), (["-C", "18446744073709551616"], ""), (["--limit", "-1"], ""),
+            (["-A", "-1"], ""), (["-B", "x"], ""), (["-C", "18446744073709551616"], ""),
+            (["--limit", "-1"], ""),
             (["--order", "size"], ""), (["--order", "time", "-A", "1"], "-A, -B and -C: "),
             (["--order", "time", "--show-cursor"], "a cursor: "),
             (["--trailer"], "--trailer needs --output json"),
             (["--trailer", "-o", "json", "--count"], "--trailer needs --output json"),
-            (["--count", "--quiet"], "--count and --quiet"), (["-0"], "-0 needs"), (["--fields", "a"], "--fields"),
-            (["--shift", "other=1h"], "--shift other: "), (["--shift", "store=1h", "--shift", "store=2h"], "--shift"),
+            (["--count", "--quiet"], "--count and --quiet"), (["-0"], "-0 needs"),
+            (["--fields", "a"], "--fields"),
+            (
+                ["--order", "time", "--shift", "other=1h"],
+                "--shift other: there is no such store in this query"
+            ),
+            (
+                ["--order", "time", "--shift", "store=1h", "--shift", "store=2h"],
+                "--shift store: given twice"
+            ),
+            (["--shift", "store=1h"], "--shift: needs --order time, or several stores"),
             (["--shift", "store"], ""), (["--shift", "store=1"], ""), (["--shift", "=1h"], ""),
             (["--shift", "store=106752d"], ""), (["--session-number", "0"], "--session-number 0: "),
         ])
@@ -187,18 +200,22 @@ struct SearchTests {
         }
     }
 
-    @Test("Where types are the reason that nothing matched, a note says so, and the status is that of an answer")
+    @Test(
+        "Where types are the reason that nothing matched, a note says so, and the status is that of an answer"
+    )
     func notes() throws {
         let lines = (0..<5).map { "{\"ts\":\($0 + 1000),\"ProcessId\":\"\($0)\",\"n\":\($0)}\n" }.joined()
         try harness.succeed("record", store, input: Data(lines.utf8))
-        let expected = "varve: note: nothing matched: ProcessId is always a string here; use number(ProcessId)\n"
+        let expected =
+            "varve: note: nothing matched: ProcessId is always a string here; use number(ProcessId)\n"
         for mode in [[], ["--count"], ["-o", "json"], ["--order", "time"], ["--explain"]] {
             let outcome = try harness.run(["query", store, "--where", "ProcessId == 3"] + mode)
             #expect(outcome.status == 0)
             #expect(outcome.errors.hasSuffix(expected), "\(mode): \(outcome.errors)")
         }
         for command in [["top", "--by", "n"], ["fields"], ["histogram"]] {
-            let outcome = try harness.run([command[0], store] + command.dropFirst() + ["--where", "ProcessId == 3"])
+            let outcome = try harness.run(
+                [command[0], store] + command.dropFirst() + ["--where", "ProcessId == 3"])
             #expect(outcome.errors.hasSuffix(expected), "\(command): \(outcome.errors)")
         }
         let misspelled = try harness.run("query", store, "--where", "processid == \"3\"")
@@ -211,12 +228,15 @@ struct SearchTests {
         #expect(quiet.status == 4 && quiet.output.isEmpty)
     }
 
-    @Test("Payloads that are no JSON match nothing but attributes, and a note says so where there are no others")
+    @Test(
+        "Payloads that are no JSON match nothing but attributes, and a note says so where there are no others"
+    )
     func noJSON() throws {
         try harness.succeed("record", store, "--text", input: Data("a\nb\n".utf8))
         let outcome = try harness.run("query", store, "--where", "a == 1")
         #expect(outcome.output.isEmpty && outcome.status == 0)
-        #expect(outcome.errors.hasPrefix("varve: note: nothing matched: no payload that was looked at is JSON"))
+        #expect(
+            outcome.errors.hasPrefix("varve: note: nothing matched: no payload that was looked at is JSON"))
         #expect(try harness.succeed("query", store, "--where", "length == 1", "--count").text == "2\n")
     }
 
@@ -245,7 +265,8 @@ struct SearchTests {
             """#
         try harness.succeed("record", store, "--format", "export", input: Data(export.utf8))
         let commands = [
-            ["query", store], ["query", store, "-o", "table"], ["tail", store], ["top", store, "--by", "kind"],
+            ["query", store], ["query", store, "-o", "table"], ["tail", store],
+            ["top", store, "--by", "kind"],
             ["top", store, "--by", "session"], ["histogram", store, "--by", "kind"],
             ["histogram", store, "--by", "session"], ["query", store, "--explain", "--kind", "k\n\u{1b}"],
         ]

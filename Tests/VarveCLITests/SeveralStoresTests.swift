@@ -186,7 +186,9 @@ struct SeveralStoresTests {
                 let outcome = try harness.run(command + stores)
                 let label = stores.count > 1 ? "bad: " : ""
                 #expect(outcome.status == 3, "\(command)")
-                #expect(outcome.errors.hasPrefix("varve: note: \(label)not complete: sequences "), "\(outcome.errors)")
+                #expect(
+                    outcome.errors.hasPrefix("varve: note: \(label)not complete: sequences "),
+                    "\(outcome.errors)")
                 #expect(outcome.errors.contains(": damage: \(file): "))
                 #expect(outcome.errors.split(separator: "\n").count == 1)
             }
@@ -210,7 +212,8 @@ struct SeveralStoresTests {
         #expect(outcome.status == 1)
         #expect(
             outcome.errors
-                == "varve: error: b: --session-number 2: no such session: the store has 1 (see varve sessions)\n")
+                == "varve: error: b: --session-number 2: no such session: the store has 1 (see varve sessions)\n"
+        )
     }
 
     @Test("What makes no sense for several stores is wrong usage")
@@ -229,7 +232,9 @@ struct SeveralStoresTests {
         #expect(alone.errors == "varve: error: --shift: needs --order time, or several stores\n")
     }
 
-    @Test("One store by time: context of the shift for --from, --to and --around; --where means the store's own")
+    @Test(
+        "One store by time: context of the shift for --from, --to and --around; --where means the store's own"
+    )
     func shiftOfOne() throws {
         let a = try record("a", [1000, 1010, 1020, 1015])
         let query = ["query", a, "--order", "time", "-o", "json"]
@@ -238,7 +243,12 @@ struct SeveralStoresTests {
             (["--shift", "a=-10s", "--to", "1000"], [0, 1]),
             (["--shift", "a=1h", "--around", "1", "--window", "5s"], [1, 3]),
             (["--shift", "a=1h", "--where", "timestamp <= time(\"1970-01-01T00:16:50Z\")"], [0, 1]),
-            (["--shift", "a=1h", "--from", "4610", "--where", "timestamp <= time(\"1970-01-01T00:16:50Z\")"], [1]),
+            (
+                [
+                    "--shift", "a=1h", "--from", "4610", "--where",
+                    "timestamp <= time(\"1970-01-01T00:16:50Z\")",
+                ], [1]
+            ),
         ] {
             let found = try harness.objects(harness.succeed(query + arguments)).map { $0["sequence"] as? Int }
             #expect(found == sequences, "\(arguments)")
@@ -246,10 +256,11 @@ struct SeveralStoresTests {
         let stamp = try harness.objects(harness.succeed(query + ["--shift", "a=1h", "--limit", "1"]))
         #expect(stamp.first?["timestamp"] as? String == "1970-01-01T01:16:40.000000000Z")
         for (arguments, events) in [
-            (["--shift", "a=1h", "--from", "4610"], 3), (["--shift", "a=1h", "--around", "1", "--window", "5s"], 2),
+            (["--shift", "a=1h", "--from", "4610"], 3),
+            (["--shift", "a=1h", "--around", "1", "--window", "5s"], 2),
         ] {
-            let total = try harness.succeed(["histogram", a, "--bucket", "1d", "--csv"] + arguments).lines.last
-            #expect(total?.hasSuffix(",\(events)\r") == true, "\(arguments): \(total ?? "")")
+            let total = try harness.succeed(["histogram", a, "--bucket", "1d", "--csv"] + arguments).rows.last
+            #expect(total?.hasSuffix(",\(events)") == true, "\(arguments): \(total ?? "")")
         }
     }
 }

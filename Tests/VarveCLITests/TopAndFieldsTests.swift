@@ -73,7 +73,10 @@ struct TopAndFieldsTests {
         case 0: .null
         case 1: .bool(random.oneIn(2))
         case 2: .number("\(random.below(3))")
-        case 3: .number(["0.5", "0.50", "1e3", "-0", "18446744073709551616", "9007199254740993"].randomElement(using: &random) ?? "")
+        case 3:
+            .number(
+                ["0.5", "0.50", "1e3", "-0", "18446744073709551616", "9007199254740993"].randomElement(
+                    using: &random) ?? "")
         case 4, 5: .string(["", "1", "true", "a", "ä,\"\\", "null"].randomElement(using: &random) ?? "")
         case 6: .array((0..<random.below(4)).map { _ in value(&random, depth: depth - 1) })
         default: object(&random, depth: depth - 1)
@@ -90,7 +93,8 @@ struct TopAndFieldsTests {
         let objects = (0..<300).map { _ in object(&random, depth: 3) }
         let lines = objects.map { $0.text + "\n" }.joined() + "no JSON\n"
         // The kind is not to be taken out of the payloads.
-        try harness.succeed("record", store, "--session", "s", "--kind-field", "none", input: Data(lines.utf8))
+        try harness.succeed(
+            "record", store, "--session", "s", "--kind-field", "none", input: Data(lines.utf8))
         return objects
     }
 
@@ -118,12 +122,15 @@ struct TopAndFieldsTests {
                 var rows = Set(firsts.map { "{\(Value.quoted(first.text)):\($0)" })
                 if let second {
                     let seconds = Set(object.values(second.steps[...]).map(\.shown))
-                    rows = Set(rows.flatMap { row in seconds.map { "\(row),\(Value.quoted(second.text)):\($0)" } })
+                    rows = Set(
+                        rows.flatMap { row in seconds.map { "\(row),\(Value.quoted(second.text)):\($0)" } })
                 }
                 if rows.isEmpty { without += 1 }
                 for row in rows { counts[row + "}", default: 0] += 1 }
             }
-            var arguments = ["top", store, "--by", first.text + (second.map { ",\($0.text)" } ?? ""), "--json"]
+            var arguments = [
+                "top", store, "--by", first.text + (second.map { ",\($0.text)" } ?? ""), "--json",
+            ]
             if limit != 10 { arguments += ["--limit", "\(limit)"] }
             let outcome = try harness.succeed(arguments)
             let lines = outcome.lines
@@ -132,7 +139,8 @@ struct TopAndFieldsTests {
                 let parts = line.dropFirst(10).dropLast().split(separator: ",", maxSplits: 1)
                 return (String(parts[1].dropFirst(9)), Int(parts[0]) ?? -1)
             }
-            #expect(found.map(\.count) == counts.values.sorted(by: >).prefix(limit).map { $0 }, "\(arguments)")
+            #expect(
+                found.map(\.count) == counts.values.sorted(by: >).prefix(limit).map { $0 }, "\(arguments)")
             for (text, count) in found { #expect(counts[text] == count, "\(arguments): \(text)") }
             #expect(Set(found.map(\.text)).count == found.count)
             #expect(outcome.errors == "varve: note: without a value: \(without) of 301 events\n")
@@ -156,7 +164,9 @@ struct TopAndFieldsTests {
             case .object(let members):
                 for (key, value) in members {
                     let isName = key.allSatisfy(\.isLetter)
-                    let step = isName ? "\(path.isEmpty && key != "kind" ? "" : ".")\(key)" : "[\(Value.quoted(key))]"
+                    let step =
+                        isName
+                        ? "\(path.isEmpty && key != "kind" ? "" : ".")\(key)" : "[\(Value.quoted(key))]"
                     walk(value, path + step, number)
                 }
             default: break
@@ -181,7 +191,8 @@ struct TopAndFieldsTests {
         }
     }
 
-    @Test("A table, JSON and CSV of the same values, where texts that look like something else are told apart")
+    @Test(
+        "A table, JSON and CSV of the same values, where texts that look like something else are told apart")
     func forms() throws {
         let lines = #"""
             {"ts":1000,"v":"1","w":"a,\"b\"\nc"}
@@ -255,14 +266,17 @@ struct TopAndFieldsTests {
         let lines = (0..<50).map { "{\"ts\":\(1000 + $0),\"type\":\"k\($0 % 2)\",\"n\":\($0 % 7)}\n" }
         try harness.succeed("record", store, input: Data(lines.joined().utf8))
         #expect(try harness.succeed("top", store, "--by", "n", "--limit", "3").lines.count == 4)
-        #expect(try harness.succeed("top", store, "--by", "n", "--limit", "1", "--json").text.hasPrefix(#"{"events":8,"#))
+        #expect(
+            try harness.succeed("top", store, "--by", "n", "--limit", "1", "--json").text.hasPrefix(
+                #"{"events":8,"#))
         #expect(try harness.succeed("top", store, "--by", "n", "--limit", "0").text == "events  n\n")
         #expect(
             try harness.succeed("top", store, "--by", "kind", "--where", "n == 6", "--json").lines == [
                 #"{"events":4,"values":{"kind":"k0"}}"#, #"{"events":3,"values":{"kind":"k1"}}"#,
             ])
         #expect(
-            try harness.succeed("top", store, "--by", "n", "--from", "1049", "-r").text == "events  n\n     1  0\n")
+            try harness.succeed("top", store, "--by", "n", "--from", "1049", "-r").text
+                == "events  n\n     1  0\n")
         #expect(try harness.succeed("fields", store, "--limit", "0").text == "events  path  types\n")
         #expect(try harness.succeed("fields", store, "--kind", "none").lines.count == 1)
     }
@@ -287,7 +301,8 @@ struct TopAndFieldsTests {
         arguments: [
             ("[x", "--by [x: column 2: "), ("", "--by : column 1: "), ("a,,b", "--by : column 1: "),
             ("a.", "--by a.: column 3: "), ("a b", "--by a b: column 2: "), ("5", "--by 5: column 1: "),
-            ("**", "--by **: column 1: "), ("a,a", "--by a: given twice"), ("kind,kind", "--by kind: given twice"),
+            ("**", "--by **: column 1: "), ("a,a", "--by a: given twice"),
+            ("kind,kind", "--by kind: given twice"),
             ("[\"a,b", "--by [\"a,b: column "), ("a.[0]", "--by a.[0]: column 3: "),
         ])
     func wrongPaths(path: String, message: String) throws {
@@ -297,9 +312,11 @@ struct TopAndFieldsTests {
         #expect(outcome.errors.split(separator: "\n").count == 1)
     }
 
-    @Test("Commas in quotes do not part paths", arguments: [
-        ("a,b", ["a", "b"]), ("[\"a,b\"],c", ["[\"a,b\"]", "c"]), ("[\"a\\\",b\"]", ["[\"a\\\",b\"]"]),
-        ("[\"a\\\\\"],b", ["[\"a\\\\\"]", "b"]), ("", [""]),
-    ])
+    @Test(
+        "Commas in quotes do not part paths",
+        arguments: [
+            ("a,b", ["a", "b"]), ("[\"a,b\"],c", ["[\"a,b\"]", "c"]), ("[\"a\\\",b\"]", ["[\"a\\\",b\"]"]),
+            ("[\"a\\\\\"],b", ["[\"a\\\\\"]", "b"]), ("", [""]),
+        ])
     func split(text: String, parts: [String]) { #expect(TopColumn.split(text) == parts) }
 }

@@ -49,7 +49,8 @@ struct CopyCommand: ParsableCommand {
                 Formatting.count(UInt64(report.checkpoints), "checkpoint"),
                 Formatting.bytes(report.bytes),
             ].joined(separator: ", ")
-                + (report.leftOut > 0 ? "; \(Formatting.count(report.leftOut, "sequence number")) left out" : "")
+                + (report.leftOut > 0
+                    ? "; \(Formatting.count(report.leftOut, "sequence number")) left out" : "")
                 + "\n")
         try output.flush()
         QueryCommand.note(selection, matched: report.events, in: [snapshot])

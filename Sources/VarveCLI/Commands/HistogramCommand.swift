@@ -141,7 +141,8 @@ struct HistogramCommand: ParsableCommand {
         guard !isOver, span < most else {
             throw CommandFailure(
                 "--bucket: that would be more than \(Formatting.count(UInt64(most))) "
-                    + (by == nil ? "lines" : "columns") + ": take wider ones, or --json, which leaves empty ones out")
+                    + (by == nil ? "lines" : "columns")
+                    + ": take wider ones, or --json, which leaves empty ones out")
         }
         try histogram.plot(first...last, columns: columns, to: output)
     }

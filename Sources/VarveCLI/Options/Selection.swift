@@ -39,10 +39,11 @@ struct Selection {
             guard let event = try snapshot.event(sequence: around) else {
                 throw CommandFailure("--around \(around): there is no such event, or it can't be read")
             }
-            let window = Int64(clamping: options.window?.nanoseconds ?? 30_000_000_000)
-            let time = event.timestamp.saturating(adding: shift)
+            // It may be wider than what 64 bits hold with a sign.
+            let window = Int128(options.window?.nanoseconds ?? 30_000_000_000)
+            let time = Int128(event.timestamp.saturating(adding: shift))
             restrict(
-                toTimes: time.saturating(subtracting: window), time.saturating(adding: window),
+                toTimes: Int64(clamping: time - window), Int64(clamping: time + window),
                 shift: isShiftedLater ? 0 : shift)
         }
         if !options.sessionNumbers.isEmpty {
@@ -84,7 +85,8 @@ struct Selection {
             return sessions[sessions.count + Int(number)].ordinal
         }
         throw CommandFailure(
-            "--session-number \(number): no such session: the store has \(sessions.count) (see varve sessions)")
+            "--session-number \(number): no such session: the store has \(sessions.count) (see varve sessions)"
+        )
     }
 
     /// The sessions with one of these ids and one of these numbers, in the order in which they were begun; an empty

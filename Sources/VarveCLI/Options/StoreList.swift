@@ -18,7 +18,8 @@ struct ShiftOptions: ParsableArguments {
                 throw ValidationError("--shift \(shift.store): there is no such store in this query")
             }
             if meant.count > 1 {
-                throw ValidationError("--shift \(shift.store): that is the name of several stores: give the path")
+                throw ValidationError(
+                    "--shift \(shift.store): that is the name of several stores: give the path")
             }
             if shifts[..<place].contains(where: { $0.means(store) }) {
                 throw ValidationError("--shift \(shift.store): given twice")

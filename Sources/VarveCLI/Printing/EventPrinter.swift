@@ -105,7 +105,8 @@ final class EventPrinter {
         let first = labels.isEmpty ? [] : ["store"]
         table = StreamedTable(
             first + ["sequence", "time", "session", "kind"] + (fields.isEmpty ? ["payload"] : fields),
-            rightAligned: [first.count], uncut: [first.count, first.count + 1], columnsMax: Terminal.columns(STDOUT_FILENO))
+            rightAligned: [first.count], uncut: [first.count, first.count + 1],
+            columnsMax: Terminal.columns(STDOUT_FILENO))
         for (source, (_, snapshot)) in sources.enumerated() {
             for session in try snapshot.sessions() {
                 sessions[SessionKey(source: source, ordinal: session.ordinal)] = Self.texts(
