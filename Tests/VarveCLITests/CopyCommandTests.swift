@@ -39,10 +39,10 @@ struct CopyCommandTests {
                 }
             }
             lines.append(
-                #"{"record":"session_end","session":\#(session),"ended_at":"1970-01-01T0\#(session):10:00Z"}"#
+                #"{"record":"end","session":\#(session),"ended_at":"1970-01-01T0\#(session):10:00Z","state":"closed"}"#
             )
         }
-        let export = lines.filter { !$0.contains("session_end") }.joined(separator: "\n")
+        let export = lines.joined(separator: "\n")
         try harness.succeed("record", store, "--format", "export", input: Data(export.utf8))
     }
 

@@ -15,7 +15,9 @@ struct HistogramTests {
     }
 
     private func record(_ events: [(time: String, kind: String)], session: String = "s") throws {
-        let lines = events.map { "{\"ts\":\"\($0.time)\",\"type\":\"\($0.kind)\"}\n" }
+        let lines = events.map {
+            "{\"ts\":\"\($0.time)\",\"type\":\"\($0.kind.replacing("\"", with: "\\\""))\"}\n"
+        }
         try harness.succeed("record", store, "--session", session, input: Data(lines.joined().utf8))
     }
 
@@ -50,7 +52,7 @@ struct HistogramTests {
         try fill()
         #expect(
             try harness.succeed("histogram", store, "--bucket", "1m", "--by", "kind").text == """
-                a     5 ▂█
+                a     5 ▃█
                 b,"x" 4  █ █
                         from 2026-05-10T12:00:00Z to 2026-05-10T12:03:00Z
                 9 events, 1 min a column
@@ -248,7 +250,7 @@ struct HistogramTests {
         }
         #expect(
             try harness.succeed("histogram", store, "--sequence", "0").text
-                == "2026-05-10T12:00:59Z 1 \(String(repeating: "█", count: 76))\n1 event, 1 s a line\n")
+                == "2026-05-10T12:00:55Z 1 \(String(repeating: "█", count: 76))\n1 event, 5 s a line\n")
     }
 
     @Test("Several stores are counted together by kind, and apart by session")

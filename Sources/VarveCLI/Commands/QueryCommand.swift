@@ -14,7 +14,7 @@ struct QueryCommand: ParsableCommand {
             Examples: the last events of two kinds; what a program did, with what came before; a file as it was recorded; whether \
             anything happened; two machines side by side.
 
-              varve query flight.varve --kind Security --kind Sysmon --from -2h -r --limit 9
+              varve query flight.varve --kind Security --kind Sysmon --from -2h -r
               varve query flight.varve -B 5 --where 'Image endswith r"\\lsass.exe" nocase'
               varve query flight.varve --session-number -1 --output payload > capture.jsonl
               varve query flight.varve --from -1h --grep "access denied" -q && echo yes
