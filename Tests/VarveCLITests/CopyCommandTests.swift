@@ -120,6 +120,7 @@ struct CopyCommandTests {
 
     @Test("can be repaired and loses nothing: what was left out is not lost")
     func repaired() throws {
+        // The counters of the source told of checkpoints that the copy never had, and repair called them lost.
         for (number, filters) in [
             ["-g", "w3"], ["--session", "two"], ["--kind", "text"], ["--where", "n == 7"],
         ].enumerated() {
