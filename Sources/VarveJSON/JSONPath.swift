@@ -57,7 +57,8 @@ public struct JSONPath: Hashable, Sendable, CustomStringConvertible {
                     wantsName = false
                 } else if character == "." {
                     index += 1
-                    wantsName = true
+                    // A dot before a key in quotes is one too many for some, and right for others.
+                    wantsName = !(next == "[" && characters.dropFirst(index + 1).first == "\"")
                 } else if character == "[" {
                     index += 1
                     steps.append(try bracket())

@@ -11,6 +11,8 @@ final class Harness {
         var errors: String
         var text: String { String(decoding: output, as: UTF8.self) }
         var lines: [String] { text.split(separator: "\n").map(String.init) }
+        /// Lines of CSV: a carriage return and a line feed are one character to Swift.
+        var rows: [String] { text.split(separator: "\r\n").map(String.init) }
     }
 
     let directory: URL
@@ -64,6 +66,11 @@ final class Harness {
     /// Runs `varve`, which must succeed.
     @discardableResult
     func succeed(_ arguments: String..., input: Data = Data()) throws -> Outcome {
+        try succeed(arguments, input: input)
+    }
+
+    @discardableResult
+    func succeed(_ arguments: [String], input: Data = Data()) throws -> Outcome {
         let outcome = try run(arguments, input: input)
         try #require(outcome.status == 0, "\(arguments): \(outcome.errors)")
         return outcome

@@ -1,6 +1,7 @@
 import Foundation
 import Testing
 import Varve
+import VarveTestKit
 
 @Suite("varve tail", .timeLimit(.minutes(2)))
 struct TailCommandTests {
@@ -124,5 +125,77 @@ struct TailCommandTests {
             ],
             executable: URL(fileURLWithPath: "/bin/bash"))
         #expect(outcome.lines.count == 2 && outcome.lines.last == "0" && outcome.errors.isEmpty)
+    }
+}
+
+/// What `tail` has in common with `query`.
+@Suite("varve tail with filters")
+struct TailFilterTests {
+    let harness: Harness
+    let store: String
+
+    init() throws {
+        harness = try Harness()
+        store = harness.path("store")
+        var text = ""
+        for number in 0..<60 {
+            text +=
+                "{\"ts\":\(1000 + number),\"type\":\"k\(number % 3)\",\"n\":\(number),\"s\":\"\(number % 7)\"}\n"
+        }
+        try harness.succeed("record", store, "--session", "s", input: Data(text.utf8))
+    }
+
+    @Test(
+        "The last so many events are those at the end of the query's answer",
+        arguments: [
+            [], ["--kind", "k1"], ["-g", "\"s\":\"3\""], ["--where", "n < 30"], ["-e", "\"n\":[0-9],"],
+            ["--from", "1010", "--to", "1050"], ["--sequence", "5..8"], ["--around", "30", "--window", "3s"],
+            ["--where", "number(s) == 2", "--kind", "k2"], ["--session", "none"], ["--session-number", "-1"],
+        ])
+    func last(filters: [String]) throws {
+        let all = try harness.succeed(["query", store, "-o", "payload"] + filters).lines
+        for count in [0, 1, 4, 10, 100] {
+            let tail = try harness.succeed(["tail", store, "-n", "\(count)", "-o", "payload"] + filters)
+            #expect(tail.lines == Array(all.suffix(count)), "\(count)")
+            #expect(tail.errors.isEmpty)
+        }
+    }
+
+    @Test("A limit ends it, in whatever form it prints, and the cursor stands where it ended")
+    func limit() throws {
+        let outcome = try harness.succeed(
+            "tail", store, "-n", "5", "--limit", "2", "-o", "csv", "--fields", "n", "--show-cursor")
+        #expect(
+            outcome.rows == [
+                "sequence,session,session_number,index,timestamp,kind,n",
+                "58,s,1,58,1970-01-01T00:17:38.000000000Z,k1,58",
+                "59,s,1,59,1970-01-01T00:17:39.000000000Z,k2,59",
+            ])
+        #expect(outcome.errors.hasPrefix("cursor: ") && outcome.errors.hasSuffix("/1/59\n"))
+        let cursor = String(outcome.errors.dropFirst(8).dropLast(3)) + "9"
+        let behind = try harness.succeed(
+            "tail", store, "--after", cursor.replacing("/59", with: "/9"), "--limit", "3", "-o", "payload",
+            "-0")
+        #expect(behind.text.split(separator: "\0").count == 3)
+        #expect(behind.text.hasPrefix("{\"ts\":1010,"))
+    }
+
+    @Test("It says why nothing matched, and what is missing among what it prints")
+    func notes() throws {
+        let note = try harness.succeed("tail", store, "--where", "s == 3")
+        #expect(note.output.isEmpty)
+        #expect(note.errors == "varve: note: nothing matched: s is always a string here; use number(s)\n")
+        let bad = harness.path("bad")
+        var random = SplitMix64(seed: 11)
+        let lines = (0..<3000).map { number in
+            let noise = (0..<12).map { _ in String(random.next(), radix: 36) }.joined()
+            return "{\"ts\":\(1000 + number),\"n\":\(number),\"noise\":\"\(noise)\"}\n"
+        }
+        try harness.succeed("record", bad, input: Data(lines.joined().utf8))
+        try harness.changeByte(at: 150_000, inLargestFileOf: bad)
+        let whole = try harness.run("tail", bad, "-n", "10")
+        #expect(whole.status == 0 && whole.errors.isEmpty && whole.lines.count == 10)
+        let all = try harness.run("tail", bad, "-n", "3000")
+        #expect(all.status == 3 && all.errors.hasPrefix("varve: note: not complete: sequences "))
     }
 }

@@ -141,8 +141,18 @@ struct RepairPlan {
     var lostCheckpoints: UInt64 {
         let first = max(last.headCheckpoint, 1)
         guard checkpointsMade >= first else { return 0 }
+        // An excerpt's counters are its source's: what it has itself is what its footers name.
+        if isExcerpt {
+            let named = sources[..<logCount].flatMap { $0.footer?.checkpoints.map(\.record.ordinal) ?? [] }
+            return UInt64(Set(named).count { $0 >= first && takenCheckpoints[$0] == nil })
+        }
         let kept = UInt64(takenCheckpoints.keys.count { $0 >= first })
         return (checkpointsMade - first + 1) - min(kept, checkpointsMade - first + 1)
+    }
+
+    /// Whether events were left out when it was made.
+    private var isExcerpt: Bool {
+        ledger.contains { if case .gap(_, _, .leftOut, _, _) = $0 { true } else { false } }
     }
 
     /// Events that no reader of the source sees.

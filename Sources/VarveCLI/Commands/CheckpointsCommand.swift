@@ -13,7 +13,7 @@ struct CheckpointsCommand: ParsableCommand {
 
             Example: the state at the last checkpoint of the last session.
 
-              varve checkpoints flight.varve --session-number -1 --json | tail -n 1 | jq .state
+              varve checkpoints flight.varve --session-number -1 --json | tail -n 1
             """)
 
     @Argument(help: "The store's directory.")

@@ -10,9 +10,10 @@ struct CopyCommand: ParsableCommand {
             Sequence numbers, sessions, kinds and checkpoints are kept; what was left out is recorded as gaps, so that the excerpt \
             never looks like the whole. The exit code is 3 when a part of what was asked for can't be read.
 
-            Example: what happened on one afternoon.
+            Examples: what happened around an event; what one program did.
 
-              varve copy flight.varve case-17.varve --from 2026-05-10T12:00:00Z --to 2026-05-10T18:00:00Z
+              varve copy flight.varve case-17.varve --around 4711 --window 10m
+              varve copy flight.varve case-18.varve --where 'ProcessId == "4084"'
             """)
 
     @Argument(help: "The store's directory.")
@@ -48,7 +49,8 @@ struct CopyCommand: ParsableCommand {
                 Formatting.count(UInt64(report.checkpoints), "checkpoint"),
                 Formatting.bytes(report.bytes),
             ].joined(separator: ", ")
-                + (report.leftOut > 0 ? "; \(Formatting.count(report.leftOut, "number")) left out" : "")
+                + (report.leftOut > 0
+                    ? "; \(Formatting.count(report.leftOut, "sequence number")) left out" : "")
                 + "\n")
         try output.flush()
         QueryCommand.note(selection, matched: report.events, in: [snapshot])

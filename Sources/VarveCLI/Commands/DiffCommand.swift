@@ -18,7 +18,7 @@ struct DiffCommand: ParsableCommand {
             Examples: the last two runs; two captures, with ids that are others in each.
 
               varve diff flight.varve -- -2 -1
-              varve diff flight.varve before after --ignore request.id --ignore 'spans[].id' --context 5
+              varve diff flight.varve before after --ignore 'spans[].id' --context 5
             """)
 
     @Argument(help: "The store's directory.")

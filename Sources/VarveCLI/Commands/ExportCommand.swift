@@ -20,9 +20,9 @@ struct ExportCommand: ParsableCommand {
 
             The exit code is 3 when a part of what was asked for can't be read.
 
-            Examples: carry the last session to another machine; keep one as a document.
+            Examples: carry a session to another machine; keep one as a document.
 
-              varve export flight.varve --session-number -1 | ssh other varve import flight.varve -
+              varve export flight.varve --session s1 | ssh other varve import s1.varve -
               varve export flight.varve --format session --session s1 > s1.json
             """)
 

@@ -2,14 +2,20 @@ import ArgumentParser
 import Varve
 import VarveJSON
 
+#if canImport(Darwin)
+import Darwin
+#else
+import Glibc
+#endif
+
 /// `varve fields STORE…`.
 struct FieldsCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "fields",
         abstract: "Lists the fields that occur in JSON payloads, with types and counts.",
         discussion: """
-            The paths are those of --where, --by and --fields. Each is listed with the number of events that have it and the types of \
-            its values.
+            The paths are those of --where and --by. Each is listed with the number of events that have it and the types of its \
+            values.
 
             Examples:
 
@@ -27,20 +33,21 @@ struct FieldsCommand: ParsableCommand {
     var json = false
 
     func validate() throws {
+        try ShiftOptions.validate(stores)
         if stores.count > 1, filters.around != nil {
             throw ValidationError("--around: a sequence number is one store's: use --from and --to")
         }
     }
 
     func run() throws {
-        let list = StoreList.open(stores)
+        let list = try StoreList.open(stores)
         let now = wallClock()
         let reader = JSONPathReader()
         let shape = JSONPathReader.Shape()
         var (events, others) = (0 as UInt64, 0 as UInt64)
         var gaps: [[Gap]] = []
         for source in list.opened {
-            let selection = try Selection(filters, in: source.snapshot, now: now)
+            let selection = try source.selection(filters, now: now)
             var cursor = try source.snapshot.cursor(selection.query)
             var found: UInt64 = 0
             while let event = try cursor.next() {
@@ -58,17 +65,17 @@ struct FieldsCommand: ParsableCommand {
         if json {
             for (path, node) in rows { try output.line { Self.describe(path, node, &$0) } }
         } else {
-            var table = TextTable(["events", "path", "types"], rightAligned: [0])
+            var table = TextTable(
+                ["events", "path", "types"], rightAligned: [0], columnsMax: Terminal.columns(STDOUT_FILENO))
             for (path, node) in rows { table.add([Formatting.count(node.payloads), path, Self.types(node)]) }
             for line in table.lines() { try output.text(line + "\n") }
         }
         try output.flush()
         if others > 0 {
-            Diagnostics.note(
-                "\(Formatting.count(others)) of \(Formatting.count(events, "event")) are no JSON")
+            Diagnostics.note("no JSON: \(Formatting.count(others)) of \(Formatting.count(events, "event"))")
         }
         if shape.isCutOff { Diagnostics.note("there are more fields than are listed: too many to keep") }
-        try StoreList.report(gaps, of: list, isAlone: stores.count == 1)
+        try list.report(gaps)
     }
 
     private static func list(
@@ -81,7 +88,7 @@ struct FieldsCommand: ParsableCommand {
             let step = JSONTree.step(key)
             // The names of attributes mean those where they stand alone.
             let first = WherePredicate.attributeNames.contains(step) ? "." + step : step
-            list(member, path.isEmpty ? first : "\(path).\(step)", &rows)
+            list(member, path.isEmpty ? first : step.hasPrefix("[") ? path + step : "\(path).\(step)", &rows)
         }
     }
 

@@ -53,7 +53,8 @@ struct HistogramCommand: ParsableCommand {
     var explain = false
 
     /// More are no plot.
-    private static let bucketsMax: Int64 = 100_000
+    private static let linesMax: Int64 = 100_000
+    private static let columnsMax: Int64 = 1_000
 
     func validate() throws {
         if json, csv { throw ValidationError("--json and --csv can't be used together") }
@@ -62,6 +63,7 @@ struct HistogramCommand: ParsableCommand {
         }
         if filters.limit != nil { throw ValidationError("--limit: a histogram counts all events that match") }
         if filters.isReversed { throw ValidationError("--reverse: a histogram goes up in time") }
+        try ShiftOptions.validate(stores)
         if stores.count > 1, filters.around != nil {
             throw ValidationError("--around: a sequence number is one store's: use --from and --to")
         }
@@ -71,12 +73,12 @@ struct HistogramCommand: ParsableCommand {
     func run() throws {
         let startedAt = steadyClock()
         let now = wallClock()
-        let list = StoreList.open(stores)
+        let list = try StoreList.open(stores)
         var queries: [(source: StoreList.Opened, selection: Selection, shift: Int64)] = []
         var range: ClosedRange<Int64>?
         for source in list.opened {
             let shift = shifts.shift(of: source.path)
-            let selection = try Selection(filters, in: source.snapshot, now: now, shift: shift)
+            let selection = try source.selection(filters, now: now, shift: shift)
             queries.append((source, selection, shift))
             guard !selection.isEmpty, let found = try source.snapshot.timeRange(of: selection.query) else {
                 continue
@@ -127,7 +129,7 @@ struct HistogramCommand: ParsableCommand {
             }
         }
         try output.flush()
-        try StoreList.report(gaps, of: list, isAlone: stores.count == 1)
+        try list.report(gaps)
     }
 
     private func plot(_ histogram: Histogram, _ columns: Int, _ output: Output) throws {
@@ -135,10 +137,12 @@ struct HistogramCommand: ParsableCommand {
             return try output.text("no event matches\n")
         }
         let (span, isOver) = last.subtractingReportingOverflow(first)
-        guard !isOver, span < Self.bucketsMax else {
+        let most = by == nil ? Self.linesMax : Self.columnsMax
+        guard !isOver, span < most else {
             throw CommandFailure(
-                "--bucket: that would be more than \(Formatting.count(UInt64(Self.bucketsMax))) lines: "
-                    + "take wider ones, or --json, which leaves empty ones out")
+                "--bucket: that would be more than \(Formatting.count(UInt64(most))) "
+                    + (by == nil ? "lines" : "columns")
+                    + ": take wider ones, or --json, which leaves empty ones out")
         }
         try histogram.plot(first...last, columns: columns, to: output)
     }
@@ -180,12 +184,13 @@ enum TimeBuckets {
     private static let second: Int64 = 1_000_000_000
     private static let niceSeconds: [Int64] = [
         1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1_800, 3_600, 7_200, 10_800, 21_600, 43_200, 86_400,
-        172_800, 604_800, 1_209_600, 2_419_200, 7_257_600, 31_536_000, 315_360_000,
+        172_800, 604_800, 1_209_600, 2_419_200, 7_257_600, 31_536_000, 315_360_000, 3_153_600_000,
     ]
 
     /// The narrowest nice width of which so many cover the range.
     static func width(for range: ClosedRange<Int64>?, countMax: Int) -> Int64 {
-        guard let range else { return second }
+        // Of one moment any width is as good: one that can be read.
+        guard let range, range.lowerBound < range.upperBound else { return second }
         var widths: [Int64] = []
         var step: Int64 = 1
         while step < second {
@@ -194,7 +199,7 @@ enum TimeBuckets {
         }
         widths += niceSeconds.map { $0 * second }
         let span = UInt64(bitPattern: range.upperBound &- range.lowerBound)
-        return widths.first { span / UInt64($0) + 2 <= UInt64(countMax) } ?? .max / 2
+        return widths.first { span / UInt64($0) <= UInt64(countMax - 2) } ?? 3_153_600_000 * second
     }
 
     /// `10 s`, `5 min`, `1 d`.

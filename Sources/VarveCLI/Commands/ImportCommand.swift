@@ -16,7 +16,7 @@ struct ImportCommand: ParsableCommand {
 
             Examples: make a copy of a store; add a session that an application has exported.
 
-              varve export flight.varve > flight.jsonl && varve import copy.varve flight.jsonl
+              varve export flight.varve > all.jsonl && varve import copy.varve all.jsonl
               varve import flight.varve session.json
             """)
 

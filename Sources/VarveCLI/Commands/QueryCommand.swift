@@ -11,14 +11,14 @@ struct QueryCommand: ParsableCommand {
             All filters combine by and. Events come in the order recorded; those of several stores by their time, each with its \
             store's name. The exit code is 3 when a part of what was asked for can't be read: standard error then says what.
 
-            Examples: the last errors of two kinds; who touched a process, with what came before; a file as it was recorded; whether \
+            Examples: the last events of two kinds; what a program did, with what came before; a file as it was recorded; whether \
             anything happened; two machines side by side.
 
-              varve query flight.varve --kind Security --kind Sysmon --from -2h --reverse --limit 20
-              varve query flight.varve --where 'TargetImage endswith r"\\lsass.exe" nocase' -B 5
+              varve query flight.varve --kind Security --kind Sysmon --from -2h -r
+              varve query flight.varve -B 5 --where 'Image endswith r"\\lsass.exe" nocase'
               varve query flight.varve --session-number -1 --output payload > capture.jsonl
-              varve query flight.varve --from 2026-05-10T12:00:00Z --grep "access denied" --quiet && echo yes
-              varve query web.varve db.varve --shift db.varve=-19h --from 2026-05-10T12:00:00Z --limit 50
+              varve query flight.varve --from -1h --grep "access denied" -q && echo yes
+              varve query web.varve db.varve --shift db.varve=-19h --from -2d --limit 50
             """)
 
     @Argument(help: ArgumentHelp("The stores' directories.", valueName: "store"))
@@ -100,8 +100,12 @@ struct QueryCommand: ParsableCommand {
                 throw ValidationError("\(name): needs one store, and the order of its sequence numbers")
             }
         }
+        try ShiftOptions.validate(stores)
         if stores.count > 1, filters.around != nil {
             throw ValidationError("--around: a sequence number is one store's: use --from and --to")
+        }
+        if !isByTime, !shifts.shifts.isEmpty {
+            throw ValidationError("--shift: needs --order time, or several stores")
         }
         try shifts.validate(for: stores)
     }
@@ -156,12 +160,14 @@ struct QueryCommand: ParsableCommand {
             if quiet { break }
         }
         if hasContext, let printer { try context.finish(printer) }
-        let gaps = cursor.coverage.gaps
+        var gaps = cursor.coverage.gaps
+        for gap in context.gaps where !gaps.contains(where: { $0.covers(gap) }) { gaps.append(gap) }
         try printer?.finish()
         if count { try output.line { $0.append(integer: matched) } }
-        if trailer { try Self.printTrailer(matched, gaps, position, output) }
+        if trailer { try Self.printTrailer(matched, gaps, isComplete: gaps.isEmpty, position, output) }
         try output.flush()
-        try cursors.finish(position)
+        // Who asks whether there is something has not seen it.
+        try cursors.finish(quiet ? start : position)
         if explain {
             Diagnostics.plain(snapshot.plan(selection.query).description)
             Self.explain(cursor.statistics, matched: matched, nanoseconds: steadyClock() - startedAt)
@@ -173,12 +179,12 @@ struct QueryCommand: ParsableCommand {
     }
 
     private static func printTrailer(
-        _ matched: UInt64, _ gaps: [Gap], _ position: CursorPosition?, _ output: Output
+        _ matched: UInt64, _ gaps: [Gap], isComplete: Bool, _ position: CursorPosition?, _ output: Output
     ) throws {
         try output.line { out in
             out.object { list, out in
                 list.number("events", matched, &out)
-                list.flag("complete", gaps.isEmpty, &out)
+                list.flag("complete", isComplete, &out)
                 list.list("gaps", gaps, &out) { $1.gap($0) }
                 if let position { list.text("cursor", position.description, &out) }
             }
@@ -190,12 +196,12 @@ struct QueryCommand: ParsableCommand {
     private func runByTime() throws {
         let startedAt = steadyClock()
         let now = wallClock()
-        let sources = StoreList.open(stores)
+        let sources = try StoreList.open(stores)
         var queries: [MergedEvents.Source] = []
         var selections: [Selection] = []
         for source in sources.opened {
             let shift = shifts.shift(of: source.path)
-            let selection = try Selection(filters, in: source.snapshot, now: now, narrows: shift == 0)
+            let selection = try source.selection(filters, now: now, shift: shift, isShiftedLater: true)
             selections.append(selection)
             queries.append(
                 MergedEvents.Source(
@@ -215,7 +221,11 @@ struct QueryCommand: ParsableCommand {
         try printer?.finish()
         if count { try output.line { $0.append(integer: matched) } }
         let gaps = queries.indices.map { events.coverage(ofSource: $0).gaps }
-        if trailer { try Self.printTrailer(matched, gaps.flatMap { $0 }, nil, output) }
+        if trailer {
+            let gaps = gaps.flatMap { $0 }
+            try Self.printTrailer(
+                matched, gaps, isComplete: gaps.isEmpty && sources.failures.isEmpty, nil, output)
+        }
         try output.flush()
         if explain {
             for (source, query) in queries.enumerated() {
@@ -229,7 +239,7 @@ struct QueryCommand: ParsableCommand {
             Self.note(first, matched: matched, in: sources.opened.map(\.snapshot))
         }
         if quiet, matched > 0 { return }
-        try StoreList.report(gaps, of: sources, isAlone: isAlone)
+        try sources.report(gaps)
         if quiet { throw ExitCode(ExitStatus.negative) }
     }
 
@@ -294,6 +304,14 @@ struct QueryCommand: ParsableCommand {
         ]
         if let nanoseconds { lines.append(time(nanoseconds)) }
         for line in lines { Diagnostics.plain(line) }
+    }
+}
+
+extension Gap {
+    /// Whether it says all that the other one says.
+    fileprivate func covers(_ other: Gap) -> Bool {
+        reason == other.reason && note == other.note && sequences.lowerBound <= other.sequences.lowerBound
+            && sequences.upperBound >= other.sequences.upperBound
     }
 }
 

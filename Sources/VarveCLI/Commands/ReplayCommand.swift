@@ -20,7 +20,7 @@ struct ReplayCommand: ParsableCommand {
             Examples: an hour in a minute; everything to another program, without long silences.
 
               varve replay flight.varve --from -1h --speed 60
-              varve replay flight.varve --session-number -1 --output payload --gap-max 2s | ./consumer
+              varve replay flight.varve --output payload --gap-max 2s | ./consumer
             """)
 
     @Argument(help: "The store's directory.")

@@ -11,9 +11,9 @@ struct SessionsCommand: ParsableCommand {
             Their ordinals, ids, start and end, how they ended (closed, interrupted; active while they are \
             recorded), and how much they hold.
 
-            Example: the ids of all interrupted sessions.
+            Example: the ids of all sessions that were not closed.
 
-              varve sessions flight.varve --json | jq -r 'select(.state == "interrupted").id'
+              varve sessions flight.varve --json | jq -r 'select(.state != "closed").id'
             """)
 
     @Argument(help: "The store's directory.")

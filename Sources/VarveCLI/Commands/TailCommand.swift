@@ -91,9 +91,10 @@ struct TailCommand: ParsableCommand {
                 try printer.finish()
                 try reached.finish()
             } else {
-                let gaps = try printLast(of: snapshot, selection, after: start, printer, &reached)
+                let (printed, gaps) = try printLast(of: snapshot, selection, after: start, printer, &reached)
                 try printer.finish()
                 try reached.finish()
+                QueryCommand.note(selection, matched: printed, in: [snapshot])
                 try QueryCommand.report(gaps)
             }
         } catch let closed as ClosedPipe {
@@ -105,11 +106,11 @@ struct TailCommand: ParsableCommand {
 
     // MARK: What is there
 
-    /// Prints the last events, or all behind a position. Returns what is missing among them.
+    /// Prints the last events, or all behind a position. Returns how many, and what is missing among them.
     private func printLast(
         of snapshot: Snapshot, _ selection: Selection, after start: CursorPosition?, _ printer: EventPrinter,
         _ reached: inout Reached
-    ) throws -> [Gap] {
+    ) throws -> (printed: UInt64, gaps: [Gap]) {
         var query = selection.query
         if let start {
             query = try snapshot.query(query, after: start)
@@ -117,9 +118,9 @@ struct TailCommand: ParsableCommand {
             let range = query.sequences ?? 0...UInt64.max
             query.sequences = max(first, range.lowerBound)...range.upperBound
         } else {
-            return []
+            return (0, [])
         }
-        guard !selection.isEmpty else { return [] }
+        guard !selection.isEmpty else { return (0, []) }
         var printed: UInt64 = 0
         var position: CursorPosition?
         var cursor = try snapshot.cursor(query)
@@ -132,7 +133,7 @@ struct TailCommand: ParsableCommand {
         let gaps = cursor.coverage.gaps
         try printer.finish()
         try reached.advance(to: position)
-        return gaps
+        return (printed, gaps)
     }
 
     /// The number of the first of the last events that match; nil: there are none.

@@ -2,6 +2,12 @@ import ArgumentParser
 import Varve
 import VarveJSON
 
+#if canImport(Darwin)
+import Darwin
+#else
+import Glibc
+#endif
+
 /// `varve top STORE… --by PATH`.
 struct TopCommand: ParsableCommand {
     static let configuration = CommandConfiguration(
@@ -15,7 +21,7 @@ struct TopCommand: ParsableCommand {
             Examples:
 
               varve top flight.varve --by EventID
-              varve top flight.varve --by EventID,SubjectUserName --kind Security --limit 20
+              varve top flight.varve --by EventID,Hostname --kind Security --limit 20
               varve top flight.varve --by kind --from -1h --json
             """)
 
@@ -42,10 +48,14 @@ struct TopCommand: ParsableCommand {
 
     func validate() throws {
         if json, csv { throw ValidationError("--json and --csv can't be used together") }
+        try ShiftOptions.validate(stores)
         if stores.count > 1, filters.around != nil {
             throw ValidationError("--around: a sequence number is one store's: use --from and --to")
         }
-        _ = try columns()
+        let names = try columns().map(\.name)
+        for (place, name) in names.enumerated() where names[..<place].contains(name) {
+            throw ValidationError("--by \(name): given twice")
+        }
     }
 
     private func columns() throws -> [TopColumn] {
@@ -65,14 +75,14 @@ struct TopCommand: ParsableCommand {
 
     func run() throws {
         let columns = try columns()
-        let list = StoreList.open(stores)
+        let list = try StoreList.open(stores)
         let now = wallClock()
         let reader = JSONPathReader()
         var counts: [[JSONPathReader.Value]: UInt64] = [:]
         var (events, without, untold) = (0 as UInt64, 0 as UInt64, 0 as UInt64)
         var gaps: [[Gap]] = []
         for source in list.opened {
-            var selection = try Selection(filters, in: source.snapshot, now: now)
+            var selection = try source.selection(filters, now: now)
             // The limit is of values.
             if selection.query.limit != 0 { selection.query.limit = nil }
             let needsPayload = columns.contains { if case .path = $0 { true } else { false } }
@@ -109,20 +119,18 @@ struct TopCommand: ParsableCommand {
             gaps.append(cursor.coverage.gaps)
         }
         let output = Output()
-        let top = counts.sorted { ($1.value, Self.text($0.key)) < ($0.value, Self.text($1.key)) }
-            .prefix(Int(clamping: filters.limit ?? Self.defaultCount))
-        try print(Array(top), columns, output)
+        try print(Self.top(counts, Int(clamping: filters.limit ?? Self.defaultCount)), columns, output)
         try output.flush()
         if without > 0 {
             Diagnostics.note(
-                "\(Formatting.count(without)) of \(Formatting.count(events, "event")) have no such value")
+                "without a value: \(Formatting.count(without)) of \(Formatting.count(events, "event"))")
         }
         if untold > 0 {
             Diagnostics.note(
                 "there are more than \(Formatting.count(UInt64(Self.valuesMax))) different values: "
                     + "\(Formatting.count(untold)) of those that came later are not counted")
         }
-        try StoreList.report(gaps, of: list, isAlone: stores.count == 1)
+        try list.report(gaps)
     }
 
     /// Kinds and sessions are counted without the payloads.
@@ -158,6 +166,22 @@ struct TopCommand: ParsableCommand {
             if rows.count > 10_000 { rows = Array(rows.prefix(10_000)) }
         }
         return rows
+    }
+
+    /// The most frequent ones first; of equally frequent ones by what they look like.
+    private static func top(
+        _ counts: [[JSONPathReader.Value]: UInt64], _ countMax: Int
+    ) -> [(key: [JSONPathReader.Value], value: UInt64)] {
+        guard countMax > 0 else { return [] }
+        var chosen = Array(counts)
+        if counts.count > countMax {
+            // Texts are made of those alone that may be among the first.
+            let least = counts.values.sorted(by: >)[countMax - 1]
+            chosen.removeAll { $0.value < least }
+        }
+        return chosen.map { (text: text($0.key), entry: $0) }
+            .sorted { ($1.entry.value, $0.text) < ($0.entry.value, $1.text) }
+            .prefix(countMax).map(\.entry)
     }
 
     private static func text(_ row: [JSONPathReader.Value]) -> String {
@@ -202,7 +226,9 @@ struct TopCommand: ParsableCommand {
                 try output.flushIfFull()
             }
         } else {
-            var table = TextTable(["events"] + columns.map(\.name), rightAligned: [0])
+            var table = TextTable(
+                ["events"] + columns.map(\.name), rightAligned: [0],
+                columnsMax: Terminal.columns(STDOUT_FILENO))
             for (row, count) in top {
                 // Where a text looks like another value it has its quotes.
                 table.add([Formatting.count(count)] + row.map { $0.text(quoted: $0.looksLikeAnother) })

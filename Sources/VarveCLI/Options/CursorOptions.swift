@@ -50,7 +50,8 @@ struct CursorOptions: ParsableArguments {
             throw CommandFailure("cannot read \(file): \(error.reason)")
         }
         let text = String(decoding: bytes ?? [], as: UTF8.self)
-        guard let position = CursorPosition(text.hasSuffix("\n") ? String(text.dropLast()) : text) else {
+        // Without its line break it may be cut off, and the number another one.
+        guard text.hasSuffix("\n"), let position = CursorPosition(String(text.dropLast())) else {
             throw CommandFailure("\(file): holds no cursor: remove it, or name another file")
         }
         return position

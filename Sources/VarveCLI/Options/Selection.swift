@@ -21,10 +21,11 @@ struct Selection {
     ///
     /// - Parameters:
     ///   - shift: what the store's times lack: those of `--from` and `--to` are the right ones, and those of `--where` the store's own.
-    ///   - narrows: whether ranges and kinds in conditions become the query's own.
+    ///   - isShiftedLater: the query's times are to be the right ones, for somebody who applies the shift.
     /// - Throws: ``CommandFailure`` when the store has no such session, event or checkpoint.
     init(
-        _ options: FilterOptions, in snapshot: Snapshot, now: Int64, shift: Int64 = 0, narrows: Bool = true
+        _ options: FilterOptions, in snapshot: Snapshot, now: Int64, shift: Int64 = 0,
+        isShiftedLater: Bool = false
     ) throws {
         if !options.sessionIDs.isEmpty { query.sessionIDs = Set(options.sessionIDs) }
         if !options.kinds.isEmpty { query.kindNames = Set(options.kinds) }
@@ -32,19 +33,18 @@ struct Selection {
         query.isReversed = options.isReversed
         query.limit = options.limit
         if let bounds = try options.timeBounds(now: now) {
-            // Ends that are none stay so.
-            restrict(
-                toTimes: bounds.first == .min ? .min : bounds.first.saturating(subtracting: shift),
-                bounds.last == .max ? .max : bounds.last.saturating(subtracting: shift))
+            restrict(toTimes: bounds.first, bounds.last, shift: isShiftedLater ? 0 : shift)
         }
         if let around = options.around {
             guard let event = try snapshot.event(sequence: around) else {
                 throw CommandFailure("--around \(around): there is no such event, or it can't be read")
             }
-            let window = Int64(clamping: options.window?.nanoseconds ?? 30_000_000_000)
+            // It may be wider than what 64 bits hold with a sign.
+            let window = Int128(options.window?.nanoseconds ?? 30_000_000_000)
+            let time = Int128(event.timestamp.saturating(adding: shift))
             restrict(
-                toTimes: event.timestamp.saturating(subtracting: window),
-                event.timestamp.saturating(adding: window))
+                toTimes: Int64(clamping: time - window), Int64(clamping: time + window),
+                shift: isShiftedLater ? 0 : shift)
         }
         if !options.sessionNumbers.isEmpty {
             let sessions = try snapshot.sessions()
@@ -58,13 +58,21 @@ struct Selection {
         conditions = try options.wherePredicates()
         for condition in conditions {
             query = query.matching(condition)
-            if narrows { query = condition.narrowing(query) }
+            // Ranges in conditions are of the store's own times.
+            if !isShiftedLater || shift == 0 { query = condition.narrowing(query) }
         }
     }
 
-    private mutating func restrict(toTimes first: Int64, _ last: Int64) {
-        let first = max(first, query.time?.lowerBound ?? .min)
-        let last = min(last, query.time?.upperBound ?? .max)
+    /// Ends that are none stay so; and no time that the shift takes beyond what 64 bits hold comes back.
+    private mutating func restrict(toTimes first: Int64, _ last: Int64, shift: Int64) {
+        let isBeyond =
+            first != .min && shift < 0 && first.subtractingReportingOverflow(shift).overflow
+            || last != .max && shift > 0 && last.subtractingReportingOverflow(shift).overflow
+        if isBeyond { query.limit = 0 }
+        let first = max(
+            first == .min ? .min : first.saturating(subtracting: shift), query.time?.lowerBound ?? .min)
+        let last = min(
+            last == .max ? .max : last.saturating(subtracting: shift), query.time?.upperBound ?? .max)
         if first <= last { query.time = first...last } else { query.limit = 0 }
     }
 
@@ -77,7 +85,8 @@ struct Selection {
             return sessions[sessions.count + Int(number)].ordinal
         }
         throw CommandFailure(
-            "--session-number \(number): no such session: there are \(sessions.count) (see varve sessions)")
+            "--session-number \(number): no such session: the store has \(sessions.count) (see varve sessions)"
+        )
     }
 
     /// The sessions with one of these ids and one of these numbers, in the order in which they were begun; an empty

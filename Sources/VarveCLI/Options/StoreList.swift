@@ -13,12 +13,25 @@ struct ShiftOptions: ParsableArguments {
     /// That every shift is of one of the stores, and of each there is one at most.
     func validate(for stores: [String]) throws {
         for (place, shift) in shifts.enumerated() {
-            guard stores.contains(where: { shift.means($0) }) else {
+            let meant = stores.filter(shift.means)
+            guard let store = meant.first else {
                 throw ValidationError("--shift \(shift.store): there is no such store in this query")
             }
-            if shifts[..<place].contains(where: { $0.store == shift.store }) {
+            if meant.count > 1 {
+                throw ValidationError(
+                    "--shift \(shift.store): that is the name of several stores: give the path")
+            }
+            if shifts[..<place].contains(where: { $0.means(store) }) {
                 throw ValidationError("--shift \(shift.store): given twice")
             }
+        }
+    }
+
+    /// That no store is asked twice.
+    static func validate(_ stores: [String]) throws {
+        let paths = stores.map(StoreList.withoutSlash)
+        for (place, path) in paths.enumerated() where paths[..<place].contains(path) {
+            throw ValidationError("\(stores[place]): given twice")
         }
     }
 
@@ -48,7 +61,9 @@ struct StoreShift: ExpressibleByArgument, Equatable {
     }
 
     /// Whether it is of the store at a path: by the path, or its last part.
-    func means(_ path: String) -> Bool { path == store || StoreList.lastPart(of: path) == store }
+    func means(_ path: String) -> Bool {
+        StoreList.withoutSlash(path) == StoreList.withoutSlash(store) || StoreList.lastPart(of: path) == store
+    }
 }
 
 /// The stores of a query, those that can be read and the others.
@@ -57,7 +72,21 @@ struct StoreList {
         let path: String
         /// What it is called in answers.
         let label: String
+        /// Whether there are no others.
+        let isAlone: Bool
         let snapshot: Snapshot
+
+        /// What the filters mean here: as ``Selection``, with the store's name in errors where there are several.
+        func selection(
+            _ filters: FilterOptions, now: Int64, shift: Int64 = 0, isShiftedLater: Bool = false
+        ) throws -> Selection {
+            do {
+                return try Selection(
+                    filters, in: snapshot, now: now, shift: shift, isShiftedLater: isShiftedLater)
+            } catch let failure as CommandFailure where !isAlone {
+                throw CommandFailure("\(label): \(failure.message)", status: failure.status)
+            }
+        }
     }
 
     private(set) var opened: [Opened] = []
@@ -65,7 +94,9 @@ struct StoreList {
     private(set) var failures: [(path: String, reason: String)] = []
 
     /// Opens what can be opened.
-    static func open(_ paths: [String]) -> StoreList {
+    ///
+    /// - Throws: ``CommandFailure`` when that is none.
+    static func open(_ paths: [String]) throws -> StoreList {
         var list = StoreList()
         for path in paths {
             let name = lastPart(of: path)
@@ -73,10 +104,16 @@ struct StoreList {
             do throws(StoreError) {
                 let snapshot = try EventStore.openReadOnly(path).snapshot()
                 list.opened.append(
-                    Opened(path: path, label: isUnique ? name : path, snapshot: snapshot))
+                    Opened(
+                        path: path, label: isUnique ? name : path, isAlone: paths.count == 1,
+                        snapshot: snapshot))
             } catch {
                 list.failures.append((path, error.description))
             }
+        }
+        if list.opened.isEmpty, let last = list.failures.last {
+            for failure in list.failures.dropLast() { Diagnostics.error(failure.reason) }
+            throw CommandFailure(last.reason)
         }
         return list
     }
@@ -85,19 +122,21 @@ struct StoreList {
         path.split(separator: "/").last.map(String.init) ?? path
     }
 
+    static func withoutSlash(_ path: String) -> Substring {
+        var path = path[...]
+        while path.count > 1, path.hasSuffix("/") { path.removeLast() }
+        return path
+    }
+
     /// Says which stores are missing in an answer, and what is missing of the others.
     ///
-    /// - Throws: ``CommandFailure`` when none could be read; `ExitCode` 3 when something is missing.
-    static func report(_ gaps: [[Gap]], of list: StoreList, isAlone: Bool) throws {
-        if list.opened.isEmpty, let failure = list.failures.first {
-            for failure in list.failures.dropFirst() { Diagnostics.error(failure.reason) }
-            throw CommandFailure(failure.reason)
-        }
-        var isComplete = list.failures.isEmpty
-        for failure in list.failures { Diagnostics.note("not complete: \(failure.reason)") }
-        for (source, gaps) in zip(list.opened, gaps) {
+    /// - Throws: `ExitCode` 3 when something is missing.
+    func report(_ gaps: [[Gap]]) throws {
+        var isComplete = failures.isEmpty
+        for failure in failures { Diagnostics.note("not complete: \(failure.reason)") }
+        for (source, gaps) in zip(opened, gaps) {
             do {
-                try QueryCommand.report(gaps, label: isAlone ? nil : source.label)
+                try QueryCommand.report(gaps, label: source.isAlone ? nil : source.label)
             } catch is ExitCode {
                 isComplete = false
             }

@@ -105,7 +105,8 @@ final class EventPrinter {
         let first = labels.isEmpty ? [] : ["store"]
         table = StreamedTable(
             first + ["sequence", "time", "session", "kind"] + (fields.isEmpty ? ["payload"] : fields),
-            rightAligned: [first.count], columnsMax: Terminal.columns(STDOUT_FILENO))
+            rightAligned: [first.count], uncut: [first.count, first.count + 1],
+            columnsMax: Terminal.columns(STDOUT_FILENO))
         for (source, (_, snapshot)) in sources.enumerated() {
             for session in try snapshot.sessions() {
                 sessions[SessionKey(source: source, ordinal: session.ordinal)] = Self.texts(
@@ -382,14 +383,18 @@ extension ByteBuffer {
 struct StreamedTable {
     private static let heldRows = 200
     private let rightAligned: Set<Int>
+    private let uncut: Set<Int>
     private let columnsMax: Int?
     private var held: [[String]]
     private var widths: [Int]?
 
-    /// - Parameter columnsMax: what a line may take; cells are cut for that. `nil`: as much as there is.
-    init(_ header: [String], rightAligned: Set<Int>, columnsMax: Int? = nil) {
-        held = [header]
+    /// - Parameters:
+    ///   - uncut: columns whose cells are never cut.
+    ///   - columnsMax: what a line may take; cells are cut for that. `nil`: as much as there is.
+    init(_ header: [String], rightAligned: Set<Int>, uncut: Set<Int> = [], columnsMax: Int? = nil) {
+        held = [header.map(Formatting.oneLine)]
         self.rightAligned = rightAligned
+        self.uncut = uncut
         self.columnsMax = columnsMax
     }
 
@@ -405,7 +410,7 @@ struct StreamedTable {
     mutating func finish() -> [String] {
         guard widths == nil else { return [] }
         let needed = TableLayout.widths(of: held)
-        let settled = columnsMax.map { TableLayout.fitting(needed, $0) } ?? needed
+        let settled = columnsMax.map { TableLayout.fitting(needed, $0, uncut: uncut) } ?? needed
         defer { held = [] }
         widths = settled
         return held.map { line($0, settled) }
@@ -413,7 +418,6 @@ struct StreamedTable {
 
     private func line(_ cells: [String], _ widths: [Int]) -> String {
         guard columnsMax != nil else { return TableLayout.line(cells, widths, rightAligned) }
-        let cut = zip(cells, widths).map { TableLayout.cut($0, $1) }
-        return TableLayout.line(cut, widths, rightAligned)
+        return TableLayout.line(TableLayout.cut(cells, widths, uncut: uncut), widths, rightAligned)
     }
 }

@@ -134,12 +134,13 @@ struct Histogram {
         return key.store.map { "\($0) \(name)" } ?? name
     }
 
-    /// Blocks of eight heights, to the scale of the line; a space for nothing, and for nothing else.
+    /// Blocks of eight heights, to the scale of the line, up to the last one; a space for nothing, and for nothing else.
     static func line(_ values: [UInt64]) -> String {
         let heights = Array("▁▂▃▄▅▆▇█")
         let largest = Double(max(values.max() ?? 1, 1))
+        let end = (values.lastIndex { $0 > 0 } ?? -1) + 1
         return String(
-            values.map { value in
+            values[..<end].map { value in
                 value == 0 ? " " : heights[min(Int(Double(value) / largest * 8), 7)]
             })
     }

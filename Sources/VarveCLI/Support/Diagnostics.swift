@@ -12,8 +12,10 @@ enum Diagnostics {
     /// `varve: note: TEXT`: something to know that is no failure of the command.
     static func note(_ text: String) { line("note", text, colour: "33") }
 
-    /// A line as it is.
-    static func plain(_ text: String) { write(text + "\n") }
+    /// Lines as they are, but for what moves a terminal's cursor or colours.
+    static func plain(_ text: String) {
+        for line in text.split(separator: "\n") { write(Formatting.oneLine(String(line)) + "\n") }
+    }
 
     private static func line(_ label: String, _ text: String, colour: String) {
         let label = Terminal.hasColours(STDERR_FILENO) ? "\u{1b}[\(colour)m\(label):\u{1b}[0m" : "\(label):"

@@ -96,17 +96,24 @@ struct TextTable {
     private var rows: [[String]]
     /// Which columns stand to the right (numbers).
     private let rightAligned: Set<Int>
+    private let columnsMax: Int?
 
-    init(_ header: [String], rightAligned: Set<Int> = []) {
-        rows = [header]
+    /// - Parameter columnsMax: what a line may take; cells are cut for that. `nil`: as much as there is.
+    init(_ header: [String], rightAligned: Set<Int> = [], columnsMax: Int? = nil) {
+        rows = [header.map(Formatting.oneLine)]
         self.rightAligned = rightAligned
+        self.columnsMax = columnsMax
     }
 
     mutating func add(_ cells: [String]) { rows.append(cells.map(Formatting.oneLine)) }
 
     func lines() -> [String] {
-        let widths = TableLayout.widths(of: rows)
-        return rows.map { TableLayout.line($0, widths, rightAligned) }
+        let needed = TableLayout.widths(of: rows)
+        let widths = columnsMax.map { TableLayout.fitting(needed, $0, uncut: rightAligned) } ?? needed
+        return rows.map {
+            let row = columnsMax == nil ? $0 : TableLayout.cut($0, widths, uncut: rightAligned)
+            return TableLayout.line(row, widths, rightAligned)
+        }
     }
 }
 
@@ -125,14 +132,17 @@ enum TableLayout {
     }
 
     /// Widths that fit into so many columns with the two spaces between them: the widest ones give way first, down to eight.
-    static func fitting(_ widths: [Int], _ columns: Int) -> [Int] {
+    ///
+    /// - Parameter uncut: columns that keep their width: a part of a number or of a time is a wrong one.
+    static func fitting(_ widths: [Int], _ columns: Int, uncut: Set<Int> = []) -> [Int] {
         var widths = widths
         let room = columns - 2 * max(widths.count - 1, 0)
         var excess = widths.reduce(0, +) - room
-        while excess > 0, let widest = widths.max(), widest > 8 {
+        let free = widths.indices.filter { !uncut.contains($0) }
+        while excess > 0, let widest = free.map({ widths[$0] }).max(), widest > 8 {
             // Down to the next narrower ones, evenly.
-            let places = widths.indices.filter { widths[$0] == widest }
-            let next = max(widths.filter { $0 < widest }.max() ?? 8, 8)
+            let places = free.filter { widths[$0] == widest }
+            let next = max(free.map { widths[$0] }.filter { $0 < widest }.max() ?? 8, 8)
             let step = min(max(excess / places.count, 1), widest - next)
             for place in places where excess > 0 {
                 let less = min(step, excess)
@@ -148,6 +158,11 @@ enum TableLayout {
         // Bytes are never fewer than characters.
         guard cell.utf8.count > width, cell.count > width else { return cell }
         return cell.prefix(max(width - 1, 0)) + "…"
+    }
+
+    /// The row, its cells cut to the widths but for those that are not to be.
+    static func cut(_ row: [String], _ widths: [Int], uncut: Set<Int>) -> [String] {
+        row.indices.map { uncut.contains($0) ? row[$0] : cut(row[$0], widths[$0]) }
     }
 
     /// A row with its cells padded to those widths; cells may be wider.
