@@ -15,6 +15,9 @@ public struct Tally: Hashable, Sendable {
         case session(UInt64)
     }
 
+    /// More buckets than this are refused: each takes some hundred bytes.
+    public static let bucketsMax = 1_000_000
+
     /// Where time is cut: bucket n holds the timestamps from n times the width to below n + 1 times.
     public let bucketNanoseconds: Int64?
     /// What is added to timestamps before they are put into buckets: what the store's clock lacked.
@@ -86,7 +89,8 @@ extension Snapshot {
     ///
     /// Where a whole segment or block matches and falls into one bucket and one group, what its index says is all that is read; of
     /// others the small columns. Payloads are decompressed for predicates on them alone. The order and the limit of the query do not
-    /// matter. O(blocks that may match). Errors: what the system refuses to read.
+    /// matter. O(blocks that may match). Errors: `beyondLimit` for more than `Tally.bucketsMax` buckets with events; what the system refuses
+    /// to read.
     public func tally(
         _ query: Query = Query(), bucketNanoseconds: Int64? = nil, shiftNanoseconds: Int64 = 0,
         by grouping: Tally.Grouping = .none
@@ -139,10 +143,12 @@ extension CursorCore {
             while let step = try advance() {
                 counter.prepare(core: self)
                 counter.add(rows: step.row..<step.rowEnd, run.pointee)
+                try counter.check()
             }
             return
         }
         while let number = try nextCandidate() {
+            try counter.check()
             if let entry = wholeBlock(number), counter.add(entry, core: self) { continue }
             guard try load(number, payloads: false) else { continue }
             counter.prepare(core: self)
@@ -190,6 +196,14 @@ private struct Counter {
             case .session: tally.add(count, bucket: bucket, .session(session))
             }
             counts[number] = 0
+        }
+    }
+
+    func check() throws(StoreError) {
+        guard tally.counts.count <= Tally.bucketsMax else {
+            throw .beyondLimit(
+                what: "buckets with events", value: UInt64(tally.counts.count),
+                limit: UInt64(Tally.bucketsMax))
         }
     }
 

@@ -43,7 +43,9 @@ struct QueryCommand: ParsableCommand {
 
     @Option(
         name: .customShort("C"),
-        help: ArgumentHelp("Both: events of its session, of any kind.", valueName: "n"))
+        help: ArgumentHelp(
+            "Both: events of its session, of any kind. What matches is marked with >, or told by a column.",
+            valueName: "n"))
     var around: UInt64 = 0
 
     @OptionGroup(title: "Cursor")
@@ -118,7 +120,7 @@ struct QueryCommand: ParsableCommand {
         guard !quiet, !count else { return nil }
         return try EventPrinter(
             self.output, fields: fields.map { $0.split(separator: ",").map(String.init) } ?? [],
-            endsWithNUL: endsWithNUL, of: sources, to: output)
+            endsWithNUL: endsWithNUL, of: sources, marksContext: hasContext, to: output)
     }
 
     // MARK: One store

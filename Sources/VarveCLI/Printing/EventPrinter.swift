@@ -38,6 +38,7 @@ final class EventPrinter {
     private let format: EventFormat
     private let fields: [String]
     private let payloadEnd: UInt8
+    private let marksContext: Bool
     private let output: Output
     private let validator = JSONValidator()
     private lazy var fieldReader = FieldReader()
@@ -84,12 +85,15 @@ final class EventPrinter {
             format, fields: fields, endsWithNUL: endsWithNUL, of: [(nil, snapshot)], to: output)
     }
 
-    /// - Parameter sources: the stores; with their names where there are several.
+    /// - Parameters:
+    ///   - sources: the stores; with their names where there are several.
+    ///   - marksContext: whether events that match are told from those around them also in the formats that have no names for it.
     init(
         _ format: EventFormat, fields: [String], endsWithNUL: Bool,
-        of sources: [(label: String?, snapshot: Snapshot)], to output: Output
+        of sources: [(label: String?, snapshot: Snapshot)], marksContext: Bool = false, to output: Output
     ) throws {
         self.format = format
+        self.marksContext = marksContext
         self.fields = fields
         payloadEnd = endsWithNUL ? 0 : UInt8(ascii: "\n")
         self.output = output
@@ -102,7 +106,7 @@ final class EventPrinter {
                 name: name, json: json.withUnsafeBytes { Array($0) },
                 short: Array(" \(Formatting.oneLine(name))".utf8))
         }
-        let first = labels.isEmpty ? [] : ["store"]
+        let first = (marksContext ? [" "] : []) + (labels.isEmpty ? [] : ["store"])
         table = StreamedTable(
             first + ["sequence", "time", "session", "kind"] + (fields.isEmpty ? ["payload"] : fields),
             rightAligned: [first.count], uncut: [first.count, first.count + 1],
@@ -116,6 +120,7 @@ final class EventPrinter {
         if format == .csv {
             if !labels.isEmpty { output.buffer.append("store,") }
             output.buffer.append("sequence,session,session_number,index,timestamp,kind,")
+            if marksContext { output.buffer.append("context,") }
             if fields.isEmpty { output.buffer.append("encoding,payload") }
             for (position, field) in fields.enumerated() {
                 if position > 0 { output.buffer.append(UInt8(ascii: ",")) }
@@ -167,6 +172,7 @@ final class EventPrinter {
             appendJSON(row, payload)
             output.buffer.append(UInt8(ascii: "\n"))
         case .short:
+            if marksContext { output.buffer.append(row.isContext ? "  " : "> ") }
             RFC3339.append(row.timestamp, to: &output.buffer)
             if !labels.isEmpty { output.buffer.append(bytes: labels[row.session.source].short) }
             withSession(row.session) { output.buffer.append(bytes: $0.short) }
@@ -179,7 +185,8 @@ final class EventPrinter {
                 fields.isEmpty
                 ? [String(decoding: payload, as: UTF8.self)]
                 : fieldReader.values(fields, in: payload).map { $0 ?? "" }
-            let first = labels.isEmpty ? [] : [labels[row.session.source].name]
+            let mark = marksContext ? [row.isContext ? " " : ">"] : []
+            let first = mark + (labels.isEmpty ? [] : [labels[row.session.source].name])
             let lines = table.add(
                 first + [String(row.sequence), RFC3339.string(row.timestamp), session, row.kind.name] + cells)
             for line in lines { try output.text(line + "\n") }
@@ -251,6 +258,7 @@ final class EventPrinter {
         RFC3339.append(row.timestamp, to: &output.buffer)
         output.buffer.append(UInt8(ascii: ","))
         appendCSV(kind.name)
+        if marksContext { output.buffer.append(row.isContext ? ",true" : ",false") }
         if !fields.isEmpty {
             for value in fieldReader.values(fields, in: payload) {
                 output.buffer.append(UInt8(ascii: ","))
