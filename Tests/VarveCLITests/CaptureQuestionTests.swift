@@ -44,7 +44,9 @@ struct CaptureQuestionTests {
         if outcome.status != question.status {
             return "status \(outcome.status), expected \(question.status)"
         }
-        if let text = question.text, outcome.text != text { return first(outcome.text.utf8, text.utf8) }
+        if let text = question.text, outcome.text != text {
+            return first(outcome.text.unicodeScalars, text.unicodeScalars)
+        }
         if let rows = question.rows {
             // The first line names the columns.
             let found = outcome.text.split(separator: "\r\n").dropFirst().map { line in
