@@ -184,7 +184,7 @@ struct CopyTests {
         let second = directory.path("second")
         let report = try copied(
             Query().sequences(10...50), from: EventStore.openReadOnly(new), to: second)
-        #expect(report.gaps.map(\.sequences) == [0...19, 181...199])
+        #expect(report.gaps.map(\.sequences) == [10...19])
         #expect(report.leftOut == 130)
         // The store lost a segment; one of its neighbours is damaged.
         let files = try segments(of: path)
@@ -197,6 +197,79 @@ struct CopyTests {
         #expect(try copy.snapshot().gaps().map(\.sequences) == lost.snapshot().gaps().map(\.sequences))
         #expect(try copy.snapshot().gaps().map(\.reason) == lost.snapshot().gaps().map(\.reason))
         #expect(try copy.collect() == lost.collect())
+    }
+
+    @Test("reports the losses in its range, and names all of them")
+    func lossesElsewhere() throws {
+        try FileManager.default.removeItem(atPath: segments(of: path)[1])
+        let source = try EventStore.openReadOnly(path)
+        let lost = try #require(try source.snapshot().gaps().first?.sequences)
+        let after = lost.upperBound + 1
+        let queries = [
+            Query().sequences(after...after + 3): nil, Query().sequences(0...lost.lowerBound - 1): nil,
+            Query().reversed().limit(3): nil, Query().limit(0): nil,
+            Query().sequences(lost.lowerBound + 1...after): lost.lowerBound + 1...lost.upperBound,
+        ]
+        for (number, (query, expected)) in queries.enumerated() {
+            let new = directory.path("copy \(number)")
+            let report = try copied(query, from: source, to: new)
+            #expect(report.gaps.map(\.sequences) == (expected.map { [$0] } ?? []))
+            #expect(report.isIntact == (expected == nil))
+            let gaps = try EventStore.openReadOnly(new).snapshot().gaps()
+            #expect(gaps.contains { $0.sequences == lost && $0.reason == .lostSegment })
+        }
+    }
+
+    @Test("of whole sessions has those without events too, with their checkpoints")
+    func emptySessions() throws {
+        let path = directory.path("sparse")
+        let store = try EventStore.open(path, options: options)
+        let kind = try store.kind("k", .utf8)
+        for ordinal in 1...6 {
+            let session = try store.startSession(
+                "s\(ordinal)", at: Int64(ordinal), metadata: ["m": "\(ordinal)"])
+            if ordinal % 3 == 0 { try session.append("event", kind: kind, at: 50) }
+            if ordinal % 2 == 0 { try session.checkpoint("c\(ordinal)", state: [7], at: 60) }
+            try session.end(at: 100)
+        }
+        // Without an event at first.
+        let again = try store.resume(session: 4)
+        try again.append("late", kind: kind, at: 150)
+        try again.end(at: 200)
+        try store.close()
+        let source = try EventStore.openReadOnly(path)
+        for (number, (query, ordinals)) in [
+            (Query(), [1, 2, 3, 4, 5, 6]), (Query().session("s2").session("s3"), [2, 3]),
+            (Query().kinds("k"), [3, 4, 6]), (Query().sequences(0...9), [3, 4, 6]), (Query().limit(1), [3]),
+        ].enumerated() {
+            let new = directory.path("copy \(number)")
+            let report = try copied(query, from: source, to: new)
+            let copy = try EventStore.openReadOnly(new)
+            #expect(try copy.sessions().map(\.ordinal) == ordinals.map { UInt64($0) })
+            #expect(report.sessions == ordinals.count)
+            #expect(try copy.verify().isIntact)
+            for session in try copy.sessions() {
+                let before = try source.session(ordinal: session.ordinal)
+                #expect(session.id == before.id && session.metadata == before.metadata)
+                #expect(session.startedAt == before.startedAt && session.endedAt == before.endedAt)
+                #expect(session.state == before.state && session.nextIndex == before.nextIndex)
+            }
+            guard query.limit == nil else { continue }
+            let expected = try source.checkpoints().filter { ordinals.contains(Int($0.sessionOrdinal)) }
+            #expect(try copy.checkpoints() == expected)
+            for checkpoint in expected { #expect(try copy.state(of: checkpoint) == [7]) }
+        }
+    }
+
+    @Test("tells how far it is, in events and bytes")
+    func progress() throws {
+        var last: (events: UInt64, bytes: UInt64) = (0, 0)
+        let snapshot = try EventStore.openReadOnly(path).snapshot()
+        _ = try snapshot.copy(to: new, options: options) { events, bytes in
+            #expect(events > last.events && bytes == events * 200)
+            last = (events, bytes)
+        }
+        #expect(last.events == 200)
     }
 
     @Test("says what of it could not be read")

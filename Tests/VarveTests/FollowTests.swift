@@ -351,6 +351,21 @@ struct FollowTests {
         #expect("\(String(describing: error))".contains("put back"))
     }
 
+    @Test("A writer that has not come as far as a position refuses it at once")
+    func beyondWriter() throws {
+        let store = try EventStore.open(path, options: smallBlocks())
+        try append(0..<5, to: try store.startSession("s"), try store.kind("noise", .binary))
+        let epoch = try store.info().epoch
+        func position(_ sequence: UInt64) -> CursorPosition {
+            CursorPosition(store: store.identifier, epoch: epoch, sequence: sequence)
+        }
+        let error = #expect(throws: StoreError.self) { try store.follower(from: .after(position(5))) }
+        #expect("\(String(describing: error))".contains("put back"))
+        check(try store.follower(from: .after(position(3))).take(1), 4..<5)
+        #expect(try store.follower(from: .after(position(4))).isQuiet)
+        try store.close()
+    }
+
     @Test("Events of an import in another process show once it is complete")
     func imports() throws {
         let store = try EventStore.open(path, options: smallBlocks())

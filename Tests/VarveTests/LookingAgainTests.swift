@@ -5,6 +5,22 @@ import VarveTestKit
 
 @testable import Varve
 
+/// The system's files, of which none can be told apart for a while, as when one goes away.
+private final class ForgetfulFileSystem: PassThroughFileSystem, @unchecked Sendable {
+    let base = POSIXFileSystem()
+    // Of the test's thread alone.
+    var isForgetful = true
+    private(set) var opened = 0
+
+    func stamp(of path: String) throws(IOFailure) -> FileStamp? {
+        isForgetful ? nil : try base.stamp(of: path)
+    }
+    func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File {
+        opened += 1
+        return try base.open(path, mode)
+    }
+}
+
 /// What a reader beside a writer reads when it looks again.
 @Suite("Looking again reads what is new")
 struct LookingAgainTests {
@@ -67,6 +83,30 @@ struct LookingAgainTests {
         for _ in 0..<50 { #expect(try reader.snapshot().position.nextSequence == 1050) }
         #expect(counter.total { $0.hasSuffix(".seg") } == CountingFileSystem.Counts())
         try next.close()
+    }
+
+    @Test("What was recorded shows, though files could not be told apart at the last look")
+    func forgotten() throws {
+        func record(_ count: UInt64) throws {
+            let store = try EventStore.open(path, options: smallBlocks())
+            let session = try store.startSession("s")
+            let kind = try store.kind("noise", .binary)
+            for number in 0..<count { try session.append(noise(number, 32), kind: kind) }
+            try store.close()
+        }
+        try record(10)
+        let system = ForgetfulFileSystem()
+        let reader = try EventStore.openReadOnly(path, options: smallBlocks(on: system))
+        #expect(try reader.count() == 10)
+        try record(5)
+        system.isForgetful = false
+        #expect(try reader.count() == 15)
+        let opened = system.opened
+        _ = try reader.snapshot()
+        // Once is enough.
+        #expect(system.opened == opened)
+        try record(1)
+        #expect(try reader.count() == 16)
     }
 
     @Test("A segment that takes another's place under its name is read anew")

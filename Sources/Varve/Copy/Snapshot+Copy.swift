@@ -10,7 +10,8 @@ public struct CopyReport: Hashable, Sendable {
     public internal(set) var lostCheckpoints = 0
     /// Sequence numbers that were left out: the source has their events, or dropped nothing that is known.
     public internal(set) var leftOut: UInt64 = 0
-    /// Numbers that the source does not have, or that could not be read: damage, lost segments, retention.
+    /// What is missing of the numbers that were asked for: those that the source does not have, or that could
+    /// not be read. The copy's ledger names the others too.
     public internal(set) var gaps: [Gap] = []
     /// Segments and bytes written.
     public internal(set) var segments = 0, bytes: UInt64 = 0
@@ -37,6 +38,9 @@ extension Snapshot {
     /// limit the range is that of the events that go over. The order does not matter: the copy has the order
     /// of the source.
     ///
+    /// Sessions without events go over, with their checkpoints, when the query has no condition, or none but
+    /// on sessions. Otherwise a session of which no event matches is not in the copy, nor are its checkpoints.
+    ///
     /// Every other number that the source gave is named in the copy's ledger: as left out, or by the reason
     /// for which the source does not have it. Appending to the copy goes on after the source's last number,
     /// session and checkpoint. Limits and pins are not copied.
@@ -54,13 +58,13 @@ extension Snapshot {
     ///   - query: what to copy.
     ///   - path: where the new store goes: nothing, or an empty directory, outside of any store.
     ///   - options: how it is written.
-    ///   - progress: called with the number of events copied so far, about once a block.
+    ///   - progress: called with the numbers of events and of payload bytes copied so far, about once a block.
     ///
     /// Errors: `invalid` when the path is taken or lies inside a store, `cannotRead`, `cannotWrite`,
     /// `outOfSpace`.
     public func copy(
         _ query: Query = Query(), to path: String, options: StoreOptions = StoreOptions(),
-        progress: ((UInt64) -> Void)? = nil
+        progress: ((_ events: UInt64, _ bytes: UInt64) -> Void)? = nil
     ) throws(StoreError) -> CopyReport {
         let options = options.clamped
         return try StoreError.catching(at: path, StoreError.writing) {

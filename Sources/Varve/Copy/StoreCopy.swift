@@ -7,15 +7,20 @@ struct StoreCopy {
     /// Without limit and reversal: what they choose is a range of numbers.
     private let query: Query
     private let options: StoreOptions
-    private let progress: ((UInt64) -> Void)?
+    private let progress: ((_ events: UInt64, _ bytes: UInt64) -> Void)?
     private let store: UniqueID
     private let writer: RepairWriter
     private var report: CopyReport
 
     private let sessions: [UInt64: SessionInfo]
-    /// Of sessions that have events in the copy, in order.
+    /// Those to take along without events, by their ordinals.
+    private var emptySessions: ArraySlice<UInt64>
+    /// Of sessions that go over, in order.
     private var checkpoints: ArraySlice<Checkpoint>
-    private let knownGaps: NamedGaps
+    /// What is known, and the damage that the cursor met.
+    private var namedGaps: NamedGaps
+    /// The numbers that were asked for; nil: none.
+    private let asked: ClosedRange<UInt64>?
     /// After all numbers that the source gave.
     private let end: UInt64
 
@@ -31,8 +36,7 @@ struct StoreCopy {
     private var nextIndex: UInt64 = 0
     private var begun: Set<UInt64> = []
     private var ledger: [LedgerRecord] = []
-    /// Damage that the cursor met.
-    private var found: [Gap] = []
+    private var payloadBytes: UInt64 = 0
 
     // Kinds: their numbers in the copy by those of the cursor, and what the source says of them.
     private var kinds: [UInt32?] = []
@@ -41,7 +45,7 @@ struct StoreCopy {
     /// Finds out what there is to copy.
     init(
         _ snapshot: Snapshot, _ query: Query, into directory: String, options: StoreOptions,
-        progress: ((UInt64) -> Void)?
+        progress: ((_ events: UInt64, _ bytes: UInt64) -> Void)?
     ) throws {
         self.snapshot = snapshot
         self.options = options
@@ -50,11 +54,15 @@ struct StoreCopy {
         writer = RepairWriter(directory: directory, store: store, options: options)
         report = CopyReport(source: snapshot.store.identifier, store: store)
         sessions = Dictionary(try snapshot.sessions().map { ($0.ordinal, $0) }) { first, _ in first }
+        let allowed = query.isOfWholeSessions ? try snapshot.resolve(query) : []
+        emptySessions = sessions.keys.filter { allowed?.contains($0) ?? true }.sorted()[...]
+        let isNothing = query.limit == 0
         let query = try StoreCopy.withoutLimit(query, snapshot)
         self.query = query
+        asked = isNothing ? nil : query.sequences ?? 0...UInt64.max
         checkpoints = try StoreCopy.checkpoints(of: query, snapshot)[...]
         let gaps = try snapshot.gaps()
-        knownGaps = NamedGaps(gaps.map { ($0.sequences, $0.reason, $0.note) })
+        namedGaps = NamedGaps(gaps.map { ($0.sequences, $0.reason, $0.note) })
         // Of an end that can't be read nobody knows how many numbers it had.
         end = gaps.map(\.sequences.upperBound).filter { $0 < .max >> 1 }
             .reduce(snapshot.position.nextSequence) { max($0, $1 + 1) }
@@ -103,6 +111,7 @@ struct StoreCopy {
                     checkpoint.sequence <= range.upperBound.addingClamped(1)
                 else { return false }
             }
+            if query.isOfWholeSessions { return true }
             if let known = hasEvents[session] { return known }
             var one = query
             one.sessionIDs = nil
@@ -127,7 +136,7 @@ struct StoreCopy {
                 && payload.count + event.payloadByteCount <= options.blockBytes
                 && checkpoints.first.map { $0.sequence > event.sequence } ?? true
             if !goesOn {
-                found += core.takeGaps()
+                addGaps(core.takeGaps())
                 try flush()
                 try putCheckpoints(through: event.sequence)
                 try leaveOut(before: event.sequence)
@@ -143,10 +152,11 @@ struct StoreCopy {
                     kind: try kind(of: event)))
             event.withUnsafeBytes { payload.append(contentsOf: $0) }
         }
-        found += core.takeGaps()
+        addGaps(core.takeGaps())
         try flush()
         try putCheckpoints(through: .max)
         try endActive()
+        try putEmptySessions(before: .max)
         try leaveOut(before: end)
         try finish()
         return report
@@ -170,8 +180,9 @@ struct StoreCopy {
         next = block.firstSequence + UInt64(rows.count)
         nextIndex = last.index &+ 1
         report.events += UInt64(rows.count)
+        payloadBytes += UInt64(payload.count)
         try writer.put(&rows, &payload, block)
-        progress?(report.events)
+        progress?(report.events, payloadBytes)
     }
 
     /// The header of a record that stands here.
@@ -192,6 +203,21 @@ struct StoreCopy {
     private mutating func activate(_ ordinal: UInt64, index: UInt64) throws {
         guard active != ordinal else { return }
         try endActive()
+        try putEmptySessions(before: ordinal)
+        try begin(ordinal, index: index)
+    }
+
+    /// Writes the sessions that were begun before this one, and of which nothing has come until now.
+    private mutating func putEmptySessions(before ordinal: UInt64) throws {
+        while let first = emptySessions.first, first < ordinal {
+            emptySessions.removeFirst()
+            guard !begun.contains(first) else { continue }
+            try begin(first, index: sessions[first]?.nextIndex ?? 0)
+            try endActive()
+        }
+    }
+
+    private mutating func begin(_ ordinal: UInt64, index: UInt64) throws {
         let info = sessions[ordinal]
         var begin = SessionBegin(
             ordinal: ordinal, flags: info?.isImported ?? false ? [.imported] : [], id: info?.id ?? "",
@@ -248,13 +274,17 @@ struct StoreCopy {
 
     // MARK: What is not in it
 
-    /// Names the numbers from `next` on that the copy does not have.
+    private mutating func addGaps(_ found: [Gap]) {
+        guard !found.isEmpty else { return }
+        namedGaps = namedGaps.adding(found.map { ($0.sequences, $0.reason, $0.note) })
+    }
+
+    /// Names the numbers from `next` on that the copy does not have: in the ledger all of them, in the report
+    /// what of those that the source lacks was asked for.
     private mutating func leaveOut(before sequence: UInt64) throws {
         guard sequence > next else { return }
         let time = options.fileSystem.now()
-        let named =
-            found.isEmpty ? knownGaps : knownGaps.adding(found.map { ($0.sequences, $0.reason, $0.note) })
-        for (range, known) in (next...sequence - 1).parts(named: named) {
+        for (range, known) in (next...sequence - 1).parts(named: namedGaps) {
             let (first, last) = (range.lowerBound, range.upperBound)
             switch known?.reason {
             case nil:
@@ -268,8 +298,11 @@ struct StoreCopy {
                         first: first, last: last, reason: LedgerRecord.GapReason(reason), time: time,
                         note: known?.note ?? ""))
             }
-            if let known {
-                report.gaps.append(Gap(sequences: range, reason: known.reason, note: known.note))
+            if let known, let asked {
+                let gap = Gap(sequences: range, reason: known.reason, note: known.note)
+                if let part = gap.part(in: asked, end: snapshot.position.nextSequence) {
+                    report.gaps.append(part)
+                }
             }
         }
         next = sequence

@@ -11,7 +11,8 @@ public struct FollowedEvents: AsyncSequence, Sendable {
     /// The same in batches, each with the position behind it and with what is missing so far.
     public let batches: FollowedBatches
 
-    /// Hands over one after the other. Copies share a position.
+    /// Hands over one after the other. Use no copies: each goes on for itself with the events that it has, and takes
+    /// those after them from the others.
     public struct AsyncIterator: AsyncIteratorProtocol {
         private var batches: FollowedBatches.AsyncIterator
         private var batch: ReplayBatch?
@@ -51,7 +52,7 @@ public struct FollowedBatches: AsyncSequence, Sendable {
     let query: Query
     let start: FollowStart
 
-    /// Hands over one after the other. Copies share a position.
+    /// Hands over one after the other. Copies made after the first call share a position.
     public struct AsyncIterator: AsyncIteratorProtocol {
         private let sequence: FollowedBatches
         private var reading: FollowedReading?

@@ -280,7 +280,8 @@ public final class Follower: @unchecked Sendable {
             } else {
                 isLost = false
             }
-            guard sight.isBeingWritten, !isLost else {
+            // A writer sees all of its appends: it need not wait.
+            guard store.isReadOnly, sight.isBeingWritten, !isLost else {
                 throw refuse("the store has not come so far: it was put back to an older state")
             }
             return false

@@ -142,14 +142,7 @@ final class CursorCore {
         let range = query.sequences ?? 0...UInt64.max
         var gaps = ((try? snapshot.gaps()) ?? []) + foundGaps
         for gap in others where !gaps.contains(gap) { gaps.append(gap) }
-        gaps = gaps.compactMap { gap in
-            // What an end that can't be read held has no known numbers: any from there on.
-            let isOpen =
-                gap.reason == .unconfirmedTail && gap.sequences.lowerBound >= snapshot.position.nextSequence
-            if isOpen, gap.sequences.lowerBound < range.lowerBound { return gap }
-            guard gap.sequences.overlaps(range) else { return nil }
-            return Gap(sequences: gap.sequences.clamped(to: range), reason: gap.reason, note: gap.note)
-        }
+        gaps = gaps.compactMap { $0.part(in: range, end: snapshot.position.nextSequence) }
         return Coverage(gaps: gaps.sorted { $0.sequences.lowerBound < $1.sequences.lowerBound })
     }
 

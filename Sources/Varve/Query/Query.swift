@@ -54,6 +54,11 @@ public struct Query: Sendable {
     /// Yields at most `count` events.
     public func limit(_ count: UInt64) -> Query { with { $0.limit = count } }
 
+    /// Whether nothing but sessions is chosen, if anything: then those without events are meant too.
+    package var isOfWholeSessions: Bool {
+        kindNames == nil && time == nil && sequences == nil && predicates.isEmpty && limit == nil
+    }
+
     /// Yields the last event first.
     public func reversed() -> Query { with { $0.isReversed = true } }
 }

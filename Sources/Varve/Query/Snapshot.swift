@@ -13,6 +13,8 @@ public struct Snapshot: Sendable {
 
     private struct Sessions {
         var infos: [SessionInfo]
+        /// Where they are, by their ordinals: every event asks for its session's id.
+        var places: [UInt64: Int]
         /// Those that do not count: imports that were not completed.
         var excluded: Set<UInt64>
         /// The first event of an import under way; what is recorded is its, up to the end.
@@ -138,8 +140,10 @@ public struct Snapshot: Sendable {
             excluded.contains($0.ordinal) && $0.state == .active
                 && $0.lastSequence == position.nextSequence.checkedPredecessor
         }
+        let counted = excluded.isEmpty ? infos : infos.filter { !excluded.contains($0.ordinal) }
         let sessions = Sessions(
-            infos: excluded.isEmpty ? infos : infos.filter { !excluded.contains($0.ordinal) },
+            infos: counted,
+            places: Dictionary(counted.enumerated().map { ($1.ordinal, $0) }) { first, _ in first },
             excluded: excluded, held: held?.firstSequence, unread: fold.unread)
         derived.sessions = sessions
         return sessions
@@ -149,15 +153,14 @@ public struct Snapshot: Sendable {
     public func session(ordinal: UInt64) throws(StoreError) -> SessionInfo {
         let sessions = foldedSessions()
         if let failure = sessions.unread.failure(of: ordinal) { throw failure }
-        guard let info = sessions.infos.first(where: { $0.ordinal == ordinal }) else {
-            throw .noSuchSession(ordinal: ordinal)
-        }
-        return info
+        guard let place = sessions.places[ordinal] else { throw .noSuchSession(ordinal: ordinal) }
+        return sessions.infos[place]
     }
 
     func sessionID(_ ordinal: UInt64) -> String {
         // Also where a segment's index is damaged: that says nothing against the names in the others.
-        foldedSessions().infos.first { $0.ordinal == ordinal }?.id ?? ""
+        let sessions = foldedSessions()
+        return sessions.places[ordinal].map { sessions.infos[$0].id } ?? ""
     }
 
     /// The ordinals of the sessions that a query allows; nil: all.

@@ -60,12 +60,17 @@ public struct Tally: Hashable, Sendable {
     public func times(ofBucket number: Int64) -> ClosedRange<Int64> {
         guard let width = bucketNanoseconds else { return .min ... .max }
         let (start, overflow) = number.multipliedReportingOverflow(by: width)
-        let first = overflow ? (number < 0 ? Int64.min : .max) : start
-        let (end, endOverflow) = first.addingReportingOverflow(width - 1)
-        return first...(endOverflow ? .max : end)
+        guard overflow else {
+            let (end, endOverflow) = start.addingReportingOverflow(width - 1)
+            return start...(endOverflow ? .max : end)
+        }
+        guard number < 0 else { return .max ... .max }
+        // It begins before what 64 bits hold: its end is that of all its times, not of as many from there on.
+        let (next, nextOverflow) = (number + 1).multipliedReportingOverflow(by: width)
+        return .min...(nextOverflow || next == .min ? .min : next - 1)
     }
 
-    /// The store's own timestamps that fall into a bucket.
+    /// The store's own timestamps that fall into a bucket, of which there is one.
     func ownTimes(ofBucket number: Int64) -> ClosedRange<Int64> {
         guard bucketNanoseconds != nil else { return .min ... .max }
         let times = times(ofBucket: number)

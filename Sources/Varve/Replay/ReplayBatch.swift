@@ -134,7 +134,7 @@ public struct ReplayBatches: AsyncSequence, Sendable {
     let eventsMax: Int
     let bytesMax: Int
 
-    /// Reads one batch after the other. Copies share a position.
+    /// Reads one batch after the other. Copies made after the first call share a position.
     public struct AsyncIterator: AsyncIteratorProtocol {
         private final class Reader {
             var cursor: EventCursor

@@ -761,10 +761,11 @@ public final class EventStore: @unchecked Sendable {
         let canTell = appearance.files != nil && memory.files != nil
         let isQuiet = !wasWritten && !appearance.isLocked
         // Without a writer, what has only gone away was taken by somebody else: what is known of it stays.
+        // Where nothing is known, all is news.
         let hasNews = appearance.files?.contains { memory.files?[$0.key] != $0.value } ?? false
         let isRead =
             switch look {
-            case .usual: isQuiet ? canTell && hasNews : !canTell || !isKnown
+            case .usual: isQuiet ? hasNews : !canTell || !isKnown
             case .thorough: !canTell || !isKnown
             case .again: true
             }

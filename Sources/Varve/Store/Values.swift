@@ -131,7 +131,7 @@ public enum GapReason: String, Hashable, Sendable {
     case retention
 
     /// Whether somebody wanted the events to be missing: then they are no loss.
-    var isMeant: Bool { self == .excluded || self == .retention }
+    package var isMeant: Bool { self == .excluded || self == .retention }
 }
 
 /// A range of sequence numbers that can't be read.
@@ -142,6 +142,15 @@ public struct Gap: Hashable, Sendable {
     public let reason: GapReason
     /// Where, and what was found, for people.
     public let note: String
+
+    /// What of it lies in a range; nil: nothing. `end`: the number after the log's last one.
+    func part(in range: ClosedRange<UInt64>, end: UInt64) -> Gap? {
+        // What an end that can't be read held has no known numbers: any from there on.
+        let isOpen = reason == .unconfirmedTail && sequences.lowerBound >= end
+        if isOpen, sequences.lowerBound < range.lowerBound { return self }
+        guard sequences.overlaps(range) else { return nil }
+        return Gap(sequences: sequences.clamped(to: range), reason: reason, note: note)
+    }
 }
 
 /// Events that were refused because the queue was full. They had no sequence numbers.

@@ -10,6 +10,9 @@ struct CopyCommand: ParsableCommand {
             Sequence numbers, sessions, kinds and checkpoints are kept; what was left out is recorded as gaps, so that the excerpt \
             never looks like the whole. The exit code is 3 when a part of what was asked for can't be read.
 
+            Without filters, or with none but on sessions, sessions without events are copied with their checkpoints; otherwise \
+            those of which an event matches.
+
             Examples: what happened around an event; what one program did.
 
               varve copy flight.varve case-17.varve --around 4711 --window 10m
@@ -39,7 +42,7 @@ struct CopyCommand: ParsableCommand {
         let report: CopyReport
         do {
             defer { line.clear() }
-            report = try snapshot.copy(selection.query, to: new) { line.show(events: $0, bytes: 0) }
+            report = try snapshot.copy(selection.query, to: new) { line.show(events: $0, bytes: $1) }
         }
         let output = Output()
         try output.text(

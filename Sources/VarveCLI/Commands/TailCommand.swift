@@ -178,7 +178,7 @@ struct TailCommand: ParsableCommand {
 
     /// Says what is missing, as far as it was not said before.
     private static func tell(_ gaps: [Gap], _ told: inout Set<Gap>) {
-        for gap in gaps where gap.reason != .retention && gap.reason != .excluded {
+        for gap in gaps where !gap.reason.isMeant {
             if told.insert(gap).inserted { Diagnostics.note("not complete: \(Formatting.gap(gap))") }
         }
     }

@@ -49,9 +49,7 @@ struct Exporter {
                 && (query.sessionOrdinals?.contains($0.ordinal) ?? true)
         }
         sessionsByOrdinal = Dictionary(allSessions.map { ($0.ordinal, $0) }) { first, _ in first }
-        includesEmptySessions =
-            query.kindNames == nil && query.time == nil && query.sequences == nil && query.predicates.isEmpty
-            && query.limit == nil
+        includesEmptySessions = query.isOfWholeSessions
         let ordinals = Set(sessions.map(\.ordinal))
         checkpoints = try snapshot.checkpoints().filter { checkpoint in
             guard ordinals.contains(checkpoint.sessionOrdinal), !selection.isEmpty else { return false }
