@@ -38,4 +38,7 @@ show info demo.varve
 show query demo.varve --session sensor --limit 5 --reverse
 show query demo.varve --session listing --kind stdout --limit 3
 show query demo.varve --session sensor --from 2026-01-01T00:01:00Z --to 2026-01-01T00:02:00Z --kind mean --count
+show query demo.varve --session listing --grep total --limit 2
+show histogram demo.varve --session sensor --by kind
+show top demo.varve --session sensor --by type --where 'celsius > 24'
 show verify demo.varve

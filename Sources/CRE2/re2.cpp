@@ -12,6 +12,16 @@ namespace {
 
 // Shorter ones are in almost every payload.
 constexpr int atom_min = 3;
+// Beyond these RE2 takes seconds to find the atoms, in time that is quadratic in their number.
+constexpr size_t filtered_length_max = 4096;
+constexpr size_t filtered_alternatives_max = 256;
+
+bool is_filtered(const re2::StringPiece &pattern) {
+    if (pattern.size() > filtered_length_max) return false;
+    size_t alternatives = 1;
+    for (char byte : pattern) alternatives += byte == '|';
+    return alternatives <= filtered_alternatives_max;
+}
 
 re2::RE2::Options options_for(bool ignoring_case) {
     re2::RE2::Options options;
@@ -28,7 +38,7 @@ re2::RE2::Options options_for(bool ignoring_case) {
 struct varve_re2 {
     varve_re2(const re2::StringPiece &pattern, bool ignoring_case)
         : expression(pattern, options_for(ignoring_case)), filter(atom_min) {
-        if (!expression.ok()) return;
+        if (!expression.ok() || !is_filtered(pattern)) return;
         int id;
         if (filter.Add(pattern, options_for(ignoring_case), &id) != re2::RE2::NoError) return;
         filter.Compile(&atoms);

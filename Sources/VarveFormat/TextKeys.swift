@@ -25,7 +25,7 @@ public final class TextKeys {
     // The keys so far: a hash table whose entries count when they bear the stamp.
     private var table: UnsafeMutablePointer<UInt32>
     private var stamps: UnsafeMutablePointer<UInt32>
-    private var mask = (1 << 13) - 1
+    private var mask: Int
     private var stamp: UInt32 = 0
     private var keys: [UInt32] = []
     private var keysMax = 0
@@ -33,7 +33,11 @@ public final class TextKeys {
     private var unescaped: [UInt8] = []
 
     /// No keys.
-    public init() {
+    public convenience init() { self.init(capacity: 1 << 13) }
+
+    /// Room for half as many keys at first; a power of two.
+    private init(capacity: Int) {
+        mask = capacity - 1
         classes = .allocate(capacity: 256)
         lowered = .allocate(capacity: 256)
         for byte in 0..<256 {
@@ -106,9 +110,11 @@ public final class TextKeys {
     /// The keys that a payload has which holds the text. Not of one whose ends may stand inside tokens: those have only their letters'.
     public static func keys(ofText text: [UInt8], startsToken: Bool, endsToken: Bool) -> [UInt32] {
         var found: [UInt32] = []
+        var known: Set<UInt32> = []
         text.withUnsafeBytes { bytes in
-            TextKeys().forEachKey(bytes, startsToken: startsToken, endsToken: endsToken) { key in
-                if !found.contains(key) { found.append(key) }
+            // Nothing is collected in it.
+            TextKeys(capacity: 1).forEachKey(bytes, startsToken: startsToken, endsToken: endsToken) { key in
+                if known.insert(key).inserted { found.append(key) }
             }
         }
         return found

@@ -14,6 +14,9 @@ public struct JSONPath: Hashable, Sendable, CustomStringConvertible {
     /// As it was written.
     public let description: String
 
+    /// Whether it may name several places.
+    package var isList: Bool { steps.contains(.everyElement) }
+
     /// Why a text is no path, and where.
     public struct Fault: Error, Hashable, CustomStringConvertible {
         /// The text.
@@ -33,6 +36,14 @@ public struct JSONPath: Hashable, Sendable, CustomStringConvertible {
         steps = try parser.steps()
         guard parser.next == nil else { throw parser.fault("expected . or [") }
         description = text
+    }
+
+    /// The value as a whole. It is no path that ``init(_:)`` reads: where a part is taken away, nothing would be left.
+    package static let root = JSONPath(steps: [], description: ".")
+
+    private init(steps: [Step], description: String) {
+        self.steps = steps
+        self.description = description
     }
 
     /// Reads paths, and the texts in them, out of a longer text.

@@ -14,13 +14,16 @@ package final class JSONPathReader {
 
     private let parser: OpaquePointer?
     private var tape = varve_json_tape()
+    private var length = 0
 
     package init() { parser = varve_json_parser_new() }
 
     deinit { varve_json_parser_free(parser) }
 
     /// Takes a payload; false when it is not JSON. Linear in its length.
-    package func parse(_ payload: UnsafeRawBufferPointer) -> Bool {
+    ///
+    /// - Parameter locatesDecimals: without, a ``Value`` has a decimal number as the nearest double.
+    package func parse(_ payload: UnsafeRawBufferPointer, locatesDecimals: Bool = true) -> Bool {
         guard let parser, let base = payload.baseAddress else { return false }
         // SAFETY: `base` holds `payload.count` bytes, which are copied.
         guard
@@ -28,36 +31,37 @@ package final class JSONPathReader {
                 parser, base.assumingMemoryBound(to: UInt8.self), payload.count, false, &tape)
         else { return false }
         // So that numbers are given as they are written.
-        varve_json_locate_decimals(parser)
+        if locatesDecimals { varve_json_locate_decimals(parser) }
+        length = payload.count
         return true
     }
 
     /// The values at a path, in the order of the payload; of members with the same key the last.
     package func values(_ path: JSONPath) -> [Value] {
         var found: [Value] = []
-        find(1, path.steps[...], &found)
+        find(1, path.steps[...]) { found.append(value($0)) }
         return found
     }
 
-    private func find(_ place: Int, _ steps: ArraySlice<JSONPath.Step>, _ found: inout [Value]) {
-        guard let step = steps.first else { return found.append(value(place)) }
+    private func find(_ place: Int, _ steps: ArraySlice<JSONPath.Step>, _ found: (Int) -> Void) {
+        guard let step = steps.first else { return found(place) }
         let rest = steps.dropFirst()
         switch step {
         case .member(let key):
             let member = key.withUnsafeBufferPointer {
                 varve_json_last_member(&tape, place, $0.baseAddress, $0.count)
             }
-            if member != 0 { find(member, rest, &found) }
+            if member != 0 { find(member, rest, found) }
         case .element(let number):
             var left = number
             forEachElement(place) { element in
-                if left == 0 { find(element, rest, &found) }
+                if left == 0 { find(element, rest, found) }
                 left -= 1
                 return left >= 0
             }
         case .everyElement:
             forEachElement(place) { element in
-                find(element, rest, &found)
+                find(element, rest, found)
                 return true
             }
         }
@@ -96,6 +100,103 @@ package final class JSONPathReader {
         case UInt8(ascii: "t"): return .bool(true)
         case UInt8(ascii: "f"): return .bool(false)
         default: return .null
+        }
+    }
+}
+
+extension JSONPathReader {
+    /// Where a value stands in the payload at hand.
+    package struct Place {
+        fileprivate let index: Int
+    }
+
+    /// The whole payload.
+    package var root: Place { Place(index: 1) }
+
+    /// Of members with the same key the last; nil where there is none.
+    package func member(_ key: ArraySlice<UInt8>, of place: Place) -> Place? {
+        let member = key.withUnsafeBufferPointer {
+            varve_json_last_member(&tape, place.index, $0.baseAddress, $0.count)
+        }
+        return member == 0 ? nil : Place(index: member)
+    }
+
+    /// The places that a path names, in the order of the payload.
+    package func places(_ path: JSONPath) -> [Place] {
+        var found: [Place] = []
+        find(1, path.steps[...]) { found.append(Place(index: $0)) }
+        return found
+    }
+
+    /// A string's text, nothing for null, and other values as they stand in the payload.
+    package func text(_ place: Place) -> String {
+        switch tag(place.index) {
+        case UInt8(ascii: "\""): String(decoding: text(place.index), as: UTF8.self)
+        case UInt8(ascii: "n"): ""
+        default: json(place)
+        }
+    }
+
+    /// The value as it stands in the payload.
+    package func json(_ place: Place) -> String {
+        switch tag(place.index) {
+        case UInt8(ascii: "t"): return "true"
+        case UInt8(ascii: "f"): return "false"
+        case UInt8(ascii: "n"): return "null"
+        // Zero may be written -0.
+        case UInt8(ascii: "l") where tape.words[place.index + 1] != 0:
+            return String(Int64(bitPattern: tape.words[place.index + 1]))
+        default:
+            // SAFETY: the text lies in the document, which is at hand until the next.
+            let bytes = UnsafeRawBufferPointer(start: tape.bytes, count: length)
+            return String(decoding: bytes[range(of: place.index, in: bytes)], as: UTF8.self)
+        }
+    }
+
+    /// Where a value stands in the text. The words of the tape and those of the text come in the same order. Linear.
+    private func range(of place: Int, in bytes: UnsafeRawBufferPointer) -> Range<Int> {
+        var index = 1
+        var position = 0
+        func skipSeparators() {
+            while position < bytes.count,
+                JSONFault.isSpace(bytes[position]) || bytes[position] == UInt8(ascii: ",")
+                    || bytes[position] == UInt8(ascii: ":")
+            { position += 1 }
+        }
+        func skipWord() {
+            skipSeparators()
+            let tag = tag(index)
+            index += 1
+            switch tag {
+            case UInt8(ascii: "{"), UInt8(ascii: "}"), UInt8(ascii: "["), UInt8(ascii: "]"): position += 1
+            case UInt8(ascii: "\""):
+                position += 1
+                while position < bytes.count, bytes[position] != UInt8(ascii: "\"") {
+                    position += bytes[position] == UInt8(ascii: "\\") ? 2 : 1
+                }
+                position += 1
+            default:
+                if [UInt8(ascii: "l"), UInt8(ascii: "u"), UInt8(ascii: "d"), UInt8(ascii: "w")].contains(tag)
+                {
+                    index += 1
+                }
+                while position < bytes.count, Self.isOfScalar(bytes[position]) { position += 1 }
+            }
+        }
+        while index < place { skipWord() }
+        skipSeparators()
+        let start = position
+        let past = varve_json_after(tape.words, place)
+        while index < past { skipWord() }
+        return start..<max(start, min(position, bytes.count))
+    }
+
+    private static func isOfScalar(_ byte: UInt8) -> Bool {
+        switch byte {
+        case UInt8(ascii: "a")...UInt8(ascii: "z"), UInt8(ascii: "E"), 48...57, UInt8(ascii: "+"),
+            UInt8(ascii: "-"), UInt8(ascii: "."):
+            true
+        default: false
         }
     }
 }

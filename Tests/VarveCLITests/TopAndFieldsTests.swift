@@ -1,5 +1,6 @@
 import Foundation
 import Testing
+import VarveJSON
 import VarveTestKit
 
 @testable import VarveCLI
@@ -275,7 +276,7 @@ struct TopAndFieldsTests {
                 #"{"events":4,"values":{"kind":"k0"}}"#, #"{"events":3,"values":{"kind":"k1"}}"#,
             ])
         #expect(
-            try harness.succeed("top", store, "--by", "n", "--from", "1049", "-r").text
+            try harness.succeed("top", store, "--by", "n", "--from", "1049").text
                 == "events  n\n     1  0\n")
         #expect(try harness.succeed("fields", store, "--limit", "0").text == "events  path  types\n")
         #expect(try harness.succeed("fields", store, "--kind", "none").lines.count == 1)
@@ -304,6 +305,10 @@ struct TopAndFieldsTests {
             ("**", "--by **: column 1: "), ("a,a", "--by a: given twice"),
             ("kind,kind", "--by kind: given twice"),
             ("[\"a,b", "--by [\"a,b: column "), ("a.[0]", "--by a.[0]: column 3: "),
+            // They counted members of those names, beside kind and session, which did not.
+            ("sequence", "--by sequence: of what stands beside the payload only kind and session are counted; "),
+            ("a,index", "--by index: of what"), ("timestamp", "--by timestamp: of what"),
+            ("length", "--by length: of what"),
         ])
     func wrongPaths(path: String, message: String) throws {
         let outcome = try harness.run("top", store, "--by", path)
@@ -317,6 +322,179 @@ struct TopAndFieldsTests {
         arguments: [
             ("a,b", ["a", "b"]), ("[\"a,b\"],c", ["[\"a,b\"]", "c"]), ("[\"a\\\",b\"]", ["[\"a\\\",b\"]"]),
             ("[\"a\\\\\"],b", ["[\"a\\\\\"]", "b"]), ("", [""]),
+            ("[\"\u{301}a,b\"],c", ["[\"\u{301}a,b\"]", "c"]),
         ])
     func split(text: String, parts: [String]) { #expect(TopColumn.split(text) == parts) }
+
+    // Keys that are words of --where were listed bare, and --where refused them or took them for something else; and --fields
+    // took names with dots between alone.
+    @Test("Every path that is listed is one of --where, --by and --fields, whatever the keys are")
+    func roundTrip() throws {
+        let keys = [
+            "in", "null", "Null", "not", "NOT", "true", "false", "and", "or", "is", "exists", "contains", "has",
+            "startswith", "endswith", "matches", "nocase", "any", "all", "size", "time", "number", "lower",
+            "kind", "session", "sequence", "index", "timestamp", "length", "Kind", "r", "missing", "empty", "5",
+            "a.b", "a b", "a-b", "", ".", "[]", "[0]", "a[0]", "\"", "\\", "\\\"", "a,b", "\"],[\"", "**", "*",
+            "#", "@x", "$", "ä", "\u{301}", "\u{301},", "\n", "\u{1}", "r\"x", "it's", "-1", "(", "!", "_",
+        ]
+        // In braces and not, since some words mean something before a dot or a bracket alone.
+        let inner = keys.map { Value.object([($0, .number("2"))]) }
+        let members =
+            keys.map { ($0, Value.number("1")) } + [("deep", .array(inner)), ("it", .object([("id", .null)]))]
+        let text = Value.object(members).text.replacing("\n", with: "\\n").replacing("\u{1}", with: "\\u0001")
+        let nested = keys.map {
+            Value.object([($0, .object([("x", .array([.string("y")]))]))]).text.replacing("\n", with: "\\n")
+                .replacing("\u{1}", with: "\\u0001")
+        }
+        try harness.succeed(
+            "record", store, "--kind-field", "-none-", "--time-field", "-none-",
+            input: Data(([text] + nested).map { $0 + "\n" }.joined().utf8))
+        let found = try harness.objects(try harness.succeed("fields", store, "--json"))
+        let paths = try found.map { try #require($0["path"] as? String) }
+        let counts = try found.map { try #require($0["events"] as? Int) }
+        // A name of the flat object and of nested ones; its x; the elements of that; and the key within deep.
+        #expect(paths.count == keys.count * 4 + 4, "\(paths)")
+        for (path, count) in zip(paths, counts) {
+            let condition = try WherePredicate("\(path) exists")
+            #expect(condition.needsPayload, "\(path)")
+            #expect(throws: Never.self, "\(path)") { try FieldColumn.columns(path) }
+            // A process each takes long: the ones in depth are the same steps again.
+            guard !path.hasPrefix("deep"), !path.hasSuffix("[]") else { continue }
+            let matched = try harness.succeed("query", store, "--where", "\(path) exists", "--count").text
+            #expect(matched == "\(count)\n", "\(path)")
+        }
+        let columns = paths.joined(separator: ",")
+        let csv = try harness.succeed("query", store, "-o", "csv", "--fields", columns, "--limit", "1").text
+        let row = try #require(csv.components(separatedBy: "\r\n").dropLast().last)
+        #expect(row.components(separatedBy: ",1").count > keys.count)
+        for path in paths where !path.hasPrefix("deep") && !path.hasPrefix("it") && !path.hasSuffix("x")
+            && !path.hasSuffix("[]")
+        {
+            let by = try harness.succeed("top", store, "--by", path, "--json").text
+            #expect(by.contains(#""events":1,"values":{"#) && by.contains(":1}}"), "\(path): \(by)")
+        }
+    }
+
+    @Test("A payload that is no object is listed as a dot, which is a path of all options")
+    func root() throws {
+        try harness.succeed(
+            "record", store, "--format", "export",
+            input: Data(
+                #"""
+                {"record":"export","version":1}
+                {"record":"session","session":1,"id":"s","started_at":"2026-05-10T12:34:56Z"}
+                {"record":"kind","kind":1,"name":"k","encoding":"json"}
+                {"record":"event","session":1,"timestamp":"2026-05-10T12:34:56Z","kind":1,"payload_text":"5"}
+                {"record":"event","session":1,"timestamp":"2026-05-10T12:34:56Z","kind":1,"payload_text":"[\"a\", 1]"}
+                {"record":"event","session":1,"timestamp":"2026-05-10T12:34:56Z","kind":1,"payload_text":"{}"}
+                """#.utf8))
+        #expect(
+            try harness.succeed("fields", store).text == """
+                events  path  types
+                     3  .     number 1, array 1, object 1
+                     1  []    string 1, number 1
+
+                """)
+        #expect(try harness.succeed("fields", store, "--sequence", "2").lines.last == "     1  .     object")
+        #expect(try harness.succeed("query", store, "--where", ". == 5", "--count").text == "1\n")
+        #expect(
+            try harness.succeed("top", store, "--by", ".", "--csv").text
+                == "events,.\r\n1,5\r\n1,(array)\r\n1,(object)\r\n")
+        let csv = try harness.succeed("query", store, "-o", "csv", "--fields", ".,[]").text
+        let rows = csv.components(separatedBy: "\r\n").dropFirst().dropLast()
+        #expect(
+            rows.map { $0.components(separatedBy: ",k,").last } == [
+                "5,", #""[""a"", 1]","[""a"",1]""#, "{},",
+            ])
+    }
+
+    // The whole list was cut at 10,000 without a word, one column's also.
+    @Test("What is more than can be counted is said")
+    func limitsOfMemory() {
+        var counts = ValueCounts(valuesMax: 3, bytesMax: 10, combinationsMax: 4)
+        #expect(counts.add([[.string("1234")]]))
+        #expect(counts.add([[.string("123456"), .null, .null, .string("1")]]))
+        #expect(counts.add([[.null]]))
+        #expect(!counts.add([[], [.null]]))
+        let top = counts.top(10)
+        #expect(top.first?.key == [.null] && top.first?.value == 2)
+        #expect(counts.notes.count <= 1)
+        counts = ValueCounts(combinationsMax: 4)
+        let values = (0..<3).map { JSONPathReader.Value.number("\($0)") }
+        #expect(counts.add([values, values + values, [.null]]))
+        #expect(counts.top(10).count == 4)
+        #expect(
+            counts.notes == ["of an event at most 4 combinations of values are counted: 5 are not"])
+        #expect(counts.add([values + values]))
+        #expect(counts.top(10).count == 7)
+        counts = ValueCounts(valuesMax: 2, bytesMax: 5)
+        for text in ["1234", "567", "8", "1234", "9"] { _ = counts.add([[.string(text)]]) }
+        #expect(counts.top(5).map(\.value) == [2, 1])
+        #expect(
+            counts.notes == [
+                "there are more different values than are kept (2, and 5 B): 2 of those that came later are not counted"
+            ])
+    }
+
+    @Test("Clocks are corrected, the limit of fields is one of all stores, and there is no order to reverse")
+    func severalStores() throws {
+        let other = harness.path("other")
+        try harness.succeed("record", store, input: Data("{\"ts\":1000,\"n\":1}\n{\"ts\":1001,\"n\":2}\n".utf8))
+        try harness.succeed("record", other, input: Data("{\"ts\":100,\"n\":3}\n{\"ts\":101,\"m\":4}\n".utf8))
+        let range = ["--from", "1001", "--shift", "other=900s"]
+        #expect(
+            try harness.succeed(["top", store, other, "--by", "n"] + range).text == "events  n\n     1  2\n")
+        #expect(
+            try harness.succeed(["top", store, other, "--by", "kind"] + range).lines.last == "     2  event")
+        #expect(
+            try harness.succeed(["fields", store, other] + range).lines.dropFirst() == [
+                "     1  m     number", "     1  n     number", "     2  ts    number",
+            ])
+        let limited = try harness.succeed("fields", store, other, "--limit", "3").lines
+        #expect(limited.dropFirst() == ["     3  n     number", "     3  ts    number"])
+        for (arguments, message) in [
+            (["top", store, "--by", "n", "-r"], "--reverse: "),
+            (["top", store, "--by", "n", "--shift", "x=1s"], "--shift x: there is no such store"),
+            (["fields", store, "--shift", "x=1s"], "--shift x: there is no such store"),
+        ] {
+            let outcome = try harness.run(arguments)
+            #expect(outcome.status == 64)
+            #expect(outcome.errors.hasPrefix("varve: error: \(message)"), "\(outcome.errors)")
+        }
+    }
+
+    @Test("Columns are paths, or keys with dots in or between them, and keep the names they were given")
+    func columns() throws {
+        let line =
+            #"{"a.b":1,"a":{"b":2,"c.d":{"e":-0}},"x y":"z","it":[{"id":1},{"id":"p; q"},{}],"# + "\n"
+            + #" "w[0]":[true , false],"w":[1.50e1],"n":null,"timestamp":[ {"k" : "\"]"} , 12345678901234567890123]}"#
+        try harness.succeed(
+            "record", store, "--session", "s", "--time-field", "-none-",
+            input: Data((line.replacing("\n", with: "") + "\n").utf8))
+        for (column, cell) in [
+            ("a.b", "1"), (".a.b", "2"), ("a[\"b\"]", "2"), ("[\"a.b\"]", "1"), ("a.c.d.e", "-0"),
+            ("a[\"c.d\"].e", "-0"), ("x y", "z"), ("[\"x y\"]", "z"), ("it[].id", #"[1,"p; q"]"#),
+            ("it[1].id", "p; q"), ("it[].none", ""), ("w[0]", "[true , false]"), (".w[0]", "1.50e1"),
+            ("n", ""), (".timestamp", #"[ {"k" : "\"]"} , 12345678901234567890123]"#),
+            ("timestamp[1]", "12345678901234567890123"), ("timestamp[0]", #"{"k" : "\"]"}"#), ("a.none", ""),
+        ] {
+            for command in ["query", "tail"] {
+                let csv = try harness.succeed(command, store, "-o", "csv", "--fields", column).text
+                func quoted(_ text: String) -> String {
+                    text.contains { "\",".contains($0) } ? "\"\(text.replacing("\"", with: "\"\""))\"" : text
+                }
+                let rows = csv.components(separatedBy: "\r\n")
+                #expect(rows[0].hasSuffix(",kind,\(quoted(column))"), "\(column)")
+                #expect(rows[1].hasSuffix(",event,\(quoted(cell))"), "\(column): \(rows[1])")
+            }
+        }
+        for (columns, message) in [
+            ("a,,b", "--fields : column 1: "), ("a..b", "--fields a..b: column 3: "),
+            ("x,a[", "--fields a[: column 3: "), (".a b", "--fields .a b: column 3: "), ("a.", "--fields a.: "),
+        ] {
+            let outcome = try harness.run("query", store, "-o", "table", "--fields", columns)
+            #expect(outcome.status == 64)
+            #expect(outcome.errors.hasPrefix("varve: error: \(message)"), "\(outcome.errors)")
+        }
+    }
 }

@@ -46,6 +46,8 @@ final class CursorCore {
     private var payloadBytes: UnsafeRawBufferPointer?
     private var payloadOffset = 0
     private var isPayloadRefused = false
+    /// What sub-blocks were read into one by one.
+    private var pieces: [ScratchBuffer] = []
     private var hasDecoded = false
     /// The first and the last row chosen of the block.
     private var chosenFirst = 0
@@ -71,6 +73,7 @@ final class CursorCore {
     let payloadEvaluators: [any PredicateEvaluator]
     private let requirement: TextRequirement
     private var filterTest: FilterTest?
+    private var filterTests: [Int: FilterTest?] = [:]
     private var wholeSegment: ((WholeSegment) -> Bool)?
     /// Whether the filters rule each sub-block of the block out; empty: none.
     private var ruledOut: [Bool] = []
@@ -448,7 +451,10 @@ final class CursorCore {
             return UnsafeRawBufferPointer(rebasing: bytes[first..<first + part.storedBytes])
         }
         statistics.bytesRead += UInt64(part.storedBytes)
-        return try segment.bytes(at: blockOffset + UInt64(start), count: part.storedBytes, payloadScratch)
+        // Each into memory of its own: of a block that is decoded whole all of them are looked at afterwards.
+        let piece = ScratchBuffer()
+        pieces.append(piece)
+        return try segment.bytes(at: blockOffset + UInt64(start), count: part.storedBytes, piece)
     }
 
     /// What can be read behind a sub-block's payloads.
@@ -649,6 +655,16 @@ final class CursorCore {
         return false
     }
 
+    /// What a segment's filters are asked. Kept for some: in the order of time segments are gone back to.
+    private func filterTest(of segment: LoadedSegment, _ number: Int) -> FilterTest? {
+        guard !payloadEvaluators.isEmpty else { return nil }
+        if let known = filterTests[number] { return known }
+        if filterTests.count >= 16 { filterTests.removeAll() }
+        let test = segment.filters().flatMap { FilterTest(requirement, $0) }
+        filterTests[number] = .some(test)
+        return test
+    }
+
     /// Makes a source the current one; false, and a gap, when its index can't be read.
     private func openSource(_ number: Int) throws(StoreError) -> Bool {
         sourceNumber = number
@@ -663,10 +679,7 @@ final class CursorCore {
             let segment = try entry.load()
             source = .segment(segment)
             mapKinds(segment.index.kinds.map(\.definition))
-            filterTest = nil
-            if !payloadEvaluators.isEmpty, let filters = segment.filters() {
-                filterTest = FilterTest(requirement, filters)
-            }
+            filterTest = filterTest(of: segment, number)
             return true
         } catch {
             source = nil
@@ -736,6 +749,7 @@ final class CursorCore {
         header = nil
         payloadBytes = nil
         isPayloadRefused = false
+        pieces.removeAll()
         hasDecoded = false
         ruledOut = []
         chooseNone()

@@ -159,6 +159,7 @@ extension CursorCore {
             counter.prepare(core: self)
             forEachChosenRows { counter.add(rows: $0, run.pointee) }
         }
+        try counter.check()
     }
 }
 

@@ -15,6 +15,8 @@ public final class EventStore: @unchecked Sendable {
     private let identity: StoreIdentity?
     private let uuid: UniqueID
     let catalog: Catalog
+    /// Held while files are written beside the log.
+    private let maintenance = Monitor()
     private let registry: KindRegistry
     private let writing: Writing?
     // Guarded by `monitor`.
@@ -422,6 +424,9 @@ public final class EventStore: @unchecked Sendable {
 
     /// Writes files beside the log. After a failed sync nothing is synced any more, here as elsewhere.
     func maintain<R>(_ body: () throws(IOFailure) -> R) throws(StoreError) -> R {
+        // Closing waits for it: without the store's lock nothing is written.
+        maintenance.lock()
+        defer { maintenance.unlock() }
         let pipeline = try writer().pipeline
         if let failure = pipeline.monitor.withLock({ pipeline.poisoned }) { throw failure }
         do throws(IOFailure) {
@@ -603,6 +608,7 @@ public final class EventStore: @unchecked Sendable {
             return !isClosed
         }
         guard isFirst, let writing else { return }
+        maintenance.withLock {}
         var failure: StoreError?
         do throws(StoreError) {
             if let active = writing.tail.active {

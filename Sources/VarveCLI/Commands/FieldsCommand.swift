@@ -14,7 +14,7 @@ struct FieldsCommand: ParsableCommand {
         commandName: "fields",
         abstract: "Lists the fields that occur in JSON payloads, with types and counts.",
         discussion: """
-            The paths are those of --where and --by. Each is listed with the number of events that have it and the types of its \
+            The paths are those of --where, --by and --fields; . is a payload that is no object. Each is listed with the number of events that have it and the types of its \
             values.
 
             Examples:
@@ -29,6 +29,9 @@ struct FieldsCommand: ParsableCommand {
     @OptionGroup(title: "Filters")
     var filters: FilterOptions
 
+    @OptionGroup(title: "Several stores")
+    var shifts: ShiftOptions
+
     @Flag(help: "One JSON object a line.")
     var json = false
 
@@ -37,6 +40,7 @@ struct FieldsCommand: ParsableCommand {
         if stores.count > 1, filters.around != nil {
             throw ValidationError("--around: a sequence number is one store's: use --from and --to")
         }
+        try shifts.validate(for: stores)
     }
 
     func run() throws {
@@ -47,7 +51,10 @@ struct FieldsCommand: ParsableCommand {
         var (events, others) = (0 as UInt64, 0 as UInt64)
         var gaps: [[Gap]] = []
         for source in list.opened {
-            let selection = try source.selection(filters, now: now)
+            var selection = try source.selection(
+                filters, now: now, shift: shifts.shift(of: source.path))
+            // The limit is of all stores together.
+            selection.query.limit = selection.query.limit.map { $0 - min($0, events) }
             var cursor = try source.snapshot.cursor(selection.query)
             var found: UInt64 = 0
             while let event = try cursor.next() {
@@ -60,7 +67,8 @@ struct FieldsCommand: ParsableCommand {
         }
         let output = Output()
         var rows: [(path: String, node: JSONPathReader.Shape.Node)] = []
-        // The root is no field, unless it is all there is.
+        // The root is a field only where it is more than a place for fields.
+        if !shape.root.isPlainObject { rows.append((JSONPath.root.description, shape.root)) }
         Self.list(shape.root, "", &rows)
         if json {
             for (path, node) in rows { try output.line { Self.describe(path, node, &$0) } }
@@ -86,8 +94,8 @@ struct FieldsCommand: ParsableCommand {
         if let elements = node.elements { list(elements, path + "[]", &rows) }
         for (key, member) in node.members.sorted(by: { $0.key.lexicographicallyPrecedes($1.key) }) {
             let step = JSONTree.step(key)
-            // The names of attributes mean those where they stand alone.
-            let first = WherePredicate.attributeNames.contains(step) ? "." + step : step
+            // Words of --where and names of attributes mean those at the beginning.
+            let first = WherePredicate.isReserved(step) ? "." + step : step
             list(member, path.isEmpty ? first : step.hasPrefix("[") ? path + step : "\(path).\(step)", &rows)
         }
     }
@@ -109,5 +117,13 @@ struct FieldsCommand: ParsableCommand {
                 .map { "\"\($0)\":\(node.counts[$0.rawValue])" }.joined(separator: ",")
             list.raw("types", "{\(types)}", &out)
         }
+    }
+}
+
+extension JSONPathReader.Shape.Node {
+    /// Whether all that is here are objects with members, or nothing.
+    fileprivate var isPlainObject: Bool {
+        let objects = counts[JSONPathReader.Shape.Kind.object.rawValue]
+        return counts.reduce(0, +) == objects && (objects == 0 || !members.isEmpty)
     }
 }

@@ -59,7 +59,9 @@ struct QueryCommand: ParsableCommand {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "With table and csv: values of JSON payloads in place of the payload.", valueName: "a,b.c"))
+            "With table and csv: values of JSON payloads in place of the payload. A whole key where there is one, else keys with "
+                + "dots between, or a path as of varve fields; several values of one with [] as a JSON array.",
+            valueName: "a,b.c"))
     var fields: String?
 
     @Flag(name: .customShort("0"), help: "With --output payload: end each with a NUL and not a newline.")
@@ -87,6 +89,7 @@ struct QueryCommand: ParsableCommand {
         if fields != nil, output != .table, output != .csv {
             throw ValidationError("--fields needs --output table or csv")
         }
+        _ = try FieldColumn.columns(fields)
         if endsWithNUL, output != .payload { throw ValidationError("-0 needs --output payload") }
         if trailer, output != .json || count || quiet {
             throw ValidationError("--trailer needs --output json")
@@ -119,8 +122,8 @@ struct QueryCommand: ParsableCommand {
     ) throws -> EventPrinter? {
         guard !quiet, !count else { return nil }
         return try EventPrinter(
-            self.output, fields: fields.map { $0.split(separator: ",").map(String.init) } ?? [],
-            endsWithNUL: endsWithNUL, of: sources, marksContext: hasContext, to: output)
+            self.output, fields: FieldColumn.columns(fields), endsWithNUL: endsWithNUL, of: sources,
+            marksContext: hasContext, to: output)
     }
 
     // MARK: One store

@@ -51,7 +51,9 @@ struct TailCommand: ParsableCommand {
     @Option(
         parsing: .unconditional,
         help: ArgumentHelp(
-            "With table and csv: values of JSON payloads in place of the payload.", valueName: "a,b.c"))
+            "With table and csv: values of JSON payloads in place of the payload. A whole key where there is one, else keys with "
+                + "dots between, or a path as of varve fields; several values of one with [] as a JSON array.",
+            valueName: "a,b.c"))
     var fields: String?
 
     @Flag(name: .customShort("0"), help: "With --output payload: end each with a NUL and not a newline.")
@@ -64,6 +66,7 @@ struct TailCommand: ParsableCommand {
         if fields != nil, output != .table, output != .csv {
             throw ValidationError("--fields needs --output table or csv")
         }
+        _ = try FieldColumn.columns(fields)
         if endsWithNUL, output != .payload { throw ValidationError("-0 needs --output payload") }
         guard follows else { return }
         if output == .table {
@@ -81,7 +84,7 @@ struct TailCommand: ParsableCommand {
         let start = try cursors.start()
         let output = Output()
         let printer = try EventPrinter(
-            self.output, fields: fields.map { $0.split(separator: ",").map(String.init) } ?? [],
+            self.output, fields: FieldColumn.columns(fields),
             endsWithNUL: endsWithNUL, of: snapshot, to: output)
         var reached = Reached(cursors, at: start)
         do {

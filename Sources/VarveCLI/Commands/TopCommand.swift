@@ -36,22 +36,28 @@ struct TopCommand: ParsableCommand {
     @OptionGroup(title: "Filters")
     var filters: FilterOptions
 
+    @OptionGroup(title: "Several stores")
+    var shifts: ShiftOptions
+
     @Flag(help: "One JSON object a line.")
     var json = false
 
     @Flag(help: "CSV.")
     var csv = false
 
-    /// More are not told apart: they take memory.
-    private static let valuesMax = 1_000_000
     private static let defaultCount: UInt64 = 10
 
     func validate() throws {
         if json, csv { throw ValidationError("--json and --csv can't be used together") }
+        if filters.isReversed {
+            throw ValidationError(
+                "--reverse: the most frequent values come first, whatever the order of events")
+        }
         try ShiftOptions.validate(stores)
         if stores.count > 1, filters.around != nil {
             throw ValidationError("--around: a sequence number is one store's: use --from and --to")
         }
+        try shifts.validate(for: stores)
         let names = try columns().map(\.name)
         for (place, name) in names.enumerated() where names[..<place].contains(name) {
             throw ValidationError("--by \(name): given twice")
@@ -63,6 +69,11 @@ struct TopCommand: ParsableCommand {
             switch text {
             case "kind": return .kind
             case "session": return .session
+            case ".": return .path(.root)
+            case let name where WherePredicate.attributeNames.contains(name):
+                throw ValidationError(
+                    "--by \(name): of what stands beside the payload only kind and session are counted; "
+                        + "write .\(name) for the field of the payload")
             default:
                 do throws(JSONPath.Fault) {
                     return .path(try JSONPath(text))
@@ -78,11 +89,12 @@ struct TopCommand: ParsableCommand {
         let list = try StoreList.open(stores)
         let now = wallClock()
         let reader = JSONPathReader()
-        var counts: [[JSONPathReader.Value]: UInt64] = [:]
-        var (events, without, untold) = (0 as UInt64, 0 as UInt64, 0 as UInt64)
+        var counts = ValueCounts()
+        var (events, without) = (0 as UInt64, 0 as UInt64)
         var gaps: [[Gap]] = []
         for source in list.opened {
-            var selection = try source.selection(filters, now: now)
+            var selection = try source.selection(
+                filters, now: now, shift: shifts.shift(of: source.path))
             // The limit is of values.
             if selection.query.limit != 0 { selection.query.limit = nil }
             let needsPayload = columns.contains { if case .path = $0 { true } else { false } }
@@ -102,41 +114,27 @@ struct TopCommand: ParsableCommand {
                     case .path(let path): isJSON ? reader.values(path) : []
                     }
                 }
-                let rows = Self.combinations(values)
-                if rows.isEmpty { without += 1 }
-                for row in rows {
-                    if let known = counts[row] {
-                        counts[row] = known + 1
-                    } else if counts.count < Self.valuesMax {
-                        counts[row] = 1
-                    } else {
-                        untold += 1
-                    }
-                }
+                if !counts.add(values) { without += 1 }
             }
             before = events - before
             QueryCommand.note(selection, matched: before, in: [source.snapshot])
             gaps.append(cursor.coverage.gaps)
         }
         let output = Output()
-        try print(Self.top(counts, Int(clamping: filters.limit ?? Self.defaultCount)), columns, output)
+        try print(counts.top(Int(clamping: filters.limit ?? Self.defaultCount)), columns, output)
         try output.flush()
         if without > 0 {
             Diagnostics.note(
                 "without a value: \(Formatting.count(without)) of \(Formatting.count(events, "event"))")
         }
-        if untold > 0 {
-            Diagnostics.note(
-                "there are more than \(Formatting.count(UInt64(Self.valuesMax))) different values: "
-                    + "\(Formatting.count(untold)) of those that came later are not counted")
-        }
+        for note in counts.notes { Diagnostics.note(note) }
         try list.report(gaps)
     }
 
     /// Kinds and sessions are counted without the payloads.
     private func count(
         _ column: TopColumn, _ source: StoreList.Opened, _ selection: Selection,
-        _ counts: inout [[JSONPathReader.Value]: UInt64], _ events: inout UInt64, _ gaps: inout [[Gap]]
+        _ counts: inout ValueCounts, _ events: inout UInt64, _ gaps: inout [[Gap]]
     ) throws {
         let grouping: Tally.Grouping = if case .kind = column { .kind } else { .session }
         let tally = try source.snapshot.tally(selection.query, by: grouping)
@@ -147,45 +145,11 @@ struct TopCommand: ParsableCommand {
             case .session(let ordinal): name = (try? source.snapshot.session(ordinal: ordinal).id) ?? ""
             case .all: continue
             }
-            counts[[.string(name)], default: 0] += count
+            counts.add([.string(name)], count)
         }
         events += tally.total
         QueryCommand.note(selection, matched: tally.total, in: [source.snapshot])
         gaps.append(tally.coverage.gaps)
-    }
-
-    /// Each value of a column with each of the others, once each.
-    private static func combinations(_ values: [[JSONPathReader.Value]]) -> [[JSONPathReader.Value]] {
-        if values.allSatisfy({ $0.count == 1 }) { return [values.map { $0[0] }] }
-        var rows: [[JSONPathReader.Value]] = [[]]
-        for column in values {
-            var distinct: [JSONPathReader.Value] = []
-            for value in column where !distinct.contains(value) { distinct.append(value) }
-            rows = rows.flatMap { row in distinct.map { row + [$0] } }
-            // As many as there are values in a large array, and not their powers.
-            if rows.count > 10_000 { rows = Array(rows.prefix(10_000)) }
-        }
-        return rows
-    }
-
-    /// The most frequent ones first; of equally frequent ones by what they look like.
-    private static func top(
-        _ counts: [[JSONPathReader.Value]: UInt64], _ countMax: Int
-    ) -> [(key: [JSONPathReader.Value], value: UInt64)] {
-        guard countMax > 0 else { return [] }
-        var chosen = Array(counts)
-        if counts.count > countMax {
-            // Texts are made of those alone that may be among the first.
-            let least = counts.values.sorted(by: >)[countMax - 1]
-            chosen.removeAll { $0.value < least }
-        }
-        return chosen.map { (text: text($0.key), entry: $0) }
-            .sorted { ($1.entry.value, $0.text) < ($0.entry.value, $1.text) }
-            .prefix(countMax).map(\.entry)
-    }
-
-    private static func text(_ row: [JSONPathReader.Value]) -> String {
-        row.map { $0.text(quoted: true) }.joined(separator: "\u{0}")
     }
 
     private func print(
@@ -256,14 +220,15 @@ enum TopColumn {
         var parts = [""]
         var isQuoted = false
         var isEscaped = false
-        for character in text {
+        // An accent behind a quote is no part of it.
+        for character in text.unicodeScalars {
             if character == ",", !isQuoted {
                 parts.append("")
                 continue
             }
             if character == "\"", !isEscaped { isQuoted.toggle() }
-            isEscaped = character == "\\" && !isEscaped
-            parts[parts.count - 1].append(character)
+            isEscaped = isQuoted && character == "\\" && !isEscaped
+            parts[parts.count - 1].unicodeScalars.append(character)
         }
         return parts
     }

@@ -36,7 +36,7 @@ final class EventPrinter {
     }
 
     private let format: EventFormat
-    private let fields: [String]
+    private let fields: [FieldColumn]
     private let payloadEnd: UInt8
     private let marksContext: Bool
     private let output: Output
@@ -76,10 +76,11 @@ final class EventPrinter {
     }
 
     /// - Parameters:
-    ///   - fields: paths into JSON payloads, in place of the payload (`table`, `csv`).
+    ///   - fields: columns of JSON payloads, in place of the payload (`table`, `csv`).
     ///   - endsWithNUL: `payload` ends each with a NUL byte and not with a newline.
     convenience init(
-        _ format: EventFormat, fields: [String], endsWithNUL: Bool, of snapshot: Snapshot, to output: Output
+        _ format: EventFormat, fields: [FieldColumn], endsWithNUL: Bool, of snapshot: Snapshot,
+        to output: Output
     ) throws {
         try self.init(
             format, fields: fields, endsWithNUL: endsWithNUL, of: [(nil, snapshot)], to: output)
@@ -89,7 +90,7 @@ final class EventPrinter {
     ///   - sources: the stores; with their names where there are several.
     ///   - marksContext: whether events that match are told from those around them also in the formats that have no names for it.
     init(
-        _ format: EventFormat, fields: [String], endsWithNUL: Bool,
+        _ format: EventFormat, fields: [FieldColumn], endsWithNUL: Bool,
         of sources: [(label: String?, snapshot: Snapshot)], marksContext: Bool = false, to output: Output
     ) throws {
         self.format = format
@@ -108,7 +109,8 @@ final class EventPrinter {
         }
         let first = (marksContext ? [" "] : []) + (labels.isEmpty ? [] : ["store"])
         table = StreamedTable(
-            first + ["sequence", "time", "session", "kind"] + (fields.isEmpty ? ["payload"] : fields),
+            first + ["sequence", "time", "session", "kind"]
+                + (fields.isEmpty ? ["payload"] : fields.map(\.name)),
             rightAligned: [first.count], uncut: [first.count, first.count + 1],
             columnsMax: Terminal.columns(STDOUT_FILENO))
         for (source, (_, snapshot)) in sources.enumerated() {
@@ -124,7 +126,7 @@ final class EventPrinter {
             if fields.isEmpty { output.buffer.append("encoding,payload") }
             for (position, field) in fields.enumerated() {
                 if position > 0 { output.buffer.append(UInt8(ascii: ",")) }
-                appendCSV(field)
+                appendCSV(field.name)
             }
             output.buffer.append("\r\n")
         }
@@ -184,7 +186,7 @@ final class EventPrinter {
             let cells =
                 fields.isEmpty
                 ? [String(decoding: payload, as: UTF8.self)]
-                : fieldReader.values(fields, in: payload).map { $0 ?? "" }
+                : fieldReader.values(fields, in: payload)
             let mark = marksContext ? [row.isContext ? " " : ">"] : []
             let first = mark + (labels.isEmpty ? [] : [labels[row.session.source].name])
             let lines = table.add(
@@ -262,7 +264,7 @@ final class EventPrinter {
         if !fields.isEmpty {
             for value in fieldReader.values(fields, in: payload) {
                 output.buffer.append(UInt8(ascii: ","))
-                appendCSV(value ?? "")
+                appendCSV(value)
             }
         } else if kind.encoding != .binary, JSONText.isUTF8(payload) {
             output.buffer.append(kind.encoding == .json ? ",json," : ",utf8,")

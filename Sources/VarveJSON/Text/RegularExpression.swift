@@ -23,8 +23,25 @@ public final class RegularExpression: Sendable, CustomStringConvertible {
     /// Whether upper and lower case are the same to it, as Unicode's simple case folding has it.
     public let isIgnoringCase: Bool
 
-    // RE2 may be asked by several threads at once.
-    private nonisolated(unsafe) let handle: OpaquePointer
+    private let compiled: Compiled
+
+    /// What is in all bytes in which it is found. Nothing is known of patterns of more than 4 KiB or 256 alternatives.
+    public let textRequirement: TextRequirement
+
+    /// RE2's object, which may be asked by several threads at once.
+    private final class Compiled: Sendable {
+        nonisolated(unsafe) let handle: OpaquePointer
+
+        init(_ handle: OpaquePointer) { self.handle = handle }
+
+        deinit { varve_re2_free(handle) }
+
+        /// Whether bytes may match in which only these atoms are.
+        func isPossible(_ isPresent: (Int) -> Bool) -> Bool {
+            let present = (0..<varve_re2_atom_count(handle)).filter(isPresent).map { Int32($0) }
+            return present.withUnsafeBufferPointer { varve_re2_possible(handle, $0.baseAddress, $0.count) }
+        }
+    }
 
     /// Compiles a pattern. Throws where its syntax is wrong, or it takes more memory than 16 MiB.
     public init(_ pattern: String, ignoringCase: Bool = false) throws(Fault) {
@@ -43,10 +60,9 @@ public final class RegularExpression: Sendable, CustomStringConvertible {
         }
         self.pattern = pattern
         self.isIgnoringCase = ignoringCase
-        self.handle = made
+        compiled = Compiled(made)
+        textRequirement = Self.requirement(of: compiled, pattern, ignoringCase: ignoringCase)
     }
-
-    deinit { varve_re2_free(handle) }
 
     /// The pattern between slashes, with an `i` behind where case is ignored.
     public var description: String { "/\(pattern)/\(isIgnoringCase ? "i" : "")" }
@@ -55,32 +71,26 @@ public final class RegularExpression: Sendable, CustomStringConvertible {
     /// any threads may call at once.
     public func isFound(in bytes: UnsafeRawBufferPointer) -> Bool {
         // SAFETY: the bytes are only read, and only during the call.
-        varve_re2_found(handle, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
+        varve_re2_found(compiled.handle, bytes.baseAddress?.assumingMemoryBound(to: UInt8.self), bytes.count)
     }
 
-    /// What is in all bytes in which it is found.
-    public var textRequirement: TextRequirement {
-        let count = varve_re2_atom_count(handle)
+    private static func requirement(
+        of compiled: Compiled, _ pattern: String, ignoringCase: Bool
+    ) -> TextRequirement {
+        let count = varve_re2_atom_count(compiled.handle)
         guard count > 0 else { return .nothing }
-        let folds = Self.mayMeanOtherThanASCII(pattern, ignoringCase: isIgnoringCase)
+        let folds = mayMeanOtherThanASCII(pattern, ignoringCase: ignoringCase)
         let atoms = (0..<count).map { index in
             var length = 0
-            let start = varve_re2_atom(handle, index, &length)
-            return Self.requirement(
-                ofAtom: Array(UnsafeBufferPointer(start: start, count: length)), folds: folds)
+            let start = varve_re2_atom(compiled.handle, index, &length)
+            return requirement(ofAtom: Array(UnsafeBufferPointer(start: start, count: length)), folds: folds)
         }
         if count == 1 { return atoms[0] }
-        let isOneEnough = atoms.indices.allSatisfy { one in isPossible { $0 == one } }
+        let isOneEnough = atoms.indices.allSatisfy { one in compiled.isPossible { $0 == one } }
         if isOneEnough { return .any(atoms) }
-        let isEachNeeded = atoms.indices.allSatisfy { one in !isPossible { $0 != one } }
+        let isEachNeeded = atoms.indices.allSatisfy { one in !compiled.isPossible { $0 != one } }
         if isEachNeeded { return .all(atoms) }
-        return .combination(atoms) { present in self.isPossible { present[$0] } }
-    }
-
-    /// Whether bytes may match in which only these atoms are.
-    private func isPossible(_ isPresent: (Int) -> Bool) -> Bool {
-        let present = (0..<varve_re2_atom_count(handle)).filter(isPresent).map { Int32($0) }
-        return present.withUnsafeBufferPointer { varve_re2_possible(handle, $0.baseAddress, $0.count) }
+        return .combination(atoms) { present in compiled.isPossible { present[$0] } }
     }
 
     /// What stands in bytes that hold what an atom stands for.

@@ -57,6 +57,10 @@ public struct WherePredicate: EventPredicate {
         "kind", "session", "sequence", "index", "timestamp", "length",
     ]
 
+    /// Whether a name at the beginning of a path may mean anything but a member of that name: `not.a == 1` is
+    /// the opposite of `.a == 1`.
+    package static func isReserved(_ name: String) -> Bool { WhereParser.isReserved(name) }
+
     /// As it was written.
     public let expression: String
     let test: WhereTest
