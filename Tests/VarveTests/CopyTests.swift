@@ -249,7 +249,7 @@ struct CopyTests {
             #expect(report.sessions == ordinals.count)
             #expect(try copy.verify().isIntact)
             for session in try copy.sessions() {
-                let before = try source.session(ordinal: session.ordinal)
+                let before = try source.snapshot().session(ordinal: session.ordinal)
                 #expect(session.id == before.id && session.metadata == before.metadata)
                 #expect(session.startedAt == before.startedAt && session.endedAt == before.endedAt)
                 #expect(session.state == before.state && session.nextIndex == before.nextIndex)
