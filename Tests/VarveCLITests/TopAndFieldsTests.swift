@@ -347,7 +347,7 @@ struct TopAndFieldsTests {
                 .replacing("\u{1}", with: "\\u0001")
         }
         try harness.succeed(
-            "record", store, "--kind-field", "-none-", "--time-field", "-none-",
+            "record", store, "--kind-field", "none", "--time-field", "none",
             input: Data(([text] + nested).map { $0 + "\n" }.joined().utf8))
         let found = try harness.objects(try harness.succeed("fields", store, "--json"))
         let paths = try found.map { try #require($0["path"] as? String) }
@@ -412,20 +412,21 @@ struct TopAndFieldsTests {
     @Test("What is more than can be counted is said")
     func limitsOfMemory() {
         var counts = ValueCounts(valuesMax: 3, bytesMax: 10, combinationsMax: 4)
-        #expect(counts.add([[.string("1234")]]))
-        #expect(counts.add([[.string("123456"), .null, .null, .string("1")]]))
-        #expect(counts.add([[.null]]))
-        #expect(!counts.add([[], [.null]]))
+        _ = counts.add([[.string("1234")]])
+        _ = counts.add([[.string("123456"), .null, .null, .string("1")]])
+        _ = counts.add([[.null]])
+        let isWithout = !counts.add([[], [.null]])
+        #expect(isWithout)
         let top = counts.top(10)
         #expect(top.first?.key == [.null] && top.first?.value == 2)
-        #expect(counts.notes.count <= 1)
+        #expect(counts.notes.count == 1)
         counts = ValueCounts(combinationsMax: 4)
         let values = (0..<3).map { JSONPathReader.Value.number("\($0)") }
-        #expect(counts.add([values, values + values, [.null]]))
+        _ = counts.add([values, values + values, [.null]])
         #expect(counts.top(10).count == 4)
         #expect(
             counts.notes == ["of an event at most 4 combinations of values are counted: 5 are not"])
-        #expect(counts.add([values + values]))
+        _ = counts.add([values + values])
         #expect(counts.top(10).count == 7)
         counts = ValueCounts(valuesMax: 2, bytesMax: 5)
         for text in ["1234", "567", "8", "1234", "9"] { _ = counts.add([[.string(text)]]) }
@@ -469,7 +470,7 @@ struct TopAndFieldsTests {
             #"{"a.b":1,"a":{"b":2,"c.d":{"e":-0}},"x y":"z","it":[{"id":1},{"id":"p; q"},{}],"# + "\n"
             + #" "w[0]":[true , false],"w":[1.50e1],"n":null,"timestamp":[ {"k" : "\"]"} , 12345678901234567890123]}"#
         try harness.succeed(
-            "record", store, "--session", "s", "--time-field", "-none-",
+            "record", store, "--session", "s", "--kind-field", "none", "--time-field", "none",
             input: Data((line.replacing("\n", with: "") + "\n").utf8))
         for (column, cell) in [
             ("a.b", "1"), (".a.b", "2"), ("a[\"b\"]", "2"), ("[\"a.b\"]", "1"), ("a.c.d.e", "-0"),
