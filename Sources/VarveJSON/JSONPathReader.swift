@@ -176,7 +176,8 @@ extension JSONPathReader {
                 }
                 position += 1
             default:
-                if [UInt8(ascii: "l"), UInt8(ascii: "u"), UInt8(ascii: "d"), UInt8(ascii: "w")].contains(tag) {
+                if [UInt8(ascii: "l"), UInt8(ascii: "u"), UInt8(ascii: "d"), UInt8(ascii: "w")].contains(tag)
+                {
                     index += 1
                 }
                 while position < bytes.count, Self.isOfScalar(bytes[position]) { position += 1 }

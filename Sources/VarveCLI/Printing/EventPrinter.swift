@@ -78,7 +78,8 @@ final class EventPrinter {
     ///   - fields: columns of JSON payloads, in place of the payload (`table`, `csv`).
     ///   - endsWithNUL: `payload` ends each with a NUL byte and not with a newline.
     convenience init(
-        _ format: EventFormat, fields: [FieldColumn], endsWithNUL: Bool, of snapshot: Snapshot, to output: Output
+        _ format: EventFormat, fields: [FieldColumn], endsWithNUL: Bool, of snapshot: Snapshot,
+        to output: Output
     ) throws {
         try self.init(
             format, fields: fields, endsWithNUL: endsWithNUL, of: [(nil, snapshot)], to: output)
@@ -104,7 +105,8 @@ final class EventPrinter {
         }
         let first = labels.isEmpty ? [] : ["store"]
         table = StreamedTable(
-            first + ["sequence", "time", "session", "kind"] + (fields.isEmpty ? ["payload"] : fields.map(\.name)),
+            first + ["sequence", "time", "session", "kind"]
+                + (fields.isEmpty ? ["payload"] : fields.map(\.name)),
             rightAligned: [first.count], uncut: [first.count, first.count + 1],
             columnsMax: Terminal.columns(STDOUT_FILENO))
         for (source, (_, snapshot)) in sources.enumerated() {
