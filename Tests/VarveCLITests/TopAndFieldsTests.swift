@@ -115,7 +115,8 @@ struct TopAndFieldsTests {
             let first = Self.paths[round % Self.paths.count]
             let second = round < Self.paths.count ? nil : Self.paths.randomElement(using: &random)
             if second?.text == first.text { continue }
-            let limit = random.oneIn(2) ? 10 : Int(random.below(100))
+            // Of none nothing is read, and nothing said: another test has that.
+            let limit = random.oneIn(2) ? 10 : 1 + Int(random.below(99))
             var counts: [String: Int] = [:]
             var without = 1
             for object in objects {
@@ -306,7 +307,7 @@ struct TopAndFieldsTests {
             ("kind,kind", "--by kind: given twice"),
             ("[\"a,b", "--by [\"a,b: column "), ("a.[0]", "--by a.[0]: column 3: "),
             // They counted members of those names, beside kind and session, which did not.
-            ("sequence", "--by sequence: of what stands beside the payload only kind and session are counted; "),
+            ("sequence", "--by sequence: of what stands beside the payload only kind and session are "),
             ("a,index", "--by index: of what"), ("timestamp", "--by timestamp: of what"),
             ("length", "--by length: of what"),
         ])
@@ -331,23 +332,29 @@ struct TopAndFieldsTests {
     @Test("Every path that is listed is one of --where, --by and --fields, whatever the keys are")
     func roundTrip() throws {
         let keys = [
-            "in", "null", "Null", "not", "NOT", "true", "false", "and", "or", "is", "exists", "contains", "has",
+            "in", "null", "Null", "not", "NOT", "true", "false", "and", "or", "is", "exists", "contains",
+            "has",
             "startswith", "endswith", "matches", "nocase", "any", "all", "size", "time", "number", "lower",
-            "kind", "session", "sequence", "index", "timestamp", "length", "Kind", "r", "missing", "empty", "5",
-            "a.b", "a b", "a-b", "", ".", "[]", "[0]", "a[0]", "\"", "\\", "\\\"", "a,b", "\"],[\"", "**", "*",
+            "kind", "session", "sequence", "index", "timestamp", "length", "Kind", "r", "missing", "empty",
+            "5",
+            "a.b", "a b", "a-b", "", ".", "[]", "[0]", "a[0]", "\"", "\\", "\\\"", "a,b", "\"],[\"", "**",
+            "*",
             "#", "@x", "$", "ä", "\u{301}", "\u{301},", "\n", "\u{1}", "r\"x", "it's", "-1", "(", "!", "_",
         ]
         // In braces and not, since some words mean something before a dot or a bracket alone.
         let inner = keys.map { Value.object([($0, .number("2"))]) }
         let members =
-            keys.map { ($0, Value.number("1")) } + [("deep", .array(inner)), ("it", .object([("id", .null)]))]
-        let text = Value.object(members).text.replacing("\n", with: "\\n").replacing("\u{1}", with: "\\u0001")
+            keys.map { ($0, Value.number("1")) } + [
+                ("deep", .array(inner)), ("it", .object([("id", .null)])),
+            ]
+        let text = Value.object(members).text.replacing("\n", with: "\\n")
+            .replacing("\u{1}", with: "\\u0001")
         let nested = keys.map {
             Value.object([($0, .object([("x", .array([.string("y")]))]))]).text.replacing("\n", with: "\\n")
                 .replacing("\u{1}", with: "\\u0001")
         }
         try harness.succeed(
-            "record", store, "--kind-field", "-none-", "--time-field", "-none-",
+            "record", store, "--kind-field", "none", "--time-field", "none",
             input: Data(([text] + nested).map { $0 + "\n" }.joined().utf8))
         let found = try harness.objects(try harness.succeed("fields", store, "--json"))
         let paths = try found.map { try #require($0["path"] as? String) }
@@ -364,10 +371,12 @@ struct TopAndFieldsTests {
             #expect(matched == "\(count)\n", "\(path)")
         }
         let columns = paths.joined(separator: ",")
-        let csv = try harness.succeed("query", store, "-o", "csv", "--fields", columns, "--limit", "1").text
+        let csv = try harness.succeed("query", store, "-o", "csv", "--fields", columns, "--limit", "1")
+            .text
         let row = try #require(csv.components(separatedBy: "\r\n").dropLast().last)
         #expect(row.components(separatedBy: ",1").count > keys.count)
-        for path in paths where !path.hasPrefix("deep") && !path.hasPrefix("it") && !path.hasSuffix("x")
+        for path in paths
+        where !path.hasPrefix("deep") && !path.hasPrefix("it") && !path.hasSuffix("x")
             && !path.hasSuffix("[]")
         {
             let by = try harness.succeed("top", store, "--by", path, "--json").text
@@ -412,20 +421,21 @@ struct TopAndFieldsTests {
     @Test("What is more than can be counted is said")
     func limitsOfMemory() {
         var counts = ValueCounts(valuesMax: 3, bytesMax: 10, combinationsMax: 4)
-        #expect(counts.add([[.string("1234")]]))
-        #expect(counts.add([[.string("123456"), .null, .null, .string("1")]]))
-        #expect(counts.add([[.null]]))
-        #expect(!counts.add([[], [.null]]))
+        _ = counts.add([[.string("1234")]])
+        _ = counts.add([[.string("123456"), .null, .null, .string("1")]])
+        _ = counts.add([[.null]])
+        let isWithout = !counts.add([[], [.null]])
+        #expect(isWithout)
         let top = counts.top(10)
         #expect(top.first?.key == [.null] && top.first?.value == 2)
-        #expect(counts.notes.count <= 1)
+        #expect(counts.notes.count == 1)
         counts = ValueCounts(combinationsMax: 4)
         let values = (0..<3).map { JSONPathReader.Value.number("\($0)") }
-        #expect(counts.add([values, values + values, [.null]]))
+        _ = counts.add([values, values + values, [.null]])
         #expect(counts.top(10).count == 4)
         #expect(
             counts.notes == ["of an event at most 4 combinations of values are counted: 5 are not"])
-        #expect(counts.add([values + values]))
+        _ = counts.add([values + values])
         #expect(counts.top(10).count == 7)
         counts = ValueCounts(valuesMax: 2, bytesMax: 5)
         for text in ["1234", "567", "8", "1234", "9"] { _ = counts.add([[.string(text)]]) }
@@ -439,8 +449,11 @@ struct TopAndFieldsTests {
     @Test("Clocks are corrected, the limit of fields is one of all stores, and there is no order to reverse")
     func severalStores() throws {
         let other = harness.path("other")
-        try harness.succeed("record", store, input: Data("{\"ts\":1000,\"n\":1}\n{\"ts\":1001,\"n\":2}\n".utf8))
-        try harness.succeed("record", other, input: Data("{\"ts\":100,\"n\":3}\n{\"ts\":101,\"m\":4}\n".utf8))
+        for (path, lines) in [
+            (store, #"{"ts":1000,"n":1}{"ts":1001,"n":2}"#), (other, #"{"ts":100,"n":3}{"ts":101,"m":4}"#),
+        ] {
+            try harness.succeed("record", path, input: Data(lines.replacing("}", with: "}\n").utf8))
+        }
         let range = ["--from", "1001", "--shift", "other=900s"]
         #expect(
             try harness.succeed(["top", store, other, "--by", "n"] + range).text == "events  n\n     1  2\n")
@@ -469,7 +482,7 @@ struct TopAndFieldsTests {
             #"{"a.b":1,"a":{"b":2,"c.d":{"e":-0}},"x y":"z","it":[{"id":1},{"id":"p; q"},{}],"# + "\n"
             + #" "w[0]":[true , false],"w":[1.50e1],"n":null,"timestamp":[ {"k" : "\"]"} , 12345678901234567890123]}"#
         try harness.succeed(
-            "record", store, "--session", "s", "--time-field", "-none-",
+            "record", store, "--session", "s", "--kind-field", "none", "--time-field", "none",
             input: Data((line.replacing("\n", with: "") + "\n").utf8))
         for (column, cell) in [
             ("a.b", "1"), (".a.b", "2"), ("a[\"b\"]", "2"), ("[\"a.b\"]", "1"), ("a.c.d.e", "-0"),
@@ -490,7 +503,8 @@ struct TopAndFieldsTests {
         }
         for (columns, message) in [
             ("a,,b", "--fields : column 1: "), ("a..b", "--fields a..b: column 3: "),
-            ("x,a[", "--fields a[: column 3: "), (".a b", "--fields .a b: column 3: "), ("a.", "--fields a.: "),
+            ("x,a[", "--fields a[: column 3: "), (".a b", "--fields .a b: column 3: "),
+            ("a.", "--fields a.: "),
         ] {
             let outcome = try harness.run("query", store, "-o", "table", "--fields", columns)
             #expect(outcome.status == 64)

@@ -255,7 +255,7 @@ struct QueryCommand: ParsableCommand {
     /// - Throws: `ExitCode` 3 when something is.
     static func report(_ gaps: [Gap], label: String? = nil) throws {
         // Dropped by the limits that the store was given, or left out of an excerpt: known, and no loss.
-        let losses = gaps.filter { $0.reason != .retention && $0.reason != .excluded }
+        let losses = gaps.filter { !$0.reason.isMeant }
         for gap in losses {
             Diagnostics.note((label.map { "\($0): " } ?? "") + "not complete: \(Formatting.gap(gap))")
         }
