@@ -50,12 +50,7 @@ struct TopCommand: ParsableCommand {
     func validate() throws {
         if json, csv { throw ValidationError("--json and --csv can't be used together") }
         if filters.isReversed {
-<<<<<<< HEAD
-            throw ValidationError(
-                "--reverse: the most frequent values come first, whatever the order of events")
-=======
             throw ValidationError("--reverse: the most frequent values come first")
->>>>>>> wt-fixtop
         }
         try ShiftOptions.validate(stores)
         if stores.count > 1, filters.around != nil {
