@@ -49,6 +49,10 @@ struct WhereGrammarTests {
         ("timestamp > \"2026-05-10\"", #"timestamp > time("2026-05-10T00:00:00.000000000Z")"#),
         ("\"2026-05-10T12:00:00+02:00\" < timestamp", #"time("2026-05-10T10:00:00.000000000Z") < timestamp"#),
         ("timestamp == time(1.5)", #"timestamp == time("1970-01-01T00:00:01.500000000Z")"#),
+        (
+            "timestamp == time(number(1700000000.123456789))",
+            #"timestamp == time(number(1700000000.123456789), "Z")"#
+        ),
         ("timestamp == time(1700000000.123456789)", #"timestamp == time("2023-11-14T22:13:20.123456789Z")"#),
         ("timestamp - time(a) > 10s", #"timestamp - time(.a, "Z") > 10000000000ns"#),
         (

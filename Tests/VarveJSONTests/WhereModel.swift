@@ -310,7 +310,11 @@ struct WhereModel {
         case .int(let value): .number(Number(whole: "\(value)"))
         case .uint(let value): .number(Number(whole: "\(value)"))
         case .wide(let digits): .number(Number(whole: String(decoding: digits, as: UTF8.self)))
-        case .double(let bits): .number(Number(Double(bitPattern: bits)))
+        case .double(let bits, let digits):
+            .number(
+                Number(
+                    Double(bitPattern: bits),
+                    written: digits.isEmpty ? nil : String(decoding: digits, as: UTF8.self)))
         case .text(let text): .text(text)
         case .time(let nanoseconds): .time(nanoseconds)
         case .duration(let nanoseconds): .duration(Int128(nanoseconds))

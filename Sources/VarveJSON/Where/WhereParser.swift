@@ -702,7 +702,12 @@ extension WhereLiteral {
                 self = .wide(Array(text.utf8))
             }
         } else {
-            self = .double((Double(text) ?? 0).bitPattern)
+            let value = Double(text) ?? 0
+            let written = Array(text.utf8)
+            let isSameTime =
+                written.withUnsafeBytes { NumericTime.parse(decimal: $0) }
+                == Array("\(value)".utf8).withUnsafeBytes { NumericTime.parse(decimal: $0) }
+            self = .double(value.bitPattern, digits: isSameTime ? [] : written)
         }
     }
 }

@@ -237,11 +237,17 @@ final class WhereProgram: @unchecked Sendable {
             case .int(let value): .int(value)
             case .uint(let value): .unsigned(value)
             case .wide(let digits): WhereValue(kind: .wide, bytes: keep(digits), count: digits.count)
-            case .double(let bits): WhereValue(kind: .double, bits: bits)
+            case .double(let bits, _):
+                // With its text: there is no document that it could be taken from.
+                decimal(bits, Array(literal.description.utf8))
             case .text(let text): .text(keep(text), text.count)
             case .time(let nanoseconds): .time(nanoseconds)
             case .duration(let nanoseconds): .duration(Int128(nanoseconds))
             }
+        }
+
+        private mutating func decimal(_ bits: UInt64, _ text: [UInt8]) -> WhereValue {
+            WhereValue(kind: .double, bits: bits, bytes: keep(text), count: text.count)
         }
 
         private mutating func lowered(_ text: WhereValue) -> WhereValue {

@@ -78,8 +78,9 @@ enum WhereLiteral: Hashable, Sendable {
     case int(Int64)
     case uint(UInt64)
     case wide([UInt8])
-    /// By its bits, so that it has an equality without exceptions.
-    case double(UInt64)
+    /// By its bits, so that it has an equality without exceptions. The digits are as it was written, where they
+    /// are another time than those that the double is printed with; else there are none.
+    case double(UInt64, digits: [UInt8])
     /// UTF-8.
     case text([UInt8])
     /// Nanoseconds since 1970.
@@ -154,7 +155,8 @@ extension WhereLiteral: CustomStringConvertible {
         case .int(let value): return "\(value)"
         case .uint(let value): return "\(value)"
         case .wide(let digits): return String(decoding: digits, as: UTF8.self)
-        case .double(let bits):
+        case .double(let bits, let digits):
+            if !digits.isEmpty { return String(decoding: digits, as: UTF8.self) }
             let value = Double(bitPattern: bits)
             // Beyond what a double holds.
             if value.isInfinite { return value < 0 ? "-1e999" : "1e999" }
