@@ -43,7 +43,7 @@ public struct WhereDiagnosis {
             add(path, .anything)
             collect(part, path)
         case .exists(let operand), .isType(let operand, _): add(operand, .anything, scope)
-        case .matches(let left, _, _): add(left, .text(by: "matches"), scope)
+        case .matches(let left, _): add(left, .text(by: "matches"), scope)
         case .text(let left, let textOperator, let right, _):
             add(left, .text(by: textOperator.rawValue), scope)
             add(right, .text(by: textOperator.rawValue), scope)

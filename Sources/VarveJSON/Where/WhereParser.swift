@@ -231,11 +231,11 @@ struct WhereParser {
         let ignoresCase = takeWord("nocase")
         let pattern = String(decoding: bytes, as: UTF8.self)
         do {
-            _ = try RegularExpression(pattern, ignoringCase: ignoresCase)
+            let expression = try RegularExpression(pattern, ignoringCase: ignoresCase)
+            return .matches(left.value, WherePattern(expression))
         } catch {
             throw fault(error.description, at: place)
         }
-        return .matches(left.value, pattern: pattern, ignoresCase: ignoresCase)
     }
 
     private mutating func type(_ operand: WhereOperand) throws(WhereFault) -> WhereTest {

@@ -59,6 +59,8 @@ public struct WherePredicate: EventPredicate {
 
     /// As it was written.
     public let expression: String
+    /// See ``EventPredicate``. Stored, because cursors ask for it again and again.
+    public let textRequirement: TextRequirement
     let test: WhereTest
     let program: WhereProgram
 
@@ -73,6 +75,7 @@ public struct WherePredicate: EventPredicate {
         self.expression = expression
         test = try WhereParser.parse(expression, defaultOffsetSeconds: defaultOffsetSeconds)
         program = WhereProgram(test)
+        textRequirement = test.textRequirement
     }
 
     /// The condition in one spelling: of those that are written differently and read as the same it is the
@@ -81,9 +84,6 @@ public struct WherePredicate: EventPredicate {
 
     /// Whether anything in it is of payloads.
     public var needsPayload: Bool { program.needsPayload }
-
-    /// See ``EventPredicate``.
-    public var textRequirement: TextRequirement { test.textRequirement }
 
     /// See ``EventPredicate``.
     public func makeEvaluator() -> any PredicateEvaluator { WhereEvaluator(self) }

@@ -142,17 +142,12 @@ final class WhereProgram: @unchecked Sendable {
                     let wanted = constants[operands[made.right].first]
                     if wanted.count > 0 { made.needle = varve_needle_new(wanted.bytes, wanted.count, false) }
                 }
-            case .matches(let left, let pattern, let ignoresCase):
-                made = Test(code: .matches, ignoresCase: ignoresCase)
+            case .matches(let left, let pattern):
+                made = Test(code: .matches)
                 made.left = add(left)
                 made.needsPayload = operands[made.left].needsPayload
                 made.right = regularExpressions.count
-                // The parser has compiled it before; what could not be would have no place here.
-                if let expression = try? RegularExpression(pattern, ignoringCase: ignoresCase) {
-                    regularExpressions.append(expression)
-                } else {
-                    made = Test(code: .or, needsPayload: made.needsPayload)
-                }
+                regularExpressions.append(pattern.expression)
             case .isIn(let left, let list, let ignoresCase):
                 made = Test(code: .isIn, ignoresCase: ignoresCase)
                 made.left = add(left, folded: ignoresCase)

@@ -5,7 +5,7 @@ indirect enum WhereTest: Hashable, Sendable {
     case not(WhereTest)
     case compare(WhereOperand, WhereComparison, WhereOperand, ignoresCase: Bool)
     case text(WhereOperand, WhereTextOperator, WhereOperand, ignoresCase: Bool)
-    case matches(WhereOperand, pattern: String, ignoresCase: Bool)
+    case matches(WhereOperand, WherePattern)
     case isIn(WhereOperand, [WhereOperand], ignoresCase: Bool)
     case exists(WhereOperand)
     case isType(WhereOperand, WhereType)
@@ -16,6 +16,27 @@ indirect enum WhereTest: Hashable, Sendable {
     var negated: WhereTest {
         if case .not(let test) = self { return test }
         return .not(self)
+    }
+}
+
+/// A regular expression, compiled once for all that ask something of it. Two of the same text are the same.
+struct WherePattern: Hashable, Sendable {
+    let expression: RegularExpression
+
+    init(_ expression: RegularExpression) { self.expression = expression }
+
+    /// As it is written.
+    var literal: WhereLiteral { .text(Array(expression.pattern.utf8)) }
+
+    static func == (left: WherePattern, right: WherePattern) -> Bool {
+        left.expression.pattern.utf8.elementsEqual(right.expression.pattern.utf8)
+            && left.expression.isIgnoringCase == right.expression.isIgnoringCase
+    }
+
+    func hash(into hasher: inout Hasher) {
+        // By the bytes: texts that Unicode takes for one are two patterns.
+        for byte in expression.pattern.utf8 { hasher.combine(byte) }
+        hasher.combine(expression.isIgnoringCase)
     }
 }
 
@@ -103,8 +124,8 @@ extension WhereTest: CustomStringConvertible {
             "\(left) \(comparison.rawValue) \(right)\(Self.suffix(ignoresCase))"
         case .text(let left, let textOperator, let right, let ignoresCase):
             "\(left) \(textOperator.rawValue) \(right)\(Self.suffix(ignoresCase))"
-        case .matches(let left, let pattern, let ignoresCase):
-            "\(left) matches \(WhereLiteral.text(Array(pattern.utf8)))\(Self.suffix(ignoresCase))"
+        case .matches(let left, let pattern):
+            "\(left) matches \(pattern.literal)\(Self.suffix(pattern.expression.isIgnoringCase))"
         case .isIn(let left, let list, let ignoresCase):
             "\(left) in [\(list.map(\.description).joined(separator: ", "))]\(Self.suffix(ignoresCase))"
         case .exists(let operand): "\(operand) exists"
