@@ -260,6 +260,19 @@ struct WhereLawTests {
         #expect(try WherePredicate(expression).needsPayload == needsPayload)
     }
 
+    @Test("takes the last of many members of one key, in time that is linear in their number")
+    func repeatedKeys() throws {
+        for count in [15, 16, 17, 18, 100, 50_000] {
+            let ones = (0..<count).map { _ in #""a":1,"# }.joined()
+            #expect(try !WherePredicate("** == 1").matches("{\(ones)\"a\":2}"))
+            #expect(try WherePredicate("** == 2").matches("{\(ones)\"a\":2}"))
+            #expect(try WherePredicate("** == 1").matches("{\(ones)\"b\":2}"))
+            // As many in a member that is replaced, and in one that is not.
+            #expect(try !WherePredicate("** == 1").matches("{\"x\":{\(ones)\"b\":2},\"x\":3}"))
+            #expect(try WherePredicate("** == 2").matches("{\"x\":3,\"x\":{\(ones)\"b\":2}}"))
+        }
+    }
+
     @Test("goes as deep as the parser, and no deeper")
     func depth() throws {
         let deep = String(repeating: "[", count: 1000) + "1" + String(repeating: "]", count: 1000)

@@ -35,6 +35,8 @@ final class WhereMachine {
     private let document: UnsafeMutablePointer<varve_json_tape>
     var attributes = WhereAttributes()
     private var hasLocatedDecimals = false
+    /// The values of the last members, by the object, of objects with which that was asked often.
+    private var lastMembers: [Int: Set<Int>] = [:]
     private var scratch = Scratch()
     private var frames = Frames()
 
@@ -68,6 +70,7 @@ final class WhereMachine {
     func parse(_ payload: UnsafeRawBufferPointer, isPadded: Bool) -> Bool {
         guard let parser, let base = payload.baseAddress else { return false }
         hasLocatedDecimals = false
+        if !lastMembers.isEmpty { lastMembers = [:] }
         // SAFETY: `base` holds `payload.count` bytes, and 64 more where the caller promises so.
         return varve_json_parse_tape(
             parser, base.assumingMemoryBound(to: UInt8.self), payload.count, isPadded, document)
@@ -440,7 +443,7 @@ final class WhereMachine {
                 frames[frames.count - 1].awaitsKey = true
             }
             if tag == UInt8(ascii: "{") || tag == UInt8(ascii: "[") {
-                frames.append(Frame(key: 0, isObject: tag == UInt8(ascii: "{"), awaitsKey: true))
+                frames.append(Frame(node: node, isObject: tag == UInt8(ascii: "{")))
                 node += 1
                 continue
             }
@@ -448,7 +451,7 @@ final class WhereMachine {
             if body(node) {
                 // What the condition has put there is gone.
                 frames.count = top
-                if (bottom..<top).allSatisfy({ !frames[$0].isObject || isLastOfItsKey(frames[$0].key) }) {
+                if (bottom..<top).allSatisfy({ !frames[$0].isObject || isAtLastOfItsKey($0) }) {
                     return true
                 }
             }
@@ -456,6 +459,20 @@ final class WhereMachine {
             node = after(node)
         }
         return false
+    }
+
+    /// Whether a frame's object has no later member of the key that it is at. After some scans of its members
+    /// it makes a table of them: otherwise many members of one key would take the square of their number.
+    private func isAtLastOfItsKey(_ place: Int) -> Bool {
+        let frame = frames[place]
+        if let last = lastMembers[frame.node] { return last.contains(frame.key + 1) }
+        if frame.scanCount < 16 {
+            frames[place].scanCount += 1
+            return isLastOfItsKey(frame.key)
+        }
+        let last = Set(members(frame.node).values)
+        lastMembers[frame.node] = last
+        return last.contains(frame.key + 1)
     }
 
     /// Whether no later member of the same object has the key that stands here.
@@ -545,9 +562,17 @@ private struct WhereKey: Hashable {
 
 /// Where `**` is: in an array, or at which key of an object.
 private struct Frame {
-    var key: Int
-    var isObject: Bool
-    var awaitsKey: Bool
+    let node: Int
+    let isObject: Bool
+    var key = 0
+    var awaitsKey = true
+    /// How often the object's members were looked through for a later one of a key.
+    var scanCount = 0
+
+    init(node: Int, isObject: Bool) {
+        self.node = node
+        self.isObject = isObject
+    }
 }
 
 /// A stack whose memory is kept.
