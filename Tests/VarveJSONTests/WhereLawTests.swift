@@ -112,6 +112,9 @@ struct WhereLawTests {
         ("a has \".\"", #"{"a":"a.b"}"#, true), ("a has \"é\"", #"{"a":"aé"}"#, false),
         ("a has \"ab\"", #"{"a":"abab ab"}"#, true), ("a has \"AB\" nocase", #"{"a":"abab ab"}"#, true),
         ("a has b", #"{"a":"x y","b":"y"}"#, true),
+        ("a has \"aa\"", #"{"a":"aaaa aaa aa"}"#, true), ("a has \"aa\"", #"{"a":"aaaa aaa baa"}"#, false),
+        ("a has \"a-a\"", #"{"a":"ba-a-a"}"#, true), ("a has \"a-a\"", #"{"a":"ba-a-ab"}"#, false),
+        ("a has \"-a\"", #"{"a":"x-ab-a"}"#, true), ("a has \"é\"", #"{"a":"éé é"}"#, true),
         ("a contains \"K\" nocase", #"{"a":"\u212a"}"#, false), ("a == \"ÄÖ\" nocase", #"{"a":"äö"}"#, true),
         ("a == \"ss\" nocase", #"{"a":"ß"}"#, false),
         ("lower(a) == \"ⱥb\"", #"{"a":"ȺB"}"#, true), ("lower(a) contains \"i\"", #"{"a":"İ"}"#, false),
@@ -271,6 +274,14 @@ struct WhereLawTests {
             #expect(try !WherePredicate("** == 1").matches("{\"x\":{\(ones)\"b\":2},\"x\":3}"))
             #expect(try WherePredicate("** == 2").matches("{\"x\":3,\"x\":{\(ones)\"b\":2}}"))
         }
+    }
+
+    @Test("looks for tokens in time that is linear in a text that has one only")
+    func longToken() throws {
+        let wanted = String(repeating: "a", count: 10_000)
+        let text = String(repeating: "a", count: 100_000)
+        #expect(try !WherePredicate("a has \"\(wanted)\"").matches("{\"a\":\"\(text)\"}"))
+        #expect(try WherePredicate("a has \"\(wanted)\"").matches("{\"a\":\"\(text) \(wanted)\"}"))
     }
 
     @Test("goes as deep as the parser, and no deeper")
