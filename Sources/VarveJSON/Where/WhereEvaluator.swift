@@ -137,8 +137,9 @@ final class WhereMachine {
                 }
                 let mark = scratch.used
                 defer { scratch.used = mark }
+                // The needle was made of the literal in lower case.
                 return WhereText.fulfils(
-                    folded(left, test.left), test.textOperator, folded(right, test.right))
+                    folded(left, test.left), test.textOperator, folded(right, test.right), needle: test.needle)
             }
         case .isIn:
             for link in 0..<test.linkCount {

@@ -140,7 +140,9 @@ final class WhereProgram: @unchecked Sendable {
                 made.needsPayload = operands[made.left].needsPayload || operands[made.right].needsPayload
                 if operands[made.right].code == .constant {
                     let wanted = constants[operands[made.right].first]
-                    if wanted.count > 0 { made.needle = varve_needle_new(wanted.bytes, wanted.count, false) }
+                    if wanted.kind == .text, wanted.count > 0 {
+                        made.needle = varve_needle_new(wanted.bytes, wanted.count, false)
+                    }
                 }
             case .matches(let left, let pattern):
                 made = Test(code: .matches)
