@@ -210,13 +210,22 @@ struct WhereParser {
     private mutating func list(_ left: Operand) throws(WhereFault) -> WhereTest {
         try expect("[", "a list follows in: in [1, \"a\"]")
         var list: [WhereOperand] = []
+        var places: [Int] = []
         var left = left
+        let type = left.value.staticType
         repeat {
             let place = position
             var element = try operand()
             try check(&left.value, left.place, &element.value, place, .equal)
             list.append(element.value)
+            places.append(place)
         } while takeSymbol(",")
+        // An element that is a time makes one of a text on the left: those before it were checked with the text.
+        if left.value.staticType != type {
+            for index in list.indices {
+                try check(&left.value, left.place, &list[index], places[index], .equal)
+            }
+        }
         try expect("]", "a ] is missing, or a comma before this")
         let ignoresCase = takeWord("nocase")
         return .isIn(left.value, list, ignoresCase: ignoresCase)
