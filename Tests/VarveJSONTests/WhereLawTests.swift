@@ -120,7 +120,8 @@ struct WhereLawTests {
         ("lower(a) == \"ⱥb\"", #"{"a":"ȺB"}"#, true), ("lower(a) contains \"i\"", #"{"a":"İ"}"#, false),
         ("a contains \"ÄB\" nocase", #"{"a":"xäBx"}"#, true),
         ("a contains \"ÄB\" nocase", #"{"a":"xäcx"}"#, false),
-        ("a has \"ÄB\" nocase", #"{"a":"xäb ÄB."}"#, true), ("a contains b nocase", #"{"a":"xAb","b":"aB"}"#, true),
+        ("a has \"ÄB\" nocase", #"{"a":"xäb ÄB."}"#, true),
+        ("a contains b nocase", #"{"a":"xAb","b":"aB"}"#, true),
         ("a in [\"X\", \"Y\"] nocase", #"{"a":"y"}"#, true),
         ("a < \"B\" nocase", #"{"a":"a"}"#, true), (#"a matches "^l.*\\.exe$""#, #"{"a":"lsass.exe"}"#, true),
         ("a matches \"SASS\" nocase", #"{"a":"lsass.exe"}"#, true),
@@ -285,6 +286,51 @@ struct WhereLawTests {
         let text = String(repeating: "a", count: 100_000)
         #expect(try !WherePredicate("a has \"\(wanted)\"").matches("{\"a\":\"\(text)\"}"))
         #expect(try WherePredicate("a has \"\(wanted)\"").matches("{\"a\":\"\(text) \(wanted)\"}"))
+    }
+
+    /// Pairs of values of which some equal each other though they are written differently.
+    private static let equals: [(String, String)] = [
+        ("1", "1.0"), ("-0.0", "0"), ("18446744073709551615", "18446744073709551615"),
+        ("9223372036854775808", "9223372036854775808.0"), ("18446744073709551616", "18446744073709551616.0"),
+        ("1e30", "1000000000000000019884624838656"), ("0.5", "5e-1"), ("1e400", "1e401"),
+        ("123456789012345678901234567890", "123456789012345678901234567890"), ("true", "true"),
+        ("null", "null"), (#""x""#, #""\u0078""#), ("[1,2]", "[1.0,2]"),
+        (#"{"a":1,"b":2}"#, #"{"b":2,"a":1}"#),
+        ("1", #""1""#), ("true", "false"), ("null", "0"), (#""X""#, #""x""#),
+        ("9007199254740993", "9007199254740992.0"),
+        ("[1]", "[2]"), ("[]", "{}"), ("1e30", "1000000000000000000000000000000"),
+    ]
+
+    @Test("compares many values with many as it does few with few", arguments: [1, 127, 128, 129, 300])
+    func manyEqual(count: Int) throws {
+        for (left, right) in Self.equals {
+            let few = #"{"a":[\#(left)],"b":[\#(right)]}"#
+            let a = (0..<count).map { "\($0 * 2 + 1000)" }.joined(separator: ",")
+            let b = (0..<count).map { "\($0 * 2 + 1001)" }.joined(separator: ",")
+            let many = #"{"a":[\#(a),\#(left),-1],"b":[\#(b),-2,\#(right)]}"#
+            for expression in ["a[] == b[]", "a[] == b[] nocase", "a[] in [c, b[]]", "b[] != a[]"] {
+                let predicate = try WherePredicate(expression)
+                #expect(
+                    predicate.matches(many) == predicate.matches(few), "\(expression) of \(left), \(right)")
+            }
+        }
+        // ** has a path's own scalars, and no arrays or objects.
+        let texts = (0..<count).map { #""t\#($0)""# }.joined(separator: ",")
+        let objects = (0..<count).map { #"{"k":\#($0)}"# }.joined(separator: ",")
+        let payload = #"{"c":1,"c":2,"a":[\#(texts)],"b":[\#(objects)]}"#
+        #expect(try WherePredicate("a[] == ** and ** == a[] and ** == **").matches(payload))
+        #expect(try !WherePredicate("b[] == ** or ** == b[]").matches(payload))
+        #expect(try WherePredicate("b[] == b[] and b[].k == **").matches(payload))
+    }
+
+    @Test("compares many values with many in time that is linear in their number")
+    func manyTexts() throws {
+        let texts = (0..<20_000).map { #""t\#($0)""# }.joined(separator: ",")
+        let others = (0..<20_000).map { #""u\#($0)""# }.joined(separator: ",")
+        let payload = #"{"a":[\#(texts)],"b":[\#(others)]}"#
+        #expect(try !WherePredicate("a[] == b[]").matches(payload))
+        #expect(try !WherePredicate("a[] in [b[]] nocase").matches(payload))
+        #expect(try WherePredicate("** == **").matches(payload))
     }
 
     @Test("goes as deep as the parser, and no deeper")

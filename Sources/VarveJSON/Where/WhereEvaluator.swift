@@ -126,6 +126,7 @@ final class WhereMachine {
         defer { scratch.used = mark }
         switch test.code {
         case .compare:
+            if test.comparison == .equal { return anyEqual(test.left, test.right, scope, test.ignoresCase) }
             return anyPair(test.left, test.right, scope) { left, right in
                 compares(left, test.comparison, right, test.ignoresCase)
             }
@@ -139,15 +140,13 @@ final class WhereMachine {
                 defer { scratch.used = mark }
                 // The needle was made of the literal in lower case.
                 return WhereText.fulfils(
-                    folded(left, test.left), test.textOperator, folded(right, test.right), needle: test.needle)
+                    folded(left, test.left), test.textOperator, folded(right, test.right), needle: test.needle
+                )
             }
         case .isIn:
             for link in 0..<test.linkCount {
                 let right = program.links[test.links + link]
-                let isFound = anyPair(test.left, right, scope) { left, right in
-                    compares(left, .equal, right, test.ignoresCase)
-                }
-                if isFound { return true }
+                if anyEqual(test.left, right, scope, test.ignoresCase) { return true }
             }
             return false
         case .matches:
@@ -170,6 +169,78 @@ final class WhereMachine {
             return b.kind != .missing && body(a, b)
         }
         return anyValue(left, scope) { a in anyValue(right, scope) { b in body(a, b) } }
+    }
+
+    /// Whether some value of one operand equals some of another. Of paths to many values on both sides it takes
+    /// time that is linear in their number, but for arrays and objects; of functions of such paths it looks at
+    /// all pairs.
+    @inline(__always)
+    private func anyEqual(_ left: Int, _ right: Int, _ scope: Int, _ ignoresCase: Bool) -> Bool {
+        if program.operands[left].isMany, program.operands[right].isMany, leadsToMany(left, scope),
+            leadsToMany(right, scope)
+        {
+            return anyEqualByTable(program.operands[left], program.operands[right], scope, ignoresCase)
+        }
+        return anyPair(left, right, scope) { compares($0, .equal, $1, ignoresCase) }
+    }
+
+    /// Whether an operand is a path to more values than are compared with each of others.
+    private func leadsToMany(_ number: Int, _ scope: Int) -> Bool {
+        let path = program.operands[number]
+        guard path.code == .path || path.code == .everyScalar else { return false }
+        var count = 0
+        return anyNode(of: path, scope) { _ in
+            count += 1
+            return count > 128
+        }
+    }
+
+    private func anyEqualByTable(
+        _ left: WhereProgram.Operand, _ right: WhereProgram.Operand, _ scope: Int, _ ignoresCase: Bool
+    ) -> Bool {
+        // Nodes by what their values have in common with all that equal them.
+        var table: [Int: [Int]] = [:]
+        let add = { (node: Int) in
+            table[self.hash(self.nodeValue(node), ignoresCase), default: []].append(node)
+            return false
+        }
+        // Of ** there are scalars in it that a later member of the same key replaces. That changes no answer:
+        // where a path leads to a scalar, ** has the same one, and where it leads to none, no scalar equals it.
+        _ = anyNode(of: right, scope, add)
+        return anyNode(of: left, scope) { node in
+            let value = nodeValue(node)
+            guard let others = table[hash(value, ignoresCase)] else { return false }
+            return others.contains { compares(value, .equal, nodeValue($0), ignoresCase) }
+        }
+    }
+
+    /// The same of values that are equal.
+    private func hash(_ value: WhereValue, _ ignoresCase: Bool) -> Int {
+        var hasher = Hasher()
+        switch value.kind {
+        case .text:
+            let mark = scratch.used
+            defer { scratch.used = mark }
+            hasher.combine(bytes: (ignoresCase ? folded(value) : value).raw)
+        case .int: hasher.combine(value.int)
+        case .uint: hasher.combine(value.bits)
+        case .double:
+            // Whole ones equal whole numbers.
+            if let number = Int64(exactly: value.double) {
+                hasher.combine(number)
+            } else if let number = UInt64(exactly: value.double) {
+                hasher.combine(number)
+            } else {
+                hasher.combine(value.double)
+            }
+        case .wide:
+            // It may equal a double, which is then the nearest.
+            hasher.combine(Double(String(decoding: value.raw, as: UTF8.self)) ?? 0)
+        default:
+            hasher.combine(value.kind.rawValue)
+            if value.kind == .bool { hasher.combine(value.bits) }
+        }
+        return hasher.finalize()
     }
 
     private func isOf(_ type: WhereType, _ value: WhereValue) -> Bool {

@@ -11,7 +11,9 @@ public import Varve
 ///
 /// **Values.** An operand has no value, one, or several: a path with `[]`, and `**`, have one for each place
 /// that is there. A test holds where some value of its operand fulfils it; of two operands, some pair.
-/// `exists` is that there is a value, `is missing` that there is none. `a != b`, `is not`, `not in`, `not
+/// Whether paths to many values on both sides have an equal pair is told in time that is linear in their
+/// number, but for arrays and objects among them; other tests of many with many look at every pair. `exists`
+/// is that there is a value, `is missing` that there is none. `a != b`, `is not`, `not in`, `not
 /// contains` and the like are `not` of the test without: they also hold where the path is missing. `null` is
 /// a value.
 ///
