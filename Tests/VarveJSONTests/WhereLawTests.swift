@@ -335,8 +335,19 @@ struct WhereLawTests {
 
     @Test("goes as deep as the parser, and no deeper")
     func depth() throws {
-        let deep = String(repeating: "[", count: 1000) + "1" + String(repeating: "]", count: 1000)
+        func nested(_ depth: Int) -> String {
+            String(repeating: "[", count: depth) + "1" + String(repeating: "]", count: depth)
+        }
+        let deep = nested(1000)
         #expect(try WherePredicate("** == 1").matches(deep))
+        #expect(try WherePredicate("** == 1").matches(nested(1023)))
+        #expect(try !WherePredicate("** == 1").matches(nested(1024)))
+        for (depth, isTold) in [(1023, false), (1024, true)] {
+            var diagnosis = WhereDiagnosis(try WherePredicate("[0] == 2"))
+            Array(nested(depth).utf8).withUnsafeBytes { diagnosis.look(at: $0) }
+            #expect(
+                diagnosis.notes.contains { $0.contains("no payload") && $0.contains("is JSON") } == isTold)
+        }
         #expect(
             try WherePredicate("a == b").matches(
                 "{\"a\":\(deep.dropFirst(5).dropLast(5)),\"b\":\(deep.dropFirst(5).dropLast(5))}"))

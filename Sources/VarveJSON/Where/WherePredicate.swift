@@ -50,7 +50,7 @@ public import Varve
 /// are the same in upper case.
 ///
 /// **Payloads that are no JSON**, which is told by their bytes and not by their kind, or are nested deeper
-/// than 1,000 levels: a test that has an operand in the payload is neither true nor false for them, its `not`
+/// than 1,023 levels: a test that has an operand in the payload is neither true nor false for them, its `not`
 /// is not either, and an event matches only where the condition is true whatever those were. So `not (x ==
 /// 1)` does not match, and `kind == "line" or x == 1` does where the kind is that.
 public struct WherePredicate: EventPredicate {
