@@ -27,6 +27,10 @@ struct WhereGrammarTests {
         ("a not matches \"x\" NOCASE", "not .a matches \"x\" nocase"),
         ("a in [1,\"b\" , null]", ".a in [1, \"b\", null]"), ("a not in [b]", "not .a in [.b]"),
         ("a in [[\"b\"].c, [0]]", ".a in [.b.c, .[0]]"),
+        (
+            "\"2026-05-10\" in [\"2026-05-11\", timestamp, time(a)]",
+            #"time("2026-05-10T00:00:00.000000000Z") in [time("2026-05-11T00:00:00.000000000Z"), timestamp, time(.a, "Z")]"#
+        ),
         ("a is missing", "not .a exists"), ("a is not missing", ".a exists"),
         ("a is not string", "not .a is string"),
         (
@@ -49,6 +53,10 @@ struct WhereGrammarTests {
         ("timestamp > \"2026-05-10\"", #"timestamp > time("2026-05-10T00:00:00.000000000Z")"#),
         ("\"2026-05-10T12:00:00+02:00\" < timestamp", #"time("2026-05-10T10:00:00.000000000Z") < timestamp"#),
         ("timestamp == time(1.5)", #"timestamp == time("1970-01-01T00:00:01.500000000Z")"#),
+        (
+            "timestamp == time(number(1700000000.123456789))",
+            #"timestamp == time(number(1700000000.123456789), "Z")"#
+        ),
         ("timestamp == time(1700000000.123456789)", #"timestamp == time("2023-11-14T22:13:20.123456789Z")"#),
         ("timestamp - time(a) > 10s", #"timestamp - time(.a, "Z") > 10000000000ns"#),
         (
@@ -95,6 +103,11 @@ struct WhereGrammarTests {
         ("kind == 5", 9, "kind is text: compare it with text in quotes"),
         ("5 == kind", 1, "kind is text"),
         ("sequence > \"5\"", 12, "sequence is a number: compare it with a number"),
+        ("\"2026-05-10\" in [kind, timestamp]", 18, "write time(kind)"),
+        ("\"2026-05-10\" in [timestamp, kind]", 29, "write time(kind)"),
+        ("\"2026-05-10\" in [a, \"x\", timestamp]", 18, "write time(a)"),
+        ("\"2026-05-10\" in [\"x\", timestamp]", 18, "does not read as a time"),
+        ("\"x\" in [kind, timestamp]", 1, "does not read as a time"),
         ("kind in [\"a\", 5]", 15, "kind is text"), ("number(a) == \"5\"", 14, "number(a) is a number"),
         ("lower(a) == 5", 13, "lower(a) is text"), ("size(a) == \"5\"", 12, "size(a) is a number"),
         ("timestamp > 5", 13, "write time(5)"), ("timestamp > a", 13, "write time(a)"),

@@ -112,9 +112,16 @@ struct WhereLawTests {
         ("a has \".\"", #"{"a":"a.b"}"#, true), ("a has \"é\"", #"{"a":"aé"}"#, false),
         ("a has \"ab\"", #"{"a":"abab ab"}"#, true), ("a has \"AB\" nocase", #"{"a":"abab ab"}"#, true),
         ("a has b", #"{"a":"x y","b":"y"}"#, true),
+        ("a has \"aa\"", #"{"a":"aaaa aaa aa"}"#, true), ("a has \"aa\"", #"{"a":"aaaa aaa baa"}"#, false),
+        ("a has \"a-a\"", #"{"a":"ba-a-a"}"#, true), ("a has \"a-a\"", #"{"a":"ba-a-ab"}"#, false),
+        ("a has \"-a\"", #"{"a":"x-ab-a"}"#, true), ("a has \"é\"", #"{"a":"éé é"}"#, true),
         ("a contains \"K\" nocase", #"{"a":"\u212a"}"#, false), ("a == \"ÄÖ\" nocase", #"{"a":"äö"}"#, true),
         ("a == \"ss\" nocase", #"{"a":"ß"}"#, false),
         ("lower(a) == \"ⱥb\"", #"{"a":"ȺB"}"#, true), ("lower(a) contains \"i\"", #"{"a":"İ"}"#, false),
+        ("a contains \"ÄB\" nocase", #"{"a":"xäBx"}"#, true),
+        ("a contains \"ÄB\" nocase", #"{"a":"xäcx"}"#, false),
+        ("a has \"ÄB\" nocase", #"{"a":"xäb ÄB."}"#, true),
+        ("a contains b nocase", #"{"a":"xAb","b":"aB"}"#, true),
         ("a in [\"X\", \"Y\"] nocase", #"{"a":"y"}"#, true),
         ("a < \"B\" nocase", #"{"a":"a"}"#, true), (#"a matches "^l.*\\.exe$""#, #"{"a":"lsass.exe"}"#, true),
         ("a matches \"SASS\" nocase", #"{"a":"lsass.exe"}"#, true),
@@ -151,6 +158,29 @@ struct WhereLawTests {
         ("time(a) - time(b) > 0s", #"{"a":"2262-01-01T00:00:00Z","b":"1680-01-01T00:00:00Z"}"#, true),
         ("time(a) - 100000d is missing", #"{"a":"1680-01-01T00:00:00Z"}"#, true),
         ("time(number(a)) == time(1700000000.5)", #"{"a":"1700000000.5"}"#, true),
+        // Decimals that no document has: they were taken for its first node.
+        ("timestamp > time(number(1.5))", a, true), ("timestamp < time(number(1.5))", a, false),
+        ("a == 1 and timestamp > time(number(1.5))", a, true),
+        ("a == 2 or timestamp < time(number(1.5))", a, false),
+        ("time(number(1.5)) == time(1.5)", a, true), ("time(1.5) == time(1.5)", a, true),
+        ("time(number(1.5)) == time(number(\"1.5\"))", a, true),
+        ("time(number(number(-1.5))) == time(-1.5)", a, true),
+        ("any(d[], timestamp > time(number(1.5)))", a, true),
+        ("time(number(1700000000.123456789)) == time(1700000000.123456789)", a, true),
+        ("time(number(1700000000.123456788)) == time(a)", #"{"a":1700000000.123456789}"#, false),
+        ("time(number(1e400)) is missing", a, true), ("time(number(1e-400)) == time(0)", a, true),
+        ("time(number(5)) == time(5)", a, true),
+        ("time(number(18446744073709551615)) is missing", a, true),
+        ("time(number(99999999999999999999)) is missing", a, true),
+        ("time(number(\"99999999999999999999\")) is missing", a, true),
+        ("number(1.5) == 1.5 and number(5) == 5 and number(1e400) > 1e308", a, true),
+        ("number(99999999999999999999) == 99999999999999999999", a, true),
+        ("number(\"x\") is missing and number(\"0x10\") == 16", a, true),
+        ("lower(\"ÄB\") == \"äb\" and lower(\"\") == \"\"", a, true),
+        ("size(\"aé\") == 2 and size(\"\") == 0", a, true),
+        ("1.5 is number and \"\" is empty and null is null and true is bool", a, true),
+        ("1.5 is array or 1.5 is object or 1.5 is empty or null is empty or true is empty", a, false),
+        ("1.5 in [1, 1.5] and 1.5 == i", a, true),
         ("timestamp is missing", a, false), ("timestamp - 1s < timestamp", a, true),
         // Attributes.
         ("kind == \"Login\" and session == \"s1\" and sequence == 7 and index == 3", a, true),
@@ -237,10 +267,87 @@ struct WhereLawTests {
         #expect(try WherePredicate(expression).needsPayload == needsPayload)
     }
 
+    @Test("takes the last of many members of one key, in time that is linear in their number")
+    func repeatedKeys() throws {
+        for count in [15, 16, 17, 18, 100, 50_000] {
+            let ones = (0..<count).map { _ in #""a":1,"# }.joined()
+            #expect(try !WherePredicate("** == 1").matches("{\(ones)\"a\":2}"))
+            #expect(try WherePredicate("** == 2").matches("{\(ones)\"a\":2}"))
+            #expect(try WherePredicate("** == 1").matches("{\(ones)\"b\":2}"))
+            // As many in a member that is replaced, and in one that is not.
+            #expect(try !WherePredicate("** == 1").matches("{\"x\":{\(ones)\"b\":2},\"x\":3}"))
+            #expect(try WherePredicate("** == 2").matches("{\"x\":3,\"x\":{\(ones)\"b\":2}}"))
+        }
+    }
+
+    @Test("looks for tokens in time that is linear in a text that has one only")
+    func longToken() throws {
+        let wanted = String(repeating: "a", count: 10_000)
+        let text = String(repeating: "a", count: 100_000)
+        #expect(try !WherePredicate("a has \"\(wanted)\"").matches("{\"a\":\"\(text)\"}"))
+        #expect(try WherePredicate("a has \"\(wanted)\"").matches("{\"a\":\"\(text) \(wanted)\"}"))
+    }
+
+    /// Pairs of values of which some equal each other though they are written differently.
+    private static let equals: [(String, String)] = [
+        ("1", "1.0"), ("-0.0", "0"), ("18446744073709551615", "18446744073709551615"),
+        ("9223372036854775808", "9223372036854775808.0"), ("18446744073709551616", "18446744073709551616.0"),
+        ("1e30", "1000000000000000019884624838656"), ("0.5", "5e-1"), ("1e400", "1e401"),
+        ("123456789012345678901234567890", "123456789012345678901234567890"), ("true", "true"),
+        ("null", "null"), (#""x""#, #""\u0078""#), ("[1,2]", "[1.0,2]"),
+        (#"{"a":1,"b":2}"#, #"{"b":2,"a":1}"#),
+        ("1", #""1""#), ("true", "false"), ("null", "0"), (#""X""#, #""x""#),
+        ("9007199254740993", "9007199254740992.0"),
+        ("[1]", "[2]"), ("[]", "{}"), ("1e30", "1000000000000000000000000000000"),
+    ]
+
+    @Test("compares many values with many as it does few with few", arguments: [1, 127, 128, 129, 300])
+    func manyEqual(count: Int) throws {
+        for (left, right) in Self.equals {
+            let few = #"{"a":[\#(left)],"b":[\#(right)]}"#
+            let a = (0..<count).map { "\($0 * 2 + 1000)" }.joined(separator: ",")
+            let b = (0..<count).map { "\($0 * 2 + 1001)" }.joined(separator: ",")
+            let many = #"{"a":[\#(a),\#(left),-1],"b":[\#(b),-2,\#(right)]}"#
+            for expression in ["a[] == b[]", "a[] == b[] nocase", "a[] in [c, b[]]", "b[] != a[]"] {
+                let predicate = try WherePredicate(expression)
+                #expect(
+                    predicate.matches(many) == predicate.matches(few), "\(expression) of \(left), \(right)")
+            }
+        }
+        // ** has a path's own scalars, and no arrays or objects.
+        let texts = (0..<count).map { #""t\#($0)""# }.joined(separator: ",")
+        let objects = (0..<count).map { #"{"k":\#($0)}"# }.joined(separator: ",")
+        let payload = #"{"c":1,"c":2,"a":[\#(texts)],"b":[\#(objects)]}"#
+        #expect(try WherePredicate("a[] == ** and ** == a[] and ** == **").matches(payload))
+        #expect(try !WherePredicate("b[] == ** or ** == b[]").matches(payload))
+        #expect(try WherePredicate("b[] == b[] and b[].k == **").matches(payload))
+    }
+
+    @Test("compares many values with many in time that is linear in their number")
+    func manyTexts() throws {
+        let texts = (0..<20_000).map { #""t\#($0)""# }.joined(separator: ",")
+        let others = (0..<20_000).map { #""u\#($0)""# }.joined(separator: ",")
+        let payload = #"{"a":[\#(texts)],"b":[\#(others)]}"#
+        #expect(try !WherePredicate("a[] == b[]").matches(payload))
+        #expect(try !WherePredicate("a[] in [b[]] nocase").matches(payload))
+        #expect(try WherePredicate("** == **").matches(payload))
+    }
+
     @Test("goes as deep as the parser, and no deeper")
     func depth() throws {
-        let deep = String(repeating: "[", count: 1000) + "1" + String(repeating: "]", count: 1000)
+        func nested(_ depth: Int) -> String {
+            String(repeating: "[", count: depth) + "1" + String(repeating: "]", count: depth)
+        }
+        let deep = nested(1000)
         #expect(try WherePredicate("** == 1").matches(deep))
+        #expect(try WherePredicate("** == 1").matches(nested(1023)))
+        #expect(try !WherePredicate("** == 1").matches(nested(1024)))
+        for (depth, isTold) in [(1023, false), (1024, true)] {
+            var diagnosis = WhereDiagnosis(try WherePredicate("[0] == 2"))
+            Array(nested(depth).utf8).withUnsafeBytes { diagnosis.look(at: $0) }
+            #expect(
+                diagnosis.notes.contains { $0.contains("no payload") && $0.contains("is JSON") } == isTold)
+        }
         #expect(
             try WherePredicate("a == b").matches(
                 "{\"a\":\(deep.dropFirst(5).dropLast(5)),\"b\":\(deep.dropFirst(5).dropLast(5))}"))

@@ -155,12 +155,11 @@ struct WhereModel {
                 return ignoresCase
                     ? holds(Self.lower(a), textOperator, Self.lower(b)) : holds(a, textOperator, b)
             }
-        case .matches(let left, let pattern, let ignoresCase):
+        case .matches(let left, let pattern):
             guard let found = values(left, scope) else { return nil }
-            let expression = try? RegularExpression(pattern, ignoringCase: ignoresCase)
             return found.contains { value in
                 guard case .text(let text) = value else { return false }
-                return text.withUnsafeBytes { expression?.isFound(in: $0) ?? false }
+                return text.withUnsafeBytes { pattern.expression.isFound(in: $0) }
             }
         case .exists(let operand): return values(operand, scope).map { !$0.isEmpty }
         case .isType(let operand, let type): return values(operand, scope)?.contains { isOf(type, $0) }
@@ -310,7 +309,11 @@ struct WhereModel {
         case .int(let value): .number(Number(whole: "\(value)"))
         case .uint(let value): .number(Number(whole: "\(value)"))
         case .wide(let digits): .number(Number(whole: String(decoding: digits, as: UTF8.self)))
-        case .double(let bits): .number(Number(Double(bitPattern: bits)))
+        case .double(let bits, let digits):
+            .number(
+                Number(
+                    Double(bitPattern: bits),
+                    written: digits.isEmpty ? nil : String(decoding: digits, as: UTF8.self)))
         case .text(let text): .text(text)
         case .time(let nanoseconds): .time(nanoseconds)
         case .duration(let nanoseconds): .duration(Int128(nanoseconds))

@@ -25,6 +25,15 @@ struct WhereRandom {
         "-31",
     ]
 
+    static let patterns = patterns(ignoringCase: false)
+    static let patternsOfAnyCase = patterns(ignoringCase: true)
+
+    private static func patterns(ignoringCase: Bool) -> [WherePattern] {
+        ["b$", "^A", "[0-9]+", "k", "a.b", "(?i)win", "", "é|ö"].compactMap {
+            (try? RegularExpression($0, ignoringCase: ignoringCase)).map(WherePattern.init)
+        }
+    }
+
     // MARK: Conditions
 
     mutating func test(_ depth: Int = 3) -> WhereTest {
@@ -43,9 +52,7 @@ struct WhereRandom {
         case 1: return .isType(value(), pick(WhereType.allCases))
         case 2, 3: return .text(text(), pick(WhereTextOperator.allCases), text(), ignoresCase: ignoresCase)
         case 4:
-            return .matches(
-                text(), pattern: pick(["b$", "^A", "[0-9]+", "k", "a.b", "(?i)win", "", "é|ö"]),
-                ignoresCase: ignoresCase)
+            return .matches(text(), pick(ignoresCase ? Self.patternsOfAnyCase : Self.patterns))
         case 5: return .compare(time(), comparison(), time(), ignoresCase: false)
         case 6:
             return .compare(

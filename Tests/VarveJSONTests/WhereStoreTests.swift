@@ -35,6 +35,28 @@ struct WhereStoreTests {
         try store.close()
     }
 
+    // A decimal that no document has was looked for in one: before any was parsed, that was no memory.
+    @Test(
+        "judges decimals in the condition before and after payloads are parsed",
+        arguments: [
+            "timestamp > time(number(1.5))", "timestamp < time(number(1.5))",
+            "a == 1 and timestamp > time(number(1.5))", "a == 1 or timestamp < time(number(1.5))",
+            "a == 1 or time(1.5) == time(1.5)", "a exists or number(1.5) == 1.5",
+        ])
+    func decimals(expression: String) throws {
+        var random = WhereRandom(seed: 1)
+        try withStore(&random) { store, events, _ in
+            let predicate = try WherePredicate(expression)
+            let expected = events.filter { event in
+                WhereModel(Array(event.payload), .init(timestamp: event.timestamp)).matches(predicate.test)
+            }
+            var found: [UInt64] = []
+            var cursor = try store.snapshot().cursor(Query().matching(predicate))
+            while let event = try cursor.next() { found.append(event.sequence) }
+            #expect(found == expected.map(\.sequence))
+        }
+    }
+
     // Attributes that were compared with the payload, and with nothing else, were those of no event.
     @Test("yields those that the model matches, in both directions", arguments: seeds)
     func query(seed: UInt64) throws {

@@ -2,7 +2,8 @@
 /// is misspelled, or a number that is recorded as text.
 public struct WhereDiagnosis {
     private var subjects: [Subject] = []
-    private let reader = JSONNodeReader()
+    /// Of the same depth as what judges conditions: what is no JSON to one is none to the other.
+    private let validator = JSONValidator()
     private var payloadCount = 0
     private var documentCount = 0
 
@@ -12,7 +13,7 @@ public struct WhereDiagnosis {
     /// Looks at a payload that the other conditions let through. Linear in it; a few thousand are enough.
     public mutating func look(at payload: UnsafeRawBufferPointer) {
         payloadCount += 1
-        guard (try? reader.parse(payload)) != nil else { return }
+        guard validator.isValid(payload) else { return }
         documentCount += 1
         let tree = JSONTree(validated: payload)
         for place in subjects.indices { subjects[place].look(at: tree) }
@@ -43,7 +44,7 @@ public struct WhereDiagnosis {
             add(path, .anything)
             collect(part, path)
         case .exists(let operand), .isType(let operand, _): add(operand, .anything, scope)
-        case .matches(let left, _, _): add(left, .text(by: "matches"), scope)
+        case .matches(let left, _): add(left, .text(by: "matches"), scope)
         case .text(let left, let textOperator, let right, _):
             add(left, .text(by: textOperator.rawValue), scope)
             add(right, .text(by: textOperator.rawValue), scope)

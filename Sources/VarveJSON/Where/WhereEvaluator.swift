@@ -35,6 +35,8 @@ final class WhereMachine {
     private let document: UnsafeMutablePointer<varve_json_tape>
     var attributes = WhereAttributes()
     private var hasLocatedDecimals = false
+    /// The values of the last members, by the object, of objects with which that was asked often.
+    private var lastMembers: [Int: Set<Int>] = [:]
     private var scratch = Scratch()
     private var frames = Frames()
 
@@ -68,6 +70,7 @@ final class WhereMachine {
     func parse(_ payload: UnsafeRawBufferPointer, isPadded: Bool) -> Bool {
         guard let parser, let base = payload.baseAddress else { return false }
         hasLocatedDecimals = false
+        if !lastMembers.isEmpty { lastMembers = [:] }
         // SAFETY: `base` holds `payload.count` bytes, and 64 more where the caller promises so.
         return varve_json_parse_tape(
             parser, base.assumingMemoryBound(to: UInt8.self), payload.count, isPadded, document)
@@ -123,6 +126,7 @@ final class WhereMachine {
         defer { scratch.used = mark }
         switch test.code {
         case .compare:
+            if test.comparison == .equal { return anyEqual(test.left, test.right, scope, test.ignoresCase) }
             return anyPair(test.left, test.right, scope) { left, right in
                 compares(left, test.comparison, right, test.ignoresCase)
             }
@@ -134,16 +138,15 @@ final class WhereMachine {
                 }
                 let mark = scratch.used
                 defer { scratch.used = mark }
+                // The needle was made of the literal in lower case.
                 return WhereText.fulfils(
-                    folded(left, test.left), test.textOperator, folded(right, test.right))
+                    folded(left, test.left), test.textOperator, folded(right, test.right), needle: test.needle
+                )
             }
         case .isIn:
             for link in 0..<test.linkCount {
                 let right = program.links[test.links + link]
-                let isFound = anyPair(test.left, right, scope) { left, right in
-                    compares(left, .equal, right, test.ignoresCase)
-                }
-                if isFound { return true }
+                if anyEqual(test.left, right, scope, test.ignoresCase) { return true }
             }
             return false
         case .matches:
@@ -166,6 +169,78 @@ final class WhereMachine {
             return b.kind != .missing && body(a, b)
         }
         return anyValue(left, scope) { a in anyValue(right, scope) { b in body(a, b) } }
+    }
+
+    /// Whether some value of one operand equals some of another. Of paths to many values on both sides it takes
+    /// time that is linear in their number, but for arrays and objects; of functions of such paths it looks at
+    /// all pairs.
+    @inline(__always)
+    private func anyEqual(_ left: Int, _ right: Int, _ scope: Int, _ ignoresCase: Bool) -> Bool {
+        if program.operands[left].isMany, program.operands[right].isMany, leadsToMany(left, scope),
+            leadsToMany(right, scope)
+        {
+            return anyEqualByTable(program.operands[left], program.operands[right], scope, ignoresCase)
+        }
+        return anyPair(left, right, scope) { compares($0, .equal, $1, ignoresCase) }
+    }
+
+    /// Whether an operand is a path to more values than are compared with each of others.
+    private func leadsToMany(_ number: Int, _ scope: Int) -> Bool {
+        let path = program.operands[number]
+        guard path.code == .path || path.code == .everyScalar else { return false }
+        var count = 0
+        return anyNode(of: path, scope) { _ in
+            count += 1
+            return count > 128
+        }
+    }
+
+    private func anyEqualByTable(
+        _ left: WhereProgram.Operand, _ right: WhereProgram.Operand, _ scope: Int, _ ignoresCase: Bool
+    ) -> Bool {
+        // Nodes by what their values have in common with all that equal them.
+        var table: [Int: [Int]] = [:]
+        let add = { (node: Int) in
+            table[self.hash(self.nodeValue(node), ignoresCase), default: []].append(node)
+            return false
+        }
+        // Of ** there are scalars in it that a later member of the same key replaces. That changes no answer:
+        // where a path leads to a scalar, ** has the same one, and where it leads to none, no scalar equals it.
+        _ = anyNode(of: right, scope, add)
+        return anyNode(of: left, scope) { node in
+            let value = nodeValue(node)
+            guard let others = table[hash(value, ignoresCase)] else { return false }
+            return others.contains { compares(value, .equal, nodeValue($0), ignoresCase) }
+        }
+    }
+
+    /// The same of values that are equal.
+    private func hash(_ value: WhereValue, _ ignoresCase: Bool) -> Int {
+        var hasher = Hasher()
+        switch value.kind {
+        case .text:
+            let mark = scratch.used
+            defer { scratch.used = mark }
+            hasher.combine(bytes: (ignoresCase ? folded(value) : value).raw)
+        case .int: hasher.combine(value.int)
+        case .uint: hasher.combine(value.bits)
+        case .double:
+            // Whole ones equal whole numbers.
+            if let number = Int64(exactly: value.double) {
+                hasher.combine(number)
+            } else if let number = UInt64(exactly: value.double) {
+                hasher.combine(number)
+            } else {
+                hasher.combine(value.double)
+            }
+        case .wide:
+            // It may equal a double, which is then the nearest.
+            hasher.combine(Double(String(decoding: value.raw, as: UTF8.self)) ?? 0)
+        default:
+            hasher.combine(value.kind.rawValue)
+            if value.kind == .bool { hasher.combine(value.bits) }
+        }
+        return hasher.finalize()
     }
 
     private func isOf(_ type: WhereType, _ value: WhereValue) -> Bool {
@@ -440,7 +515,7 @@ final class WhereMachine {
                 frames[frames.count - 1].awaitsKey = true
             }
             if tag == UInt8(ascii: "{") || tag == UInt8(ascii: "[") {
-                frames.append(Frame(key: 0, isObject: tag == UInt8(ascii: "{"), awaitsKey: true))
+                frames.append(Frame(node: node, isObject: tag == UInt8(ascii: "{")))
                 node += 1
                 continue
             }
@@ -448,7 +523,7 @@ final class WhereMachine {
             if body(node) {
                 // What the condition has put there is gone.
                 frames.count = top
-                if (bottom..<top).allSatisfy({ !frames[$0].isObject || isLastOfItsKey(frames[$0].key) }) {
+                if (bottom..<top).allSatisfy({ !frames[$0].isObject || isAtLastOfItsKey($0) }) {
                     return true
                 }
             }
@@ -456,6 +531,20 @@ final class WhereMachine {
             node = after(node)
         }
         return false
+    }
+
+    /// Whether a frame's object has no later member of the key that it is at. After some scans of its members
+    /// it makes a table of them: otherwise many members of one key would take the square of their number.
+    private func isAtLastOfItsKey(_ place: Int) -> Bool {
+        let frame = frames[place]
+        if let last = lastMembers[frame.node] { return last.contains(frame.key + 1) }
+        if frame.scanCount < 16 {
+            frames[place].scanCount += 1
+            return isLastOfItsKey(frame.key)
+        }
+        let last = Set(members(frame.node).values)
+        lastMembers[frame.node] = last
+        return last.contains(frame.key + 1)
     }
 
     /// Whether no later member of the same object has the key that stands here.
@@ -545,9 +634,17 @@ private struct WhereKey: Hashable {
 
 /// Where `**` is: in an array, or at which key of an object.
 private struct Frame {
-    var key: Int
-    var isObject: Bool
-    var awaitsKey: Bool
+    let node: Int
+    let isObject: Bool
+    var key = 0
+    var awaitsKey = true
+    /// How often the object's members were looked through for a later one of a key.
+    var scanCount = 0
+
+    init(node: Int, isObject: Bool) {
+        self.node = node
+        self.isObject = isObject
+    }
 }
 
 /// A stack whose memory is kept.

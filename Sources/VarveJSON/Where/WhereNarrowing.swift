@@ -104,7 +104,7 @@ private struct WhereBounds {
             if let number = UInt64(exactly: value) { return range(comparison, from: number, to: number) }
             isBelow = true
         case .uint(let number): return range(comparison, from: number, to: number)
-        case .double(let bits):
+        case .double(let bits, _):
             let value = Double(bitPattern: bits)
             if value >= 0, value < 0x1p64 {
                 let whole = value.rounded(.down)

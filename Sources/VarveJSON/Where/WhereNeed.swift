@@ -23,7 +23,7 @@ indirect enum WhereNeed: Equatable {
             self = .every([WhereNeed(part), Self.path(path, [.anything])])
         case .exists(let operand): self = Self.operand(operand, [.anything])
         case .isType(let operand, _): self = Self.operand(operand, [.anything])
-        case .matches(let left, _, _): self = Self.operand(left, [.string])
+        case .matches(let left, _): self = Self.operand(left, [.string])
         case .text(let left, let textOperator, let right, let ignoresCase):
             var parts = [Self.operand(left, [.string]), Self.operand(right, [.string])]
             if let (text, ignoresCase) = Self.literal(right, of: left, ignoresCase) {

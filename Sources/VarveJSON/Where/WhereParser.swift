@@ -210,13 +210,22 @@ struct WhereParser {
     private mutating func list(_ left: Operand) throws(WhereFault) -> WhereTest {
         try expect("[", "a list follows in: in [1, \"a\"]")
         var list: [WhereOperand] = []
+        var places: [Int] = []
         var left = left
+        let type = left.value.staticType
         repeat {
             let place = position
             var element = try operand()
             try check(&left.value, left.place, &element.value, place, .equal)
             list.append(element.value)
+            places.append(place)
         } while takeSymbol(",")
+        // An element that is a time makes one of a text on the left: those before it were checked with the text.
+        if left.value.staticType != type {
+            for index in list.indices {
+                try check(&left.value, left.place, &list[index], places[index], .equal)
+            }
+        }
         try expect("]", "a ] is missing, or a comma before this")
         let ignoresCase = takeWord("nocase")
         return .isIn(left.value, list, ignoresCase: ignoresCase)
@@ -231,11 +240,11 @@ struct WhereParser {
         let ignoresCase = takeWord("nocase")
         let pattern = String(decoding: bytes, as: UTF8.self)
         do {
-            _ = try RegularExpression(pattern, ignoringCase: ignoresCase)
+            let expression = try RegularExpression(pattern, ignoringCase: ignoresCase)
+            return .matches(left.value, WherePattern(expression))
         } catch {
             throw fault(error.description, at: place)
         }
-        return .matches(left.value, pattern: pattern, ignoresCase: ignoresCase)
     }
 
     private mutating func type(_ operand: WhereOperand) throws(WhereFault) -> WhereTest {
@@ -702,7 +711,12 @@ extension WhereLiteral {
                 self = .wide(Array(text.utf8))
             }
         } else {
-            self = .double((Double(text) ?? 0).bitPattern)
+            let value = Double(text) ?? 0
+            let written = Array(text.utf8)
+            let isSameTime =
+                written.withUnsafeBytes { NumericTime.parse(decimal: $0) }
+                == Array("\(value)".utf8).withUnsafeBytes { NumericTime.parse(decimal: $0) }
+            self = .double(value.bitPattern, digits: isSameTime ? [] : written)
         }
     }
 }

@@ -11,7 +11,9 @@ public import Varve
 ///
 /// **Values.** An operand has no value, one, or several: a path with `[]`, and `**`, have one for each place
 /// that is there. A test holds where some value of its operand fulfils it; of two operands, some pair.
-/// `exists` is that there is a value, `is missing` that there is none. `a != b`, `is not`, `not in`, `not
+/// Whether paths to many values on both sides have an equal pair is told in time that is linear in their
+/// number, but for arrays and objects among them; other tests of many with many look at every pair. `exists`
+/// is that there is a value, `is missing` that there is none. `a != b`, `is not`, `not in`, `not
 /// contains` and the like are `not` of the test without: they also hold where the path is missing. `null` is
 /// a value.
 ///
@@ -48,7 +50,7 @@ public import Varve
 /// are the same in upper case.
 ///
 /// **Payloads that are no JSON**, which is told by their bytes and not by their kind, or are nested deeper
-/// than 1,000 levels: a test that has an operand in the payload is neither true nor false for them, its `not`
+/// than 1,023 levels: a test that has an operand in the payload is neither true nor false for them, its `not`
 /// is not either, and an event matches only where the condition is true whatever those were. So `not (x ==
 /// 1)` does not match, and `kind == "line" or x == 1` does where the kind is that.
 public struct WherePredicate: EventPredicate {
@@ -63,6 +65,8 @@ public struct WherePredicate: EventPredicate {
 
     /// As it was written.
     public let expression: String
+    /// See ``EventPredicate``. Stored, because cursors ask for it again and again.
+    public let textRequirement: TextRequirement
     let test: WhereTest
     let program: WhereProgram
 
@@ -77,6 +81,7 @@ public struct WherePredicate: EventPredicate {
         self.expression = expression
         test = try WhereParser.parse(expression, defaultOffsetSeconds: defaultOffsetSeconds)
         program = WhereProgram(test)
+        textRequirement = test.textRequirement
     }
 
     /// The condition in one spelling: of those that are written differently and read as the same it is the
@@ -85,9 +90,6 @@ public struct WherePredicate: EventPredicate {
 
     /// Whether anything in it is of payloads.
     public var needsPayload: Bool { program.needsPayload }
-
-    /// See ``EventPredicate``.
-    public var textRequirement: TextRequirement { test.textRequirement }
 
     /// See ``EventPredicate``.
     public func makeEvaluator() -> any PredicateEvaluator { WhereEvaluator(self) }

@@ -140,19 +140,16 @@ final class WhereProgram: @unchecked Sendable {
                 made.needsPayload = operands[made.left].needsPayload || operands[made.right].needsPayload
                 if operands[made.right].code == .constant {
                     let wanted = constants[operands[made.right].first]
-                    if wanted.count > 0 { made.needle = varve_needle_new(wanted.bytes, wanted.count, false) }
+                    if wanted.kind == .text, wanted.count > 0 {
+                        made.needle = varve_needle_new(wanted.bytes, wanted.count, false)
+                    }
                 }
-            case .matches(let left, let pattern, let ignoresCase):
-                made = Test(code: .matches, ignoresCase: ignoresCase)
+            case .matches(let left, let pattern):
+                made = Test(code: .matches)
                 made.left = add(left)
                 made.needsPayload = operands[made.left].needsPayload
                 made.right = regularExpressions.count
-                // The parser has compiled it before; what could not be would have no place here.
-                if let expression = try? RegularExpression(pattern, ignoringCase: ignoresCase) {
-                    regularExpressions.append(expression)
-                } else {
-                    made = Test(code: .or, needsPayload: made.needsPayload)
-                }
+                regularExpressions.append(pattern.expression)
             case .isIn(let left, let list, let ignoresCase):
                 made = Test(code: .isIn, ignoresCase: ignoresCase)
                 made.left = add(left, folded: ignoresCase)
@@ -237,11 +234,17 @@ final class WhereProgram: @unchecked Sendable {
             case .int(let value): .int(value)
             case .uint(let value): .unsigned(value)
             case .wide(let digits): WhereValue(kind: .wide, bytes: keep(digits), count: digits.count)
-            case .double(let bits): WhereValue(kind: .double, bits: bits)
+            case .double(let bits, _):
+                // With its text: there is no document that it could be taken from.
+                decimal(bits, Array(literal.description.utf8))
             case .text(let text): .text(keep(text), text.count)
             case .time(let nanoseconds): .time(nanoseconds)
             case .duration(let nanoseconds): .duration(Int128(nanoseconds))
             }
+        }
+
+        private mutating func decimal(_ bits: UInt64, _ text: [UInt8]) -> WhereValue {
+            WhereValue(kind: .double, bits: bits, bytes: keep(text), count: text.count)
         }
 
         private mutating func lowered(_ text: WhereValue) -> WhereValue {

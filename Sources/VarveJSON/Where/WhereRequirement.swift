@@ -14,13 +14,11 @@ extension WhereTest {
         case .any(let path, let part), .all(let path, let part):
             return .every([part.textRequirement, path.textRequirement])
         case .exists(let operand), .isType(let operand, _): return operand.textRequirement
-        case .matches(let left, let pattern, let ignoresCase):
+        case .matches(let left, let pattern):
             // Of a text in lower case the expression finds what the payload may have in upper case, beyond
             // ASCII too.
-            guard case .path = left,
-                let expression = try? RegularExpression(pattern, ignoringCase: ignoresCase)
-            else { return left.textRequirement }
-            return .every([expression.textRequirement, left.textRequirement])
+            guard case .path = left else { return left.textRequirement }
+            return .every([pattern.expression.textRequirement, left.textRequirement])
         case .text(let left, let textOperator, let right, let ignoresCase):
             var parts = [left.textRequirement, right.textRequirement]
             if let (text, ignoresCase) = right.text(for: left, ignoresCase) {

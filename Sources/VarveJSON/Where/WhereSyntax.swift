@@ -5,7 +5,7 @@ indirect enum WhereTest: Hashable, Sendable {
     case not(WhereTest)
     case compare(WhereOperand, WhereComparison, WhereOperand, ignoresCase: Bool)
     case text(WhereOperand, WhereTextOperator, WhereOperand, ignoresCase: Bool)
-    case matches(WhereOperand, pattern: String, ignoresCase: Bool)
+    case matches(WhereOperand, WherePattern)
     case isIn(WhereOperand, [WhereOperand], ignoresCase: Bool)
     case exists(WhereOperand)
     case isType(WhereOperand, WhereType)
@@ -16,6 +16,27 @@ indirect enum WhereTest: Hashable, Sendable {
     var negated: WhereTest {
         if case .not(let test) = self { return test }
         return .not(self)
+    }
+}
+
+/// A regular expression, compiled once for all that ask something of it. Two of the same text are the same.
+struct WherePattern: Hashable, Sendable {
+    let expression: RegularExpression
+
+    init(_ expression: RegularExpression) { self.expression = expression }
+
+    /// As it is written.
+    var literal: WhereLiteral { .text(Array(expression.pattern.utf8)) }
+
+    static func == (left: WherePattern, right: WherePattern) -> Bool {
+        left.expression.pattern.utf8.elementsEqual(right.expression.pattern.utf8)
+            && left.expression.isIgnoringCase == right.expression.isIgnoringCase
+    }
+
+    func hash(into hasher: inout Hasher) {
+        // By the bytes: texts that Unicode takes for one are two patterns.
+        for byte in expression.pattern.utf8 { hasher.combine(byte) }
+        hasher.combine(expression.isIgnoringCase)
     }
 }
 
@@ -78,8 +99,9 @@ enum WhereLiteral: Hashable, Sendable {
     case int(Int64)
     case uint(UInt64)
     case wide([UInt8])
-    /// By its bits, so that it has an equality without exceptions.
-    case double(UInt64)
+    /// By its bits, so that it has an equality without exceptions. The digits are as it was written, where they
+    /// are another time than those that the double is printed with; else there are none.
+    case double(UInt64, digits: [UInt8])
     /// UTF-8.
     case text([UInt8])
     /// Nanoseconds since 1970.
@@ -102,8 +124,8 @@ extension WhereTest: CustomStringConvertible {
             "\(left) \(comparison.rawValue) \(right)\(Self.suffix(ignoresCase))"
         case .text(let left, let textOperator, let right, let ignoresCase):
             "\(left) \(textOperator.rawValue) \(right)\(Self.suffix(ignoresCase))"
-        case .matches(let left, let pattern, let ignoresCase):
-            "\(left) matches \(WhereLiteral.text(Array(pattern.utf8)))\(Self.suffix(ignoresCase))"
+        case .matches(let left, let pattern):
+            "\(left) matches \(pattern.literal)\(Self.suffix(pattern.expression.isIgnoringCase))"
         case .isIn(let left, let list, let ignoresCase):
             "\(left) in [\(list.map(\.description).joined(separator: ", "))]\(Self.suffix(ignoresCase))"
         case .exists(let operand): "\(operand) exists"
@@ -154,7 +176,8 @@ extension WhereLiteral: CustomStringConvertible {
         case .int(let value): return "\(value)"
         case .uint(let value): return "\(value)"
         case .wide(let digits): return String(decoding: digits, as: UTF8.self)
-        case .double(let bits):
+        case .double(let bits, let digits):
+            if !digits.isEmpty { return String(decoding: digits, as: UTF8.self) }
             let value = Double(bitPattern: bits)
             // Beyond what a double holds.
             if value.isInfinite { return value < 0 ? "-1e999" : "1e999" }

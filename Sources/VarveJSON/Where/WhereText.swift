@@ -51,6 +51,9 @@ enum WhereText {
                     && isBoundary(start + place + wanted.count, start, end)
                 if textOperator == .contains || isWhole { return true }
                 from = place + 1
+                guard isOfToken(bytes[0]) else { continue }
+                // Where a token goes on no place is a boundary: each would be found and dropped.
+                while from < text.count, isOfToken(start[from - 1]) { from += 1 }
             }
         }
     }
