@@ -65,7 +65,7 @@ public struct WherePredicate: EventPredicate {
 
     /// As it was written.
     public let expression: String
-    /// See ``EventPredicate``. Stored, because cursors ask for it again and again.
+    /// What the payload of every event that matches holds. Stored, because cursors ask for it again and again.
     public let textRequirement: TextRequirement
     let test: WhereTest
     let program: WhereProgram
@@ -91,7 +91,7 @@ public struct WherePredicate: EventPredicate {
     /// Whether anything in it is of payloads.
     public var needsPayload: Bool { program.needsPayload }
 
-    /// See ``EventPredicate``.
+    /// What evaluates it.
     public func makeEvaluator() -> any PredicateEvaluator { WhereEvaluator(self) }
 }
 
