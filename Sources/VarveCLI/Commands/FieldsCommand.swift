@@ -36,11 +36,7 @@ struct FieldsCommand: ParsableCommand {
     var json = false
 
     func validate() throws {
-        try ShiftOptions.validate(stores)
-        if stores.count > 1, filters.around != nil {
-            throw ValidationError("--around: a sequence number is one store's: use --from and --to")
-        }
-        try shifts.validate(for: stores)
+        try shifts.validate(for: stores, filters)
     }
 
     func run() throws {

@@ -63,11 +63,7 @@ struct HistogramCommand: ParsableCommand {
         }
         if filters.limit != nil { throw ValidationError("--limit: a histogram counts all events that match") }
         if filters.isReversed { throw ValidationError("--reverse: a histogram goes up in time") }
-        try ShiftOptions.validate(stores)
-        if stores.count > 1, filters.around != nil {
-            throw ValidationError("--around: a sequence number is one store's: use --from and --to")
-        }
-        try shifts.validate(for: stores)
+        try shifts.validate(for: stores, filters)
     }
 
     func run() throws {
@@ -95,12 +91,12 @@ struct HistogramCommand: ParsableCommand {
             ?? TimeBuckets.width(for: range, countMax: by == nil ? 40 : max(columns - 40, 20))
         var counts: [Int64: [HistogramKey: UInt64]] = [:]
         var gaps: [[Gap]] = []
-        var kindOfBucket: Tally?
+        var lastTally: Tally?
         for (source, selection, shift) in queries {
             let tally = try source.snapshot.tally(
                 selection.query, bucketNanoseconds: width, shiftNanoseconds: shift,
                 by: by?.grouping ?? .none)
-            kindOfBucket = tally
+            lastTally = tally
             for (bucket, groups) in tally.counts {
                 for (group, count) in groups {
                     counts[bucket, default: [:]][key(group, source), default: 0] &+= count
@@ -116,10 +112,10 @@ struct HistogramCommand: ParsableCommand {
             }
         }
         let output = Output()
-        if let kindOfBucket {
+        if let lastTally {
             let histogram = Histogram(
                 counts: counts, widthNanoseconds: width, by: by,
-                start: { kindOfBucket.times(ofBucket: $0).lowerBound })
+                start: { lastTally.times(ofBucket: $0).lowerBound })
             if json {
                 try histogram.printJSON(to: output)
             } else if csv {

@@ -51,21 +51,8 @@ struct QueryCommand: ParsableCommand {
     @OptionGroup(title: "Cursor")
     var cursors: CursorOptions
 
-    @Option(
-        name: [.customLong("output"), .customShort("o")],
-        help: "short: one line each; json: one object each; payload: the payloads' own bytes; table; csv.")
-    var output: EventFormat = .short
-
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp(
-            "With table and csv: values of JSON payloads in place of the payload. A whole key where there is one, else keys with "
-                + "dots between, or a path as of varve fields; several values of one with [] as a JSON array.",
-            valueName: "a,b.c"))
-    var fields: String?
-
-    @Flag(name: .customShort("0"), help: "With --output payload: end each with a NUL and not a newline.")
-    var endsWithNUL = false
+    @OptionGroup(title: "Output")
+    var output: OutputOptions
 
     @Flag(help: "Print how many events match, and nothing else.")
     var count = false
@@ -86,12 +73,7 @@ struct QueryCommand: ParsableCommand {
     private var isByTime: Bool { stores.count > 1 || order == .time }
 
     func validate() throws {
-        if fields != nil, output != .table, output != .csv {
-            throw ValidationError("--fields needs --output table or csv")
-        }
-        _ = try FieldColumn.columns(fields)
-        if endsWithNUL, output != .payload { throw ValidationError("-0 needs --output payload") }
-        if trailer, output != .json || count || quiet {
+        if trailer, output.format != .json || count || quiet {
             throw ValidationError("--trailer needs --output json")
         }
         if count, quiet { throw ValidationError("--count and --quiet can't be used together") }
@@ -105,14 +87,10 @@ struct QueryCommand: ParsableCommand {
                 throw ValidationError("\(name): needs one store, and the order of its sequence numbers")
             }
         }
-        try ShiftOptions.validate(stores)
-        if stores.count > 1, filters.around != nil {
-            throw ValidationError("--around: a sequence number is one store's: use --from and --to")
-        }
         if !isByTime, !shifts.shifts.isEmpty {
             throw ValidationError("--shift: needs --order time, or several stores")
         }
-        try shifts.validate(for: stores)
+        try shifts.validate(for: stores, filters)
     }
 
     func run() throws { try isByTime ? runByTime() : runBySequence() }
@@ -122,7 +100,7 @@ struct QueryCommand: ParsableCommand {
     ) throws -> EventPrinter? {
         guard !quiet, !count else { return nil }
         return try EventPrinter(
-            self.output, fields: FieldColumn.columns(fields), endsWithNUL: endsWithNUL, of: sources,
+            self.output, of: sources,
             marksContext: hasContext, to: output)
     }
 

@@ -43,33 +43,15 @@ struct TailCommand: ParsableCommand {
     @OptionGroup(title: "Cursor")
     var cursors: CursorOptions
 
-    @Option(
-        name: [.customLong("output"), .customShort("o")],
-        help: "short: one line each; json: one object each; payload: the payloads' own bytes; table; csv.")
-    var output: EventFormat = .short
-
-    @Option(
-        parsing: .unconditional,
-        help: ArgumentHelp(
-            "With table and csv: values of JSON payloads in place of the payload. A whole key where there is one, else keys with "
-                + "dots between, or a path as of varve fields; several values of one with [] as a JSON array.",
-            valueName: "a,b.c"))
-    var fields: String?
-
-    @Flag(name: .customShort("0"), help: "With --output payload: end each with a NUL and not a newline.")
-    var endsWithNUL = false
+    @OptionGroup(title: "Output")
+    var output: OutputOptions
 
     func validate() throws {
         if filters.isReversed {
             throw ValidationError("--reverse: the last event comes last here: use query")
         }
-        if fields != nil, output != .table, output != .csv {
-            throw ValidationError("--fields needs --output table or csv")
-        }
-        _ = try FieldColumn.columns(fields)
-        if endsWithNUL, output != .payload { throw ValidationError("-0 needs --output payload") }
         guard follows else { return }
-        if output == .table {
+        if output.format == .table {
             throw ValidationError("--output table needs all events at once: use short or csv with --follow")
         }
         if !filters.between.isEmpty {
@@ -84,8 +66,7 @@ struct TailCommand: ParsableCommand {
         let start = try cursors.start()
         let output = Output()
         let printer = try EventPrinter(
-            self.output, fields: FieldColumn.columns(fields),
-            endsWithNUL: endsWithNUL, of: snapshot, to: output)
+            self.output, of: [(nil, snapshot)], to: output)
         var reached = Reached(cursors, at: start)
         do {
             if follows {

@@ -52,11 +52,7 @@ struct TopCommand: ParsableCommand {
         if filters.isReversed {
             throw ValidationError("--reverse: the most frequent values come first")
         }
-        try ShiftOptions.validate(stores)
-        if stores.count > 1, filters.around != nil {
-            throw ValidationError("--around: a sequence number is one store's: use --from and --to")
-        }
-        try shifts.validate(for: stores)
+        try shifts.validate(for: stores, filters)
         let names = try columns().map(\.name)
         for (place, name) in names.enumerated() where names[..<place].contains(name) {
             throw ValidationError("--by \(name): given twice")

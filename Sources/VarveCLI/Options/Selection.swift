@@ -140,15 +140,15 @@ extension Checkpoint {
     fileprivate func hasID(_ id: String) -> Bool { self.id.utf8.elementsEqual(id.utf8) }
 }
 
-extension Int64 {
+extension FixedWidthInteger {
     /// The sum, or what comes nearest to it.
-    func saturating(adding other: Int64) -> Int64 {
+    func saturating(adding other: Self) -> Self {
         let (sum, overflow) = addingReportingOverflow(other)
         return overflow ? (other < 0 ? .min : .max) : sum
     }
 
     /// The difference, or what comes nearest to it.
-    func saturating(subtracting other: Int64) -> Int64 {
+    func saturating(subtracting other: Self) -> Self {
         let (difference, overflow) = subtractingReportingOverflow(other)
         return overflow ? (other > 0 ? .min : .max) : difference
     }

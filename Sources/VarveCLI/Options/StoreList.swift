@@ -10,8 +10,16 @@ struct ShiftOptions: ParsableArguments {
             valueName: "store=duration"))
     var shifts: [StoreShift] = []
 
-    /// That every shift is of one of the stores, and of each there is one at most.
-    func validate(for stores: [String]) throws {
+    /// That these stores can be asked together: none twice, nothing that means one of several, every shift of one of them, and of each
+    /// one at most.
+    func validate(for stores: [String], _ filters: FilterOptions) throws {
+        let paths = stores.map(StoreList.withoutSlash)
+        for (place, path) in paths.enumerated() where paths[..<place].contains(path) {
+            throw ValidationError("\(stores[place]): given twice")
+        }
+        if stores.count > 1, filters.around != nil {
+            throw ValidationError("--around: a sequence number is one store's: use --from and --to")
+        }
         for (place, shift) in shifts.enumerated() {
             let meant = stores.filter(shift.means)
             guard let store = meant.first else {
@@ -24,14 +32,6 @@ struct ShiftOptions: ParsableArguments {
             if shifts[..<place].contains(where: { $0.means(store) }) {
                 throw ValidationError("--shift \(shift.store): given twice")
             }
-        }
-    }
-
-    /// That no store is asked twice.
-    static func validate(_ stores: [String]) throws {
-        let paths = stores.map(StoreList.withoutSlash)
-        for (place, path) in paths.enumerated() where paths[..<place].contains(path) {
-            throw ValidationError("\(stores[place]): given twice")
         }
     }
 

@@ -86,6 +86,16 @@ final class EventPrinter {
             format, fields: fields, endsWithNUL: endsWithNUL, of: [(nil, snapshot)], to: output)
     }
 
+    /// As the options say.
+    convenience init(
+        _ options: OutputOptions, of sources: [(label: String?, snapshot: Snapshot)],
+        marksContext: Bool = false, to output: Output
+    ) throws {
+        try self.init(
+            options.format, fields: FieldColumn.columns(options.fields), endsWithNUL: options.endsWithNUL,
+            of: sources, marksContext: marksContext, to: output)
+    }
+
     /// - Parameters:
     ///   - sources: the stores; with their names where there are several.
     ///   - marksContext: whether events that match are told from those around them also in the formats that have no names for it.

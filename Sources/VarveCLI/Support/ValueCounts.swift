@@ -107,13 +107,6 @@ struct ValueCounts {
     }
 }
 
-extension UInt64 {
-    fileprivate func saturating(adding other: UInt64) -> UInt64 {
-        let (sum, isOver) = addingReportingOverflow(other)
-        return isOver ? .max : sum
-    }
-}
-
 extension JSONPathReader.Value {
     /// Of its text.
     fileprivate var byteCount: Int {

@@ -129,8 +129,15 @@ struct FoldedSearch: TextSearch {
     /// Of all characters up to the last alphabet that has case.
     private static let lowerCase: [UInt32] = (0..<0x1F000).map { value in
         guard value >= 0x80, let scalar = Unicode.Scalar(UInt32(value)) else { return UInt32(value) }
-        let mapping = scalar.properties.lowercaseMapping.unicodeScalars
-        guard mapping.count == 1, let lower = mapping.first, !lower.isASCII else { return UInt32(value) }
-        return lower.value
+        return scalar.simpleLowerCase.value
+    }
+}
+
+extension Unicode.Scalar {
+    /// The lower case of a character beyond ASCII where that is one character beyond ASCII; itself otherwise. So the Kelvin sign is no k.
+    var simpleLowerCase: Unicode.Scalar {
+        let mapping = properties.lowercaseMapping.unicodeScalars
+        guard mapping.count == 1, let lower = mapping.first, !lower.isASCII else { return self }
+        return lower
     }
 }

@@ -124,10 +124,7 @@ enum WhereText {
         var decoder = UTF8()
         var units = bytes.makeIterator()
         guard case .scalarValue(let scalar) = decoder.decode(&units) else { return nil }
-        let mapping = scalar.properties.lowercaseMapping.unicodeScalars
-        guard mapping.count == 1, let lowered = mapping.first, lowered.value >= 0x80, lowered != scalar else {
-            return nil
-        }
-        return lowered
+        let lowered = scalar.simpleLowerCase
+        return lowered == scalar ? nil : lowered
     }
 }
