@@ -25,7 +25,7 @@ private struct PayloadMaker {
     }
 
     mutating func make() -> Payload {
-        switch Int.random(in: 0..<5, using: &random) {
+        switch Int.random(in: 0..<9, using: &random) {
         case 0:
             // A line of a log: what its backslashes mean is nobody's to say.
             var payload = Payload()
