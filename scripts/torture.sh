@@ -38,7 +38,7 @@ sed -n 's/.*torture: \(.*\): asked=\([0-9]*\) reached=\([0-9]*\) *\(.*\)/\1|\2|\
         BEGIN { printf "%-52s | %10s | %10s |\n", "figure", "asked", "reached" }
         { printf "%-52s | %10s | %10s | %s\n", $1, $2, $3, $4; if ($3 < $2) short = 1 }
         END { exit short }' || failed=1
-for figure in "kills of the command" "kills of the library" "kills of a recorder" "ext4 power cuts" "simulated crash states" "bit flips" "truncations"; do
+for figure in "kills of the command" "kills of the library" "kills of a recorder" "ext4 power cuts" "simulated crash states" "crash states of retention and compaction" "bit flips" "truncations"; do
     grep -q "torture: $figure" "$log" || { echo "not run: $figure"; failed=1; }
 done
 [ $failed -eq 0 ] || echo "torture: something failed; all output is in $log" >&2

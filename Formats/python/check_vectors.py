@@ -203,7 +203,7 @@ def footer_difference(segment):
         "segment": head["segment"],
         "compatible": head["compatible"],
         "active": any(s["state"] == 0 for s in sessions.values()),
-        "losses": any(record["type"] in ("gap", "drop") for record in ledger),
+        "losses": any(record["type"] in ("gap", "drop", "retention") for record in ledger),
     }
     return (
         difference(foot[16], index, "block index")

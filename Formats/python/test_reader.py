@@ -240,7 +240,7 @@ def segment_header(
     return (
         sealed(
             b"VARVESEG"
-            + struct.pack("<HHIQQ", 0, 0, 152 + len(body), 0, 0)
+            + struct.pack("<HHIQQ", 1, 0, 152 + len(body), 0, 0)
             + store.bytes
             + segment.bytes
             + previous.bytes
@@ -266,6 +266,8 @@ def seal(
     previous=uuid.UUID(int=0),
     previous_length=0,
     filters=None,
+    settled=False,
+    base=0,
 ):
     """Adds footer and trailer. `blocks`: offsets; the index is made from the blocks' headers."""
     index, spans = b"", []
@@ -301,8 +303,8 @@ def seal(
         "<QIIQQQqqQQQQQQQQqqIIIIIIQ",
         ordinal,
         generation,
-        0,
-        0,
+        4 * settled,
+        base,
         next_sequence,
         0,
         varve.I64_MAX,
@@ -354,7 +356,7 @@ def seal(
         struct.pack("<QQ", len(data), len(foot))
         + STORE.bytes
         + segment.bytes
-        + struct.pack("<QQIHHQI", ordinal, len(data) + len(foot) + 96, len(parts), 0, 0, where, 0)
+        + struct.pack("<QQIHHQI", ordinal, len(data) + len(foot) + 96, len(parts), 1, 0, where, 0)
     )
     return data + foot + sealed(tail) + b"VARVEEND"
 
@@ -397,7 +399,7 @@ def identity(metadata={}):
     return (
         sealed(
             b"VARVESTR"
-            + struct.pack("<HHIQQ", 0, 0, 64 + len(body), 0, 0)
+            + struct.pack("<HHIQQ", 1, 0, 64 + len(body), 0, 0)
             + STORE.bytes
             + struct.pack("<qI", 1, 1)
         )
@@ -406,7 +408,7 @@ def identity(metadata={}):
 
 
 def state_slot(counter, heads=(0, 0), flags=1):
-    slot = b"VARVESTA" + struct.pack("<H6x", 0) + STORE.bytes
+    slot = b"VARVESTA" + struct.pack("<H6x", 1) + STORE.bytes
     slot += (
         struct.pack("<QQQQQQQqQ", counter, *heads, 1, 0, 0, 1, 9, 1)
         + SEGMENT.bytes
@@ -416,7 +418,7 @@ def state_slot(counter, heads=(0, 0), flags=1):
 
 
 def tail_file(rows, kinds=((0, kind("k", 1)),), number=1, epoch=3):
-    head = b"VARVETAI" + struct.pack("<HHI", 0, 0, 1) + STORE.bytes + bytes(range(16))
+    head = b"VARVETAI" + struct.pack("<HHI", 1, 0, 1) + STORE.bytes + bytes(range(16))
     head = sealed(head + struct.pack("<QQIIIIqI", epoch, 4096, 8, 256, 4096, 0, 1, 0)).ljust(4096, b"\0")
     seed = struct.pack("<Q", epoch)
 
@@ -582,9 +584,11 @@ class StructureTests(unittest.TestCase):
             varve.block(block(1, 8, varint(1) + kind("k", 0), kinds=1))["definitions"][0]["name"], "k"
         )
         ledger = (
-            varint(3)
+            varint(4)
             + b"\x04"
-            + string("\x05\x01")
+            + string("\x01\x00\x07\x09\x02")
+            + b"\x06"
+            + string("\x01\x02\x04\x00\x03\x02\x01\x0a")
             + b"\x63"
             + string("?")
             + b"\x03"
@@ -593,11 +597,34 @@ class StructureTests(unittest.TestCase):
         self.assertEqual(
             varve.block(block(1, 5, ledger))["records"],
             [
-                {"type": "pin", "session": 5, "pinned": True},
+                {
+                    "type": "pin",
+                    "pinned": True,
+                    "session": 0,
+                    "first": 7,
+                    "last": 9,
+                    "first_checkpoint": 2,
+                },
+                {
+                    "type": "retention",
+                    "limit": 1,
+                    "head_before": 2,
+                    "head": 4,
+                    "checkpoint_before": 0,
+                    "checkpoint": 3,
+                    "events": 2,
+                    "checkpoints": 1,
+                    "time": 5,
+                },
                 {"type": "limits", "events": 9, "checkpoints": None, "bytes": None, "age": None, "free": 0},
             ],
         )
         for bad in (
+            block(1, 5, varint(1) + b"\x04" + string("\x02\x05\x07\x09\x02")),  # neither pinned nor not
+            block(1, 5, varint(1) + b"\x04" + string("\x01\x05\x07\x09\x02")),  # a session's that ends
+            block(1, 5, varint(1) + b"\x04" + string("\x01\x05\x09\x07\x02")),  # a range that is reversed
+            block(1, 5, varint(1) + b"\x06" + string("\x06\x02\x04\x00\x03\x02\x01\x0a")),  # an unknown limit
+            block(1, 5, varint(1) + b"\x06" + string("\x01\x04\x02\x00\x03\x02\x01\x0a")),  # heads that go back
             events_block(0, rows, kinds=70),
             block(0, 3, begin(1, "s", 6)),  # the time is not the header's
             block(0, 3, begin(1, "s", 5) + b"\0"),
@@ -853,26 +880,145 @@ class StoreTests(unittest.TestCase):
         self.assertEqual([s.generation for s in store.segments], [1])
         self.assertEqual((len(list(store.events())), len(list(store.checkpoints()))), (3, 1))
 
-    def test_a_replaced_segment_is_hidden(self):
-        data, offsets = self.first()
-        header = segment_header(OTHER, 2, kinds=[kind("text", 1)])
+    def compacted(self, base=0, offset=None):
+        """A segment that took the place of the first one, with a byte changed at `offset` of its footer."""
+        header = segment_header(OTHER, 1, 1, base=base, kinds=[kind("text", 1)])
         one, at = join(
             header,
             block(0, 3, begin(1, "s1", 5), kinds=1, segment=OTHER),
             events_block(1, [(9, 0, b"kept")], first=1, index=1, kinds=1, segment=OTHER),
         )
         kinds = [kind("text", 1) + b"\1\4"]
-        self.write(
-            seg_1=data,
-            seg_2=seal(one, at, OTHER, 2, kinds=kinds, next_sequence=3, replaces=[(SEGMENT, 1, 0)]),
+        whole = seal(
+            one,
+            at,
+            OTHER,
+            1,
+            1,
+            kinds=kinds,
+            next_sequence=3,
+            replaces=[(SEGMENT, 1, 0)],
+            settled=True,
+            base=base,
         )
+        if offset is not None:
+            offset += len(one)
+            whole = whole[:offset] + bytes([whole[offset] ^ 4]) + whole[offset + 1 :]
+        return whole
+
+    def test_a_replaced_segment_is_hidden(self):
+        data, _ = self.first()
+        self.write(seg_1=data, seg_2=self.compacted())
         store = self.store()
         self.assertEqual([e["payload"] for e in store.events()], [b"kept"])
         self.assertEqual(store.gaps, [(0, 0), (2, 2)])
 
+    def test_a_damaged_segment_has_replaced_nothing_that_begins_where_it_begins(self):
+        data, _ = self.first()
+        self.write(seg_1=data, seg_2=self.compacted(offset=30))
+        store = self.store()
+        self.assertEqual([s.uuid for s in store.segments], [str(SEGMENT)])
+        self.assertEqual(len(list(store.events())), 3)
+        # Alone it is read as far as its blocks go.
+        os.remove(os.path.join(self.path, "0-1.seg"))
+        self.assertEqual([e["payload"] for e in self.store().events()], [b"kept"])
+
+    def test_what_is_not_in_the_chain_of_predecessors_is_no_part_of_the_log(self):
+        data, _ = self.first()
+        kinds = [kind("text", 1)]
+        lost = uuid.UUID(int=99)
+        for previous, found in [(SEGMENT, 2), (lost, 2), (uuid.UUID(int=0), 1)]:
+            second, _ = join(segment_header(OTHER, 2, base=3, previous=previous, kinds=kinds))
+            self.write(seg_1=data, seg_2=second)
+            self.assertEqual(len(self.store().segments), found)
+
+    def test_pins_are_joined_and_taken_apart(self):
+        def pin(session, first=0, last=varve.U64_MAX, first_checkpoint=0, pinned=True):
+            keys = ("session", "first", "last", "first_checkpoint", "pinned")
+            return dict(zip(keys, (session, first, last, first_checkpoint, pinned)))
+
+        def after(*records):
+            found = []
+            for record in records:
+                found = varve.apply_pin(found, record)
+            return [tuple(one.values())[:4] for one in found]
+
+        self.assertEqual(after(pin(2, 5), pin(1), pin(2, 9)), [(1, 0, varve.U64_MAX, 0), (2, 5, varve.U64_MAX, 0)])
+        self.assertEqual(after(pin(2, 5), pin(2, pinned=False)), [])
+        ranges = [pin(0, 10, 20, 1), pin(0, 5, 30, 2)]
+        self.assertEqual(after(*ranges), [(0, 5, 9, 2), (0, 10, 20, 1), (0, 21, 30, 2)])
+        self.assertEqual(
+            after(pin(3), *ranges, pin(0, 8, 12, pinned=False), pin(0, 25, 99, pinned=False)),
+            [(0, 5, 7, 2), (0, 13, 20, 1), (0, 21, 24, 2), (3, 0, varve.U64_MAX, 0)],
+        )
+
+    def test_limits_hide_the_oldest_and_pins_keep_it(self):
+        rows = [(10 + n, 0, bytes([97 + n])) for n in range(6)]
+
+        def store(limits, pins=None, ledger=None):
+            more = [section(4, limits, SEGMENT)]
+            if pins is not None:
+                more.append(section(5, pins, SEGMENT))
+            parts = [
+                segment_header(kinds=[kind("text", 1)], more=more),
+                block(0, 3, begin(1, "s1", 5), kinds=1),
+                events_block(1, rows[:3], kinds=1),
+                block(2, 2, checkpoint(1, 1, "one", None, 5, 3, 3), [(0, b"{}", 0, b"{}")], first=3, kinds=1),
+                block(3, 2, checkpoint(2, 1, "two", None, 5, 3, 3), [(0, b"{}", 0, b"{}")], first=3, kinds=1),
+                block(4, 4, end(1, 5, 3, 2, 3), first=3, index=3, kinds=1),
+                block(5, 3, begin(2, "s2", 5), first=3, session=2, kinds=1),
+                events_block(6, rows[3:], first=3, session=2, kinds=1),
+            ]
+            if ledger:
+                parts.append(block(7, 5, ledger, first=6, session=2, index=3, kinds=1))
+            self.write(seg_1=join(*parts)[0])
+            return self.store()
+
+        def kept(store):
+            return (
+                [event["sequence"] for event in store.events()],
+                [one["id"] for one in store.checkpoints()],
+                [one["number"] for one in store.sessions()],
+            )
+
+        self.assertEqual(kept(store(varint(1) + b"\1\4")), ([2, 3, 4, 5], ["one", "two"], [1, 2]))
+        self.assertEqual(kept(store(varint(2) + b"\1\2\2\1")), ([4, 5], ["two"], [1, 2]))
+        # A pin of the range holds the event; others go for it. The session's last checkpoint keeps the session.
+        pins = varint(1) + b"\0\1\1\0"
+        self.assertEqual(kept(store(varint(1) + b"\1\2", pins)), ([1, 5], ["one", "two"], [1, 2]))
+        # Of the session pinned from number 2 and checkpoint 2 on.
+        pins = varint(1) + b"\1\2" + varint(varve.U64_MAX) + b"\2"
+        self.assertEqual(kept(store(varint(2) + b"\1\1\2\1", pins)), ([2], ["two"], [1, 2])[:2] + ([1],))
+        # The ledger's last word counts.
+        ledger = varint(1) + b"\3" + string("\x01\x01\x01")
+        self.assertEqual(kept(store(varint(1) + b"\1\4", ledger=ledger))[0], [5])
+
+    def test_an_import_without_an_end_displaces_nothing(self):
+        rows = [(10 + n, 0, bytes([97 + n])) for n in range(4)]
+
+        def kept(*more):
+            self.write(
+                seg_1=join(
+                    segment_header(kinds=[kind("text", 1)], more=[section(4, varint(2) + b"\1\2\2\1", SEGMENT)]),
+                    block(0, 3, begin(1, "s1", 5), kinds=1),
+                    events_block(1, rows[:2], kinds=1),
+                    block(2, 2, checkpoint(1, 1, "one", None, 5, 2, 2), [(0, b"{}", 0, b"{}")], first=2, kinds=1),
+                    block(3, 4, end(1, 5, 2, 1, 2), first=2, index=2, kinds=1),
+                    block(4, 3, begin(2, "s2", 5, flags=2), first=2, session=2, kinds=1),
+                    events_block(5, rows[2:], first=2, session=2, kinds=1),
+                    block(6, 2, checkpoint(2, 2, "two", None, 5, 2, 4), [(0, b"{}", 0, b"{}")], first=4, session=2, kinds=1),
+                    *more,
+                )[0]
+            )
+            store = self.store()
+            return [event["sequence"] for event in store.events()], [one["id"] for one in store.checkpoints()]
+
+        self.assertEqual(kept(), ([0, 1], ["one"]))
+        self.assertEqual(kept(block(7, 4, end(2, 5, 2, 1, 2), first=4, index=2, kinds=1)), ([2, 3], ["two"]))
+
     def test_heads_hide_what_is_below_them(self):
         data, _ = self.first()
-        self.write(seg_1=data, STATE=state_slot(1, (2, 2)) + state_slot(2, (1, 0)))
+        self.write(seg_1=data, STATE=state_slot(1, (1, 0)) + state_slot(2, (2, 2)))
         store = self.store()
         self.assertEqual([e["sequence"] for e in store.events()], [2])
         self.assertEqual(list(store.checkpoints()), [])

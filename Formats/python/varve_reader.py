@@ -25,6 +25,7 @@ NO_UUID = "00000000-0000-0000-0000-000000000000"
 MAX_PAYLOAD = MAX_SECTION = MAX_HEADER = 67_108_864
 MAX_EVENTS = MAX_SUB_BLOCKS = MAX_TEXT = MAX_MAP = MAX_DICTIONARY = 65_536
 MAX_RAW, MAX_SMALL, MAX_BODY = 134_217_728, 16_777_216, 268_435_456
+HEAD_MAX = (1 << 62) - 1
 MAX_BLOCKS, MAX_KINDS, MAX_KIND_NAME = 16_384, 65_535, 255
 
 
@@ -199,13 +200,14 @@ def kind_definition(r):
 
 
 def begin_record(r):
-    ordinal, flags = r.varint(), r.flags(7)
+    ordinal, flags = r.varint(), r.flags(15)
     check(ordinal, "session ordinal 0")
     return {
         "ordinal": ordinal,
         "resumed": bool(flags & 1),
         "imported": bool(flags & 2),
         "continued": bool(flags & 4),
+        "used": bool(flags & 8),
         "id": r.string(MAX_TEXT),
         "start": r.svarint(),
         "first_index": r.varint(),
@@ -254,7 +256,7 @@ def gap_body(r):
     return {
         "first": r.varint(),
         "last": r.varint(),
-        "reason": r.code(1, 2, 3, 4),
+        "reason": r.code(1, 2, 3, 4, 5),
         "time": r.svarint(),
         "note": r.string(),
     }
@@ -272,8 +274,15 @@ def drop_body(r):
     }
 
 
+def pin(r):
+    found = {"session": r.varint(), "first": r.varint(), "last": r.varint(), "first_checkpoint": r.varint()}
+    check(found["first"] <= found["last"], "a range that ends before it starts")
+    check(found["session"] == 0 or found["last"] == U64_MAX, "a pin of a session that ends")
+    return found
+
+
 def pin_body(r):
-    return {"session": r.varint(), "pinned": bool(r.code(0, 1))}
+    return {"pinned": bool(r.code(0, 1)), **pin(r)}
 
 
 def interruption_body(r):
@@ -288,7 +297,21 @@ def interruption_body(r):
 
 
 def retention_body(r):
-    return {"first": r.varint(), "last": r.varint(), "time": r.svarint()}
+    found = {
+        "limit": r.code(1, 2, 3, 4, 5),
+        "head_before": r.varint(),
+        "head": r.varint(),
+        "checkpoint_before": r.varint(),
+        "checkpoint": r.varint(),
+        "events": r.varint(),
+        "checkpoints": r.varint(),
+        "time": r.svarint(),
+    }
+    check(
+        found["head_before"] <= found["head"] and found["checkpoint_before"] <= found["checkpoint"],
+        "heads that go back",
+    )
+    return found
 
 
 LEDGER_BODIES = {
@@ -472,8 +495,8 @@ SUMMARY = (
 def summary(r):
     fields = dict(zip(SUMMARY, r.unpack("QIIQQQqqQQQQQQQQqqIIIIIIQ")))
     flags = fields.pop("flags")
-    check(flags & ~3 == 0, "reserved flags are set")
-    fields.update(active=bool(flags & 1), losses=bool(flags & 2))
+    check(flags & ~7 == 0, "reserved flags are set")
+    fields.update(active=bool(flags & 1), losses=bool(flags & 2), settled=bool(flags & 4))
     fields["predecessor"] = r.uuid()
     fields["predecessor_length"] = r.unpack("Q")[0]
     fields["store"], fields["segment"] = r.uuid(), r.uuid()
@@ -602,7 +625,7 @@ def sections(r, owner, count, known, ascending=True):
 
 def version_and_features(magic, expected, version, incompatible=0):
     check(magic == expected, f"not {expected.decode()}")
-    if version != 0 or incompatible != 0:
+    if version != 1 or incompatible != 0:
         raise UnsupportedError(f"version {version}, incompatible features {incompatible:#x}")
 
 
@@ -750,9 +773,40 @@ def settings(r):
 
 
 def pins(r):
-    found = r.many(Reader.varint)
-    check(all(a < b for a, b in zip(found, found[1:])), "pins not in ascending order")
+    found = r.many(pin, 4)
+    keys = [(one["session"], one["first"]) for one in found]
+    check(all(a < b for a, b in zip(keys, keys[1:])), "pins not in ascending order")
     return found
+
+
+def outside(one, other):
+    """What of a pin's range lies outside that of another one."""
+    if other["first"] > one["last"] or one["first"] > other["last"]:
+        return [one]
+    parts = []
+    if one["first"] < other["first"]:
+        parts.append({**one, "last": other["first"] - 1})
+    if one["last"] > other["last"]:
+        parts.append({**one, "first": other["last"] + 1})
+    return parts
+
+
+def apply_pin(found, record):
+    """The pins in force after a ledger record."""
+    new = {key: record[key] for key in ("session", "first", "last", "first_checkpoint")}
+    if new["session"]:
+        others = [one for one in found if one["session"] != new["session"]]
+        if record["pinned"] and len(others) < len(found):
+            return found
+        found = others + [new] * record["pinned"]
+    elif record["pinned"]:
+        parts = [new]
+        for old in (one for one in found if not one["session"]):
+            parts = [part for one in parts for part in outside(one, old)]
+        found = found + parts
+    else:
+        found = [part for one in found for part in ([one] if one["session"] else outside(one, new))]
+    return sorted(found, key=lambda one: (one["session"], one["first"]))
 
 
 def segment_header(data):
@@ -1111,6 +1165,7 @@ class Segment:
         self.header = h = segment_header(data)
         self.uuid, self.ordinal, self.generation = h["segment"], h["ordinal"], h["generation"]
         self.trailer = self.footer = None
+        self.settled = False
         self.damage = []
         self.end = len(data)
         if data[-8:] == b"VARVEEND":
@@ -1124,11 +1179,18 @@ class Segment:
             check(end["file_length"] == len(self.data), "length of the file")
             check(end["footer_offset"] >= self.header["length"], "offset of the footer")
             self.trailer, self.end = end, end["footer_offset"]
+            self.settled = self._summary(end)["settled"]
             self.footer = footer(self.data, end)
         except UnsupportedError:
             raise
         except FormatError as error:
             self.damage.append((self.name, self.end, len(self.data), str(error)))
+
+    def _summary(self, end):
+        """The summary alone, of which more is left to be had than of a footer that is damaged elsewhere."""
+        one = section(Reader(self.data[end["summary_offset"] : -TRAILER]), self.uuid)
+        check(one["type"] == 26, "offset of the summary")
+        return summary(Reader(one["body"]))
 
     def walk(self):
         """Fills `blocks` with (offset, Block) and `stop`."""
@@ -1174,6 +1236,20 @@ class Segment:
                 first = b.header["kinds"] - len(b.definitions)
                 found.update(enumerate(b.definitions, first))
         return found
+
+    def is_whole(self):
+        """Whether all that its footer tells of belongs to the log."""
+        return self.footer and self.end == self.trailer["footer_offset"]
+
+    def ledger(self):
+        if self.is_whole():
+            return self.footer[21]
+        return [record for _, b in self.blocks if b.header["type"] == LEDGER for record in b.records]
+
+    def runs(self):
+        """(first sequence number, count, session) of each block of events."""
+        entries = self.footer[16] if self.is_whole() else [b.header for _, b in self.blocks]
+        return [(e["first_sequence"], e["events"], e["session"]) for e in entries if e["type"] == EVENTS]
 
     def dictionary(self):
         for _, b in self.blocks:
@@ -1225,19 +1301,42 @@ class Store:
         slots = [slot for slot in slots if slot and slot["store"] == self.uuid]
         self.state = max(slots, key=lambda slot: slot["counter"], default=None)
         self._heads_and_watermark(slots)
+        self._apply_limits()
         self._sessions()
 
     def _log(self, found):
-        """Chooses generations, hides what was replaced, and sorts."""
+        """Hides what was replaced, chooses generations, and follows the chain of predecessors from the last one back."""
+        hidden = set()
+        for one in found:
+            if not one.settled:
+                continue
+            beside = [
+                s
+                for s in found
+                if s.uuid != one.uuid
+                and s.ordinal <= one.ordinal
+                and s.header["base_sequence"] >= one.header["base_sequence"]
+            ]
+            if one.footer:
+                hidden |= {entry["segment"] for entry in one.footer[22]} if beside else set()
+            elif any(s.header["base_sequence"] == one.header["base_sequence"] for s in beside) and any(
+                s.ordinal == one.ordinal for s in beside
+            ):
+                hidden.add(one.uuid)
         by_ordinal = {}
         for segment in found:
-            by_ordinal.setdefault(segment.ordinal, []).append(segment)
+            if segment.uuid not in hidden:
+                by_ordinal.setdefault(segment.ordinal, []).append(segment)
         chosen = []
-        for ordinal in sorted(by_ordinal):
+        for ordinal in sorted(by_ordinal, reverse=True):
             files = sorted(by_ordinal[ordinal], key=lambda s: (s.generation, s.name))
             chosen.append(next((s for s in reversed(files) if s.footer), files[0]))
-        hidden = {(e["segment"], s) for s in chosen if s.footer for e in s.footer[22]}
-        return [s for s in chosen if not any(name == s.uuid and by is not s for name, by in hidden)]
+        known, chain = {segment.uuid for segment in chosen}, []
+        for segment in chosen:
+            wanted = chain[-1].header["predecessor"] if chain else segment.uuid
+            if wanted == segment.uuid or wanted != NO_UUID and wanted not in known:
+                chain.append(segment)
+        return chain[::-1]
 
     def _bound(self):
         """Cuts each segment at the valid length that its successor names."""
@@ -1248,7 +1347,9 @@ class Store:
 
     def _heads_and_watermark(self, slots):
         marks = [(0, 0)]
-        heads = [(0, 0)] + [(slot["head_sequence"], slot["head_checkpoint"]) for slot in slots]
+        heads = [(0, 0)]
+        if self.state:
+            heads.append((self.state["head_sequence"], self.state["head_checkpoint"]))
         marks += [(slot["watermark_segment"], slot["watermark_offset"]) for slot in slots]
         for segment in self.segments:
             if segment.footer:
@@ -1257,8 +1358,9 @@ class Store:
             for _, b in segment.blocks:
                 marks.append((b.header["durable_segment"], b.header["durable_offset"]))
                 heads.append((b.header["head_sequence"], b.header["head_checkpoint"]))
-        self.head_sequence = max(head[0] for head in heads)
-        self.head_checkpoint = max(head[1] for head in heads)
+        # Heads that no number reaches are none that a writer gave.
+        self.head_sequence = max(head[0] for head in heads if head[0] < HEAD_MAX)
+        self.head_checkpoint = max(head[1] for head in heads if head[1] < HEAD_MAX)
         self.watermark = max(marks)
         self.unconfirmed = []
         for segment in self.segments:
@@ -1266,27 +1368,135 @@ class Store:
                 known = (segment.ordinal, entry[1]) < self.watermark
                 (self.damage if known else self.unconfirmed).append(entry)
 
+    def _apply_limits(self):
+        """Limits and pins in force, and the heads that the limits on numbers ask for at the end of the log."""
+        self.limits, self.pins = None, []
+        if not self.segments:
+            return
+        last = self.segments[-1]
+        self.limits, self.pins = last.header["limits"], last.header["pins"] or []
+        for record in last.ledger():
+            if record["type"] == "limits":
+                self.limits = record
+            elif record["type"] == "pin":
+                self.pins = apply_pin(self.pins, record)
+        limits, unfinished = self.limits or {}, self._unfinished_imports()
+        if limits.get("events") is not None:
+            all_runs = [run for segment in self.segments for run in segment.runs() if run[2] not in unfinished]
+            runs = [
+                [n for n in range(first, first + count) if self.keeps(n, session)] for first, count, session in all_runs
+            ]
+            excess = sum(map(len, runs)) - limits["events"]
+            for run, (_, _, session) in zip(runs, all_runs):
+                for number in run:
+                    if excess > 0 and not self._is_pinned(number, session):
+                        self.head_sequence, excess = number + 1, excess - 1
+        if limits.get("checkpoints") is not None:
+            kept = [
+                b.record
+                for segment in self.segments
+                for _, b in segment.blocks
+                if b.header["type"] == CHECKPOINT
+                and self.keeps_checkpoint(b.record)
+                and b.record["session"] not in unfinished
+            ]
+            excess = len(kept) - limits["checkpoints"]
+            for record in kept:
+                if excess > 0 and not self._is_pinned_checkpoint(record):
+                    self.head_checkpoint = max(self.head_checkpoint, record["ordinal"] + 1)
+                    excess -= 1
+
+    def _unfinished_imports(self):
+        """The sessions whose latest begin is an import's, and that have no end after it: nothing of them counts."""
+        found = set()
+        for segment in self.segments:
+            blocks = [b for _, b in segment.blocks if b.header["type"] in (BEGIN, END)]
+            begun = [segment.header["session"]] if segment.header["session"] else []
+            for record, is_end in [(r, False) for r in begun] + [(b.record, b.header["type"] == END) for b in blocks]:
+                if is_end or not record["imported"]:
+                    found.discard(record["ordinal"])
+                else:
+                    found.add(record["ordinal"])
+        return found
+
+    def _is_pinned(self, sequence, session):
+        return any(
+            one["session"] in (0, session) and one["first"] <= sequence <= one["last"] for one in self.pins
+        )
+
+    def _is_pinned_checkpoint(self, record):
+        return any(
+            record["ordinal"] >= one["first_checkpoint"]
+            and (
+                one["session"] == record["session"]
+                if one["session"]
+                else one["first"] <= record["sequence"] <= one["last"]
+            )
+            for one in self.pins
+        )
+
+    def keeps(self, sequence, session):
+        return sequence >= self.head_sequence or self._is_pinned(sequence, session)
+
+    def keeps_checkpoint(self, record):
+        return record["ordinal"] >= self.head_checkpoint or self._is_pinned_checkpoint(record)
+
     def _sessions(self):
         """Follows the records of the log: `known` has the state of every session by its ordinal."""
         self.known = known = {}
+        active = None
 
-        def begin(record):
-            session = known.setdefault(record["ordinal"], {"begin": record, "ended": None})
-            session["importing"] = record["imported"]
+        def end_unseen():
+            """Its end stood in a segment that was dropped, or is lost: it was interrupted at its last event."""
+            session = known[active]
+            at = session["begin"]["start"] if session["last_time"] is None else session["last_time"]
+            session.update(ended=(2, at), empty=False)
+
+        def begin(record, sequence):
+            nonlocal active
+            if active not in (None, record["ordinal"]):
+                end_unseen()
+            active = record["ordinal"]
+            # One that goes on had events where it has an index already; an import's say nothing.
+            empty = not (record["resumed"] or record["continued"]) or not record["first_index"]
+            new = {"begin": record, "ended": None, "empty": empty or record["imported"], "last_time": None}
+            session = known.setdefault(active, new)
+            session.update(importing=record["imported"], at=sequence)
+            session["empty"] = session["empty"] and not record["used"]
             return session
 
         for segment in self.segments:
-            if segment.header["session"]:
-                begin(segment.header["session"])
+            first = segment.header["session"]
+            if active is not None and (first is None or first["ordinal"] != active):
+                end_unseen()
+                active = None
+            if first:
+                begin(first, segment.header["base_sequence"])
             for _, b in segment.blocks:
                 if b.header["type"] == BEGIN:
-                    begin(b.record)["ended"] = None
+                    begin(b.record, b.header["first_sequence"])["ended"] = None
                 elif b.header["type"] == END and b.record["ordinal"] in known:
                     known[b.record["ordinal"]]["ended"] = (b.record["reason"], b.record["end"])
-            for entry in segment.footer[19] if segment.footer else []:
-                session = begin(entry["begin"])
-                if entry["state"] and segment.end == segment.trailer["footer_offset"]:
+                    active = None
+                elif b.header["type"] == EVENTS and b.header["session"] in known:
+                    session, latest = known[b.header["session"]], b.header["max_time"]
+                    session["empty"] = False
+                    session["last_time"] = max(latest, session["last_time"] or latest)
+                elif b.header["type"] == CHECKPOINT and b.record["session"] in known:
+                    known[b.record["session"]]["empty"] = False
+            if not segment.is_whole():
+                continue
+            # The footer tells also of what stands in blocks that are damaged.
+            active = None
+            for entry in segment.footer[19]:
+                session = begin(entry["begin"], entry["first_sequence"])
+                active = None
+                if entry["events"] or entry["checkpoints"]:
+                    session["empty"] = False
+                if entry["state"]:
                     session["ended"] = (entry["state"], entry["end"])
+                else:
+                    session["ended"], active = None, entry["begin"]["ordinal"]
         for ordinal in [n for n, s in known.items() if s["importing"] and not s["ended"]]:
             del known[ordinal]
         self.unfinished = {
@@ -1308,7 +1518,7 @@ class Store:
 
     def events(self):
         """The events in order, as dictionaries. What can't be read is in `gaps` afterwards."""
-        self.gaps, expected = [], self.head_sequence
+        self.gaps, passed, expected = [], 0, self.head_sequence
 
         def missing(first, last):
             if self.gaps and self.gaps[-1][1] + 1 == first:
@@ -1324,15 +1534,18 @@ class Store:
                 payloads, reasons = b.payloads(dictionary)
                 self.damage += [(segment.name, at, at + block_length(h), reason) for reason in reasons]
                 for i, sequence in enumerate(b.sequences):
-                    if sequence < expected:
-                        if sequence >= self.head_sequence:
-                            self.damage.append(
-                                (segment.name, at, at + block_length(h), "a sequence number that occurred")
-                            )
+                    if not self.keeps(sequence, h["session"]):
                         continue
+                    if sequence < passed or self.head_sequence <= sequence < expected:
+                        self.damage.append(
+                            (segment.name, at, at + block_length(h), "a sequence number that occurred")
+                        )
+                        continue
+                    passed = sequence + 1
+                    # Of what is below the head nothing is missing: it was dropped.
                     if sequence > expected:
                         missing(expected, sequence - 1)
-                    expected = sequence + 1
+                    expected = max(expected, passed)
                     if payloads[i] is None or b.kinds[i] not in kinds:
                         missing(sequence, sequence)
                     elif h["session"] not in self.unfinished:
@@ -1352,10 +1565,14 @@ class Store:
                 expected = segment.footer[26]["next_sequence"]
 
     def checkpoints(self):
+        """The checkpoints by their ordinals: those that outlive the events around them may stand elsewhere in the log."""
+        return sorted(self._checkpoints(), key=lambda checkpoint: checkpoint["ordinal"])
+
+    def _checkpoints(self):
         for segment in self.segments:
             dictionary = segment.dictionary()
             for at, b in segment.blocks:
-                if b.header["type"] != CHECKPOINT or b.record["ordinal"] < self.head_checkpoint:
+                if b.header["type"] != CHECKPOINT or not self.keeps_checkpoint(b.record):
                     continue
                 if b.record["session"] in self.unfinished:
                     continue
@@ -1373,11 +1590,13 @@ class Store:
         found = {}
         for ordinal in sorted(self.known):
             record, ended = self.known[ordinal]["begin"], self.known[ordinal]["ended"]
+            # Kept or not.
+            last_time = self.known[ordinal]["last_time"]
             found[ordinal] = {
                 "number": ordinal,
                 "id": record["id"],
                 "start": record["start"],
-                "end": ended[1] if ended else record["start"],
+                "end": ended[1] if ended else record["start"] if last_time is None else last_time,
                 "state": "closed" if ended and ended[0] == 1 else "interrupted",
                 "events": 0,
                 "checkpoints": 0,
@@ -1401,12 +1620,17 @@ class Store:
                 session["max_time"], moment
             )
             session["bytes"] += len(event["payload"])
-            if not self.known[event["session_number"]]["ended"]:
-                session["end"] = moment
         for checkpoint in self.checkpoints():
             if checkpoint["session_number"] in found:
                 found[checkpoint["session_number"]]["checkpoints"] += 1
-        return list(found.values())
+        return [session for session in found.values() if not self._is_gone(session)]
+
+    def _is_gone(self, session):
+        """A session that has ended goes with its last event and checkpoint; one that never had any with the head."""
+        if self.head_sequence == 0 and self.head_checkpoint <= 1 or session["events"] or session["checkpoints"]:
+            return False
+        known = self.known[session["number"]]
+        return not known["empty"] or known["at"] < self.head_sequence
 
 
 # --- Text ---

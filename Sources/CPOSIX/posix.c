@@ -13,6 +13,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <sys/statvfs.h>
 #include <time.h>
@@ -20,6 +21,7 @@
 
 #ifdef __APPLE__
 #include <sys/mount.h>
+#include <pthread/qos.h>
 #include <sys/param.h>
 #include <sys/sysctl.h>
 #else
@@ -323,6 +325,17 @@ int32_t varve_posix_sync(int32_t descriptor) {
     return full_sync(descriptor);
 #else
     return RETRIED(fdatasync(descriptor));
+#endif
+}
+
+void varve_posix_lower_thread_priority(void) {
+#if defined(__linux__)
+    // On Linux a priority belongs to a thread, whatever POSIX says. 3 << 13: the idle class of the disk's scheduler.
+    const pid_t thread = (pid_t)syscall(SYS_gettid);
+    (void)setpriority(PRIO_PROCESS, (id_t)thread, 19);
+    (void)syscall(SYS_ioprio_set, 1, thread, 3 << 13);
+#elif defined(__APPLE__)
+    (void)pthread_set_qos_class_self_np(QOS_CLASS_BACKGROUND, 0);
 #endif
 }
 

@@ -25,8 +25,8 @@ struct VarveCommand: ParsableCommand {
             RecordCommand.self, SessionsCommand.self, InfoCommand.self, QueryCommand.self,
             HistogramCommand.self, TopCommand.self, FieldsCommand.self, TailCommand.self,
             CheckpointsCommand.self, StateCommand.self, ReplayCommand.self, DiffCommand.self,
-            VerifyCommand.self, RepairCommand.self, CopyCommand.self, CompactCommand.self, ExportCommand.self,
-            ImportCommand.self,
+            VerifyCommand.self, RepairCommand.self, CopyCommand.self, CompactCommand.self, PinCommand.self,
+            UnpinCommand.self, ExportCommand.self, ImportCommand.self,
         ])
 
     static func main() {
@@ -36,7 +36,7 @@ struct VarveCommand: ParsableCommand {
         signal(SIGXFSZ, SIG_IGN)
         do {
             var command = try parseAsRoot(
-                FilterOptions.expandingBetween(Array(CommandLine.arguments.dropFirst())))
+                FilterOptions.withJoinedValues(Array(CommandLine.arguments.dropFirst())))
             try command.run()
         } catch {
             finish(error)

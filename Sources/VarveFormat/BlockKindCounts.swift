@@ -13,6 +13,9 @@ public struct BlockKindCounts: Hashable, Sendable {
     /// Blocks, of all types.
     public var blockCount: Int { starts.count - 1 }
 
+    /// All counts, of all blocks.
+    public var count: Int { counts.count }
+
     /// The counts of a block, in the order of the bits of its kind set; empty where they are not known. O(1).
     public subscript(block number: Int) -> ArraySlice<UInt32> {
         guard number >= 0, number < blockCount else { return [] }

@@ -88,6 +88,22 @@ public final class EventBlockEncoder {
         tallyKinds(rows, count: count, maxKind: Int(summary.maxKind), into: block)
     }
 
+    /// The same of arrays: at least one row.
+    public func encode(
+        _ rows: [EventRow], payload: [UInt8], explicitIndices: Bool, settings: EncodingSettings,
+        dictionary: PreparedDictionary?, into block: EncodedBlock
+    ) {
+        rows.withUnsafeBufferPointer { rows in
+            payload.withUnsafeBytes { payload in
+                guard let first = rows.baseAddress else { return }
+                // SAFETY: both arrays are lent for the call; that the rows' lengths fit the payload is checked there.
+                encode(
+                    rows: first, count: rows.count, payload: payload, explicitIndices: explicitIndices,
+                    settings: settings, dictionary: dictionary, into: block)
+            }
+        }
+    }
+
     /// One pass over the rows. A sub-block ends before the payload that would make it larger than `target`.
     private static func summarize(_ rows: UnsafePointer<EventRow>, count: Int, target: Int) -> Summary {
         var (least, greatest) = (rows[0].timestamp, rows[0].timestamp)

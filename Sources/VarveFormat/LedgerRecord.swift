@@ -57,6 +57,69 @@ public struct RetentionLimits: Hashable, Sendable {
     }
 }
 
+/// Which of the limits dropped something.
+public enum RetentionLimit: UInt8, Hashable, Sendable, CaseIterable {
+    case events = 1
+    case checkpoints = 2
+    case bytes = 3
+    case age = 4
+    case freeBytes = 5
+}
+
+/// What the limits dropped at a time. `Formats/segment.md#ledger-record`.
+public struct RetentionRecord: Hashable, Sendable {
+    /// Which of them.
+    public var limit: RetentionLimit
+    /// The first sequence number that was kept before, and that was kept after.
+    public var headBefore: UInt64, head: UInt64
+    /// The first checkpoint ordinal that was kept before, and that was kept after.
+    public var checkpointBefore: UInt64, checkpoint: UInt64
+    /// Events and checkpoints that are gone: what is pinned is not, and what was lost before is not counted.
+    public var events: UInt64, checkpoints: UInt64
+    /// When.
+    public var time: Int64
+
+    /// Takes the fields as given.
+    public init(
+        limit: RetentionLimit, headBefore: UInt64, head: UInt64, checkpointBefore: UInt64, checkpoint: UInt64,
+        events: UInt64, checkpoints: UInt64, time: Int64
+    ) {
+        self.limit = limit
+        self.headBefore = headBefore
+        self.head = head
+        self.checkpointBefore = checkpointBefore
+        self.checkpoint = checkpoint
+        self.events = events
+        self.checkpoints = checkpoints
+        self.time = time
+    }
+
+    init(from reader: inout ByteReader) throws(FormatError) {
+        guard let limit = RetentionLimit(rawValue: try reader.u8()) else {
+            throw .invalid("a retention record", reason: "its limit is unknown")
+        }
+        self.limit = limit
+        headBefore = try reader.varint()
+        head = try reader.varint()
+        checkpointBefore = try reader.varint()
+        checkpoint = try reader.varint()
+        events = try reader.varint()
+        checkpoints = try reader.varint()
+        time = try reader.svarint()
+        guard headBefore <= head, checkpointBefore <= checkpoint else {
+            throw .invalid("a retention record", reason: "its heads go back")
+        }
+    }
+
+    func encode(to writer: inout ByteWriter) {
+        writer.put(limit.rawValue)
+        for value in [headBefore, head, checkpointBefore, checkpoint, events, checkpoints] {
+            writer.putVarint(value)
+        }
+        writer.putSvarint(time)
+    }
+}
+
 /// A record about the store in the store. `Formats/segment.md#ledger-record`.
 public enum LedgerRecord: Hashable, Sendable {
     /// Why the store does not have the events of some sequence numbers.
@@ -81,12 +144,12 @@ public enum LedgerRecord: Hashable, Sendable {
         events: UInt64, bytes: UInt64, session: UInt64, before: UInt64, firstTime: Int64, lastTime: Int64,
         reason: DropReason)
     case limits(RetentionLimits)
-    case pin(session: UInt64, isPinned: Bool)
+    /// Keeps something from now on, or no more.
+    case pin(Pin, isPinned: Bool)
     /// An opening found that the one before was not closed.
     case interruption(
         epoch: UInt64, session: UInt64, next: UInt64, segment: UInt64, unreadable: UInt64, time: Int64)
-    /// Dropped by the limits.
-    case retention(first: UInt64, last: UInt64, time: Int64)
+    case retention(RetentionRecord)
     /// Of a type that this library does not know; kept as it is.
     case unknown(type: UInt8, body: [UInt8])
 
@@ -96,23 +159,19 @@ public enum LedgerRecord: Hashable, Sendable {
         let raw = try reader.bytes(max: Limits.smallPartBytesMax)
         var body = ByteReader(raw, "a ledger record")
         switch type {
-        case 1, 6:
+        case 1:
             let first = try body.varint()
             let last = try body.varint()
             guard Safeguard.ledgerRange.isLeftOut || first <= last else {
                 throw .invalid("a ledger record", reason: "its range is reversed")
             }
-            if type == 6 {
-                self = .retention(first: first, last: last, time: try body.svarint())
-            } else {
-                guard let reason = GapReason(rawValue: try body.u8()), reason != .retention else {
-                    throw .invalid("a gap", reason: "its reason is unknown")
-                }
-                let time = try body.svarint()
-                self = .gap(
-                    first: first, last: last, reason: reason, time: time,
-                    note: try body.string(max: Limits.idBytesMax))
+            guard let reason = GapReason(rawValue: try body.u8()) else {
+                throw .invalid("a gap", reason: "its reason is unknown")
             }
+            let time = try body.svarint()
+            self = .gap(
+                first: first, last: last, reason: reason, time: time,
+                note: try body.string(max: Limits.idBytesMax))
         case 2:
             let events = try body.varint()
             let bytes = try body.varint()
@@ -128,10 +187,9 @@ public enum LedgerRecord: Hashable, Sendable {
                 lastTime: lastTime, reason: reason)
         case 3: self = .limits(try RetentionLimits(from: &body))
         case 4:
-            let session = try body.varint()
             let mark = try body.u8()
             guard mark <= 1 else { throw .invalid("a pin", reason: "its mark is neither 0 nor 1") }
-            self = .pin(session: session, isPinned: mark == 1)
+            self = .pin(try Pin(from: &body), isPinned: mark == 1)
         case 5:
             let epoch = try body.varint()
             let session = try body.varint()
@@ -141,6 +199,7 @@ public enum LedgerRecord: Hashable, Sendable {
             self = .interruption(
                 epoch: epoch, session: session, next: next, segment: segment, unreadable: unreadable,
                 time: try body.svarint())
+        case 6: self = .retention(try RetentionRecord(from: &body))
         default:
             self = .unknown(type: type, body: Array(raw))
             return
@@ -169,19 +228,17 @@ public enum LedgerRecord: Hashable, Sendable {
         case .limits(let limits):
             type = 3
             limits.encode(to: &body)
-        case .pin(let session, let isPinned):
+        case .pin(let pin, let isPinned):
             type = 4
-            body.putVarint(session)
             body.put(UInt8(isPinned ? 1 : 0))
+            pin.encode(to: &body)
         case .interruption(let epoch, let session, let next, let segment, let unreadable, let time):
             type = 5
             for value in [epoch, session, next, segment, unreadable] { body.putVarint(value) }
             body.putSvarint(time)
-        case .retention(let first, let last, let time):
+        case .retention(let record):
             type = 6
-            body.putVarint(first)
-            body.putVarint(last)
-            body.putSvarint(time)
+            record.encode(to: &body)
         case .unknown(let unknown, let raw):
             type = unknown
             body.putRaw(raw)

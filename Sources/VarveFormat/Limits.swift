@@ -29,5 +29,5 @@ public enum Limits {
     /// Bytes of a section's body.
     public static let sectionBytesMax = 64 << 20
     /// The format version that this library writes and reads.
-    public static let formatVersion: UInt16 = 0
+    public static let formatVersion: UInt16 = 1
 }

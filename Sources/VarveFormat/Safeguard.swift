@@ -37,7 +37,7 @@ package enum Safeguard: Sendable {
     // Syncs of directories.
     case segmentNameSync, storeNameSync, stateNameSync, storeParentSync, openingNamesSync, recoveredNameSync
     case recoveredRemovalSync, resealedRemovalSync, repairedNamesSync, repairedParentSync
-    case sealedNamesSync
+    case sealedNamesSync, droppedRemovalSync, compactedNameSync
 
     /// Whether this build and run go without it.
     @inlinable

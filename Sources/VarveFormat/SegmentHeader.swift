@@ -41,8 +41,8 @@ public struct SegmentHeader: Hashable, Sendable {
     public var session: SessionBegin?
     /// The retention in force when the segment was started.
     public var limits: RetentionLimits?
-    /// Ordinals of the pinned sessions, ascending.
-    public var pins: [UInt64]?
+    /// What was pinned when the segment was started, ascending by session and first number.
+    public var pins: [Pin]?
 
     /// A first segment of generation 0 without optional sections; set what differs.
     public init(
@@ -83,7 +83,7 @@ public struct SegmentHeader: Hashable, Sendable {
             count += 1
             sections.putSection(SectionType.pins, owner: segment) { body in
                 body.putVarint(UInt64(pins.count))
-                for pin in pins { body.putVarint(pin) }
+                for pin in pins { pin.encode(to: &body) }
             }
         }
         var writer = ByteWriter()
@@ -167,7 +167,7 @@ public struct SegmentHeader: Hashable, Sendable {
         var kinds: [KindDefinition]?
         var session: SessionBegin?
         var limits: RetentionLimits?
-        var pins: [UInt64]?
+        var pins: [Pin]?
         try Section.readAll(count, from: &reader, owner: segment) { (type, body) throws(FormatError) in
             switch type {
             case SectionType.settings:
@@ -178,7 +178,7 @@ public struct SegmentHeader: Hashable, Sendable {
             case SectionType.kinds: kinds = try body.kindDefinitions()
             case SectionType.session: session = try SessionBegin(from: &body)
             case SectionType.limits: limits = try RetentionLimits(from: &body)
-            case SectionType.pins: pins = try body.ascendingVarints()
+            case SectionType.pins: pins = try Pin.readAll(from: &body)
             default: return false
             }
             return true
@@ -199,20 +199,4 @@ public struct SegmentHeader: Hashable, Sendable {
 /// Whether the bytes are the magic.
 func magicMatches(_ bytes: UnsafeRawBufferPointer, _ magic: StaticString) -> Bool {
     magic.withUTF8Buffer { $0.elementsEqual(bytes) }
-}
-
-extension ByteReader {
-    /// A counted list of ascending varints.
-    mutating func ascendingVarints() throws(FormatError) -> [UInt64] {
-        let count = try count(itemBytes: 1)
-        var values: [UInt64] = []
-        for _ in 0..<count {
-            let value = try varint()
-            if let last = values.last, last >= value {
-                throw .invalid(what, reason: "its list is not ascending")
-            }
-            values.append(value)
-        }
-        return values
-    }
 }

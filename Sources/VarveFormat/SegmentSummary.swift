@@ -11,6 +11,8 @@ public struct SegmentSummary: Hashable, Sendable {
     public var isSessionActive = false
     /// There are gap or drop records.
     public var hasLosses = false
+    /// Compaction has written it: compressed well, with filters. It is not written anew to become smaller.
+    public var isSettled = false
     /// Sequence number of the first event that can stand in the segment.
     public var baseSequence: UInt64 = 0
     /// Sequence number after the last event.
@@ -74,9 +76,10 @@ public struct SegmentSummary: Hashable, Sendable {
         ordinal = try reader.u64()
         generation = try reader.u32()
         let flags = try reader.u32()
-        guard flags <= 3 else { throw .invalid("a summary", reason: "reserved flags are set") }
+        guard flags <= 7 else { throw .invalid("a summary", reason: "reserved flags are set") }
         isSessionActive = flags & 1 != 0
         hasLosses = flags & 2 != 0
+        isSettled = flags & 4 != 0
         baseSequence = try reader.u64()
         nextSequence = try reader.u64()
         eventCount = try reader.u64()
@@ -113,7 +116,8 @@ public struct SegmentSummary: Hashable, Sendable {
     public func encode(to writer: inout ByteWriter) {
         writer.put(ordinal)
         writer.put(generation)
-        writer.put(UInt32(isSessionActive ? 1 : 0) | UInt32(hasLosses ? 2 : 0))
+        writer.put(
+            UInt32(isSessionActive ? 1 : 0) | UInt32(hasLosses ? 2 : 0) | UInt32(isSettled ? 4 : 0))
         writer.put(baseSequence)
         writer.put(nextSequence)
         writer.put(eventCount)

@@ -12,7 +12,9 @@ public struct SessionBegin: Hashable, Sendable {
         public static let imported = Flags(rawValue: 2)
         /// It was begun in an earlier segment; in headers and footers only.
         public static let continued = Flags(rawValue: 4)
-        static let known: Flags = [.resumed, .imported, .continued]
+        /// Events or checkpoints of it stand before, or stood there until limits dropped them; also where they stood right after.
+        public static let used = Flags(rawValue: 8)
+        static let known: Flags = [.resumed, .imported, .continued, .used]
     }
 
     /// Of the session in the store, from 1: its identity.

@@ -169,10 +169,13 @@ public struct TokenFilters: Sendable {
 
     // MARK: Writing
 
-    /// The section's body, of the keys of each sub-block of each block; nil for a sub-block that gets no filter.
-    public static func encode(_ blocks: [[[UInt32]?]], to writer: inout ByteWriter) {
+    /// The section's body, of the keys of each sub-block of each block; nil for a sub-block that gets no filter. `known` are keys that
+    /// were found to be common before, and left out of those of the sub-blocks: they stand in the common filter.
+    public static func encode(
+        _ blocks: [[[UInt32]?]], common known: [UInt32] = [], to writer: inout ByteWriter
+    ) {
         let parts = blocks.flatMap { $0 }
-        let common = commonKeys(parts)
+        let common = commonKeys(parts) + known
         let isCommon = Set(common)
         writer.put(version)
         writer.put(UInt8(hashCount))

@@ -34,12 +34,14 @@ public struct IOFailure: Error, Hashable, Sendable, CustomStringConvertible {
     /// The code of a failure that the system has no `errno` for: the path names a symbolic link, a directory,
     /// a FIFO, a socket or a device where only a regular file is accepted.
     public static let notRegularFileCode: Int32 = -1
+    /// The code of a write that would exceed a ``DirectoryQuota``.
+    public static let quotaCode: Int32 = -2
 
     /// What was being done.
     public var operation: Operation
     /// The path it was done to, as given by the caller.
     public var path: String
-    /// The system's `errno`, or ``notRegularFileCode``.
+    /// The system's `errno`, ``notRegularFileCode``, or ``quotaCode``.
     public var code: Int32
 
     /// A failure of `operation` on `path` with the system's error `code`.
@@ -58,6 +60,8 @@ public struct IOFailure: Error, Hashable, Sendable, CustomStringConvertible {
     public var isExisting: Bool { code == EEXIST }
     /// Somebody else holds the lock.
     public var isWouldBlock: Bool { code == EWOULDBLOCK || code == EAGAIN }
+    /// It would exceed what a ``DirectoryQuota`` allows.
+    public var isOverQuota: Bool { code == IOFailure.quotaCode }
     /// The path is there, and is not a regular file.
     public var isNotRegularFile: Bool { code == IOFailure.notRegularFileCode }
     /// The caller may not do this: permissions, or a read-only file system.
@@ -72,6 +76,7 @@ public struct IOFailure: Error, Hashable, Sendable, CustomStringConvertible {
     /// The reason alone, for people: `no space left on device`.
     public var reason: String {
         if isNotRegularFile { return "not a regular file" }
+        if isOverQuota { return "the bytes that its directory may take are used up" }
         let text = withUnsafeTemporaryAllocation(of: CChar.self, capacity: 256) { buffer in
             // SAFETY: the call writes a terminated string of at most `buffer.count` bytes.
             buffer.baseAddress.map { base in

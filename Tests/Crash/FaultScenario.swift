@@ -25,6 +25,8 @@ struct FaultScenario {
 
     static func options(_ fileSystem: any FileSystem) -> StoreOptions {
         var options = StoreOptions()
+        // Its own crash tests: RetentionCrashTests.
+        options.compactsInBackground = false
         options.fileSystem = fileSystem
         options.blockBytes = 4 << 10
         options.subBlockBytes = 1 << 10

@@ -43,6 +43,8 @@ struct PowerLossTests {
 
     static func options(_ scenario: Scenario) -> StoreOptions {
         var options = StoreOptions()
+        // Its own crash tests: RetentionCrashTests.
+        options.compactsInBackground = false
         options.blockBytes = scenario.blockBytes
         options.subBlockBytes = 1 << 10
         options.segmentBytes = scenario.segmentBytes

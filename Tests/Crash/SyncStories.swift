@@ -22,6 +22,8 @@ struct SyncStories {
         _ system: SimulatedFileSystem, segmentBytes: Int = 1 << 20, durability: Durability = .none
     ) -> StoreOptions {
         var options = StoreOptions()
+        // Its own crash tests: RetentionCrashTests.
+        options.compactsInBackground = false
         options.blockBytes = 4 << 10
         options.subBlockBytes = 1 << 10
         options.segmentBytes = UInt64(segmentBytes)
@@ -365,6 +367,46 @@ struct SyncStories {
             #expect(try segmentNames(system.afterPowerLoss(seed: seed)) == names, "power cut \(seed)")
         }
         try next.close()
+    }
+
+    @Test("At no instant of a compaction does a power cut take anything")
+    func compacted() throws {
+        let system = try disk(8)
+        let store = try EventStore.open(Self.store, options: options(system, segmentBytes: 16 << 10))
+        try record(0..<120, in: store).end()
+        try store.flush()
+        system.record()
+        #expect(try store.compact().segmentsBefore > 3)
+        var cursor = try #require(system.journal).cursor()
+        try store.close()
+        repeat {
+            for seed in Self.cuts {
+                let reader = try openReadOnly(cursor.afterPowerLoss(seed: seed))
+                #expect(
+                    try reader.count() == 120, "after change \(cursor.changesMade), power cut \(seed)")
+                try reader.close()
+            }
+        } while cursor.advance()
+    }
+
+    @Test("A segment that limits have removed does not come back after a power cut")
+    func removedByLimits() throws {
+        let system = try disk(9)
+        var options = options(system, segmentBytes: 16 << 10)
+        let store = try EventStore.open(Self.store, options: options)
+        try record(0..<120, in: store).end()
+        try store.close()
+        let before = try segmentNames(system)
+        options.limits = RetentionLimits(events: 30)
+        options.keepsTail = false
+        let limited = try EventStore.open(Self.store, options: options)
+        let removed = Set(before).subtracting(try segmentNames(system))
+        #expect(removed.count > 1)
+        for seed in Self.cuts {
+            let found = try segmentNames(system.afterPowerLoss(seed: seed))
+            #expect(removed.isDisjoint(with: found), "power cut \(seed)")
+        }
+        try limited.close()
     }
 
     @Test("A store that repair has made is there after a power cut, whole")

@@ -109,7 +109,13 @@ final class Conversation {
     private let output = Pipe()
     private let errors: URL
 
+    /// A shell's background jobs ignore some signals, and so would what is run here: as it should.
+    private static let heedsSignals: Void = {
+        for number in [SIGINT, SIGHUP, SIGQUIT] { _ = Foundation.signal(number, SIG_DFL) }
+    }()
+
     init(_ harness: Harness, _ arguments: String...) throws {
+        _ = Conversation.heedsSignals
         process.executableURL = Harness.executable
         process.arguments = arguments
         process.standardInput = input

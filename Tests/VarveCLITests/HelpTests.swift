@@ -53,7 +53,7 @@ struct HelpTests {
             #expect(next.isEmpty || next.hasPrefix("  "), "\(line) is folded")
             let start = try #require(line.range(of: "varve ")?.upperBound)
             let text = line[start...]
-            let arguments = FilterOptions.expandingBetween(words(text))
+            let arguments = FilterOptions.withJoinedValues(words(text))
             #expect(throws: Never.self, "\(line)") { try VarveCommand.parseAsRoot(arguments) }
         }
     }
@@ -91,7 +91,7 @@ struct HelpTests {
         let (none, file) = (harness.path("none"), try harness.file("file", Data("x".utf8)))
         let rest: [String: [String]] = [
             "top": ["--by", "a"], "copy": [harness.path("new")], "repair": ["--into", harness.path("new")],
-            "compact": ["--filters"], "state": ["--at-index", "0"], "diff": ["1", "2"],
+            "pin": ["s"], "unpin": ["--sequence", "1.."], "state": ["--at-index", "0"], "diff": ["1", "2"],
         ]
         // These make a store.
         guard !["record", "import"].contains(command) else { return }

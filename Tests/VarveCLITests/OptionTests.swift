@@ -53,16 +53,20 @@ struct OptionTests {
     }
 
     @Test(
-        "Two values after --between become two options",
+        "Two values after --between become two options, and a negative one is joined with its option",
         arguments: [
             (["--between", "a", "b", "store"], ["--between", "a", "--between", "b", "store"]),
             (["--between", "a", "--between", "b"], ["--between", "a", "--between", "b"]),
             (["--between", "a"], ["--between", "a"]),
             (["--", "--between", "a", "b"], ["--", "--between", "a", "b"]),
             (["query", "s"], ["query", "s"]),
+            (["--max-age", "-1h", "s"], ["--max-age=-1h", "s"]),
+            (["--between", "-2h", "-1h"], ["--between=-2h", "--between=-1h"]),
+            (["--from=a", "-1h"], ["--from=a", "-1h"]),
+            (["-n", "-1h", "--", "--x", "-1h"], ["-n", "-1h", "--", "--x", "-1h"]),
         ])
     func between(arguments: [String], expanded: [String]) {
-        #expect(FilterOptions.expandingBetween(arguments) == expanded)
+        #expect(FilterOptions.withJoinedValues(arguments) == expanded)
     }
 
     @Test(

@@ -23,6 +23,7 @@ extension SessionBegin {
         [
             "ordinal": .int(ordinal), "resumed": .bool(flags.contains(.resumed)),
             "imported": .bool(flags.contains(.imported)), "continued": .bool(flags.contains(.continued)),
+            "used": .bool(flags.contains(.used)),
             "id": .string(id), "start": .int(start), "first_index": .int(firstIndex),
             "metadata": .map(metadata),
         ]
@@ -60,6 +61,15 @@ extension RetentionLimits {
     var json: JSON { .members(members) }
 }
 
+extension Pin {
+    var members: [(String, JSON)] {
+        [
+            ("session", .int(session)), ("first", .int(first)), ("last", .int(last)),
+            ("first_checkpoint", .int(firstCheckpoint)),
+        ]
+    }
+}
+
 extension LedgerRecord {
     var json: JSON {
         switch self {
@@ -75,15 +85,21 @@ extension LedgerRecord {
                 "reason": .int(reason.rawValue),
             ]
         case .limits(let limits): .members([("type", "limits")] + limits.members)
-        case .pin(let session, let isPinned):
-            ["type": "pin", "session": .int(session), "pinned": .bool(isPinned)]
+        case .pin(let pin, let isPinned):
+            .members([("type", "pin"), ("pinned", .bool(isPinned))] + pin.members)
         case .interruption(let epoch, let session, let next, let segment, let unreadable, let time):
             [
                 "type": "interruption", "epoch": .int(epoch), "session": .int(session), "next": .int(next),
                 "segment": .int(segment), "unreadable": .int(unreadable), "time": .int(time),
             ]
-        case .retention(let first, let last, let time):
-            ["type": "retention", "first": .int(first), "last": .int(last), "time": .int(time)]
+        case .retention(let record):
+            [
+                "type": "retention", "limit": .int(record.limit.rawValue),
+                "head_before": .int(record.headBefore), "head": .int(record.head),
+                "checkpoint_before": .int(record.checkpointBefore), "checkpoint": .int(record.checkpoint),
+                "events": .int(record.events), "checkpoints": .int(record.checkpoints),
+                "time": .int(record.time),
+            ]
         case .unknown(let type, let body): ["type": .int(type), "body": .hex(body)]
         }
     }
@@ -102,7 +118,8 @@ extension SegmentHeader {
                 "block": .int(settings.blockBytes), "sub_block": .int(settings.subBlockBytes),
                 "level": .int(settings.level),
             ], "kinds": .optional(kinds) { .list($0, \.json) }, "session": .optional(session, \.json),
-            "limits": .optional(limits, \.json), "pins": .optional(pins) { .list($0, JSON.int) },
+            "limits": .optional(limits, \.json),
+            "pins": .optional(pins) { .list($0) { .members($0.members) } },
         ]
     }
 }
@@ -186,7 +203,7 @@ extension SegmentSummary {
     var json: JSON {
         [
             "ordinal": .int(ordinal), "generation": .int(generation), "active": .bool(isSessionActive),
-            "losses": .bool(hasLosses), "base_sequence": .int(baseSequence),
+            "losses": .bool(hasLosses), "settled": .bool(isSettled), "base_sequence": .int(baseSequence),
             "next_sequence": .int(nextSequence), "events": .int(eventCount), "min_time": .int(minTimestamp),
             "max_time": .int(maxTimestamp), "raw_bytes": .int(rawBytes), "data_bytes": .int(dataBytes),
             "first_epoch": .int(firstEpoch), "last_epoch": .int(lastEpoch), "sessions": .int(sessionsBegun),

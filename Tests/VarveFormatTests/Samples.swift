@@ -38,9 +38,12 @@ enum Sample {
             events: 7, bytes: 70_000, session: 3, before: 1 << 40, firstTime: sampleTime - 5,
             lastTime: sampleTime, reason: .writerFailed),
         .limits(RetentionLimits(checkpoints: 5, ageNanoseconds: 86_400_000_000_000)),
-        .pin(session: 4, isPinned: true),
+        .pin(Pin(session: 4, first: 12, firstCheckpoint: 3), isPinned: true),
         .interruption(epoch: 3, session: 0, next: 500, segment: 2, unreadable: 4096, time: sampleTime),
-        .retention(first: 0, last: 127, time: -1),
+        .retention(
+            RetentionRecord(
+                limit: .age, headBefore: 0, head: 128, checkpointBefore: 1, checkpoint: 3, events: 120,
+                checkpoints: 2, time: -1)),
     ]
     static let extremeLedger: [LedgerRecord] = [
         .gap(first: .max, last: .max, reason: .leftOut, time: .min, note: ""),
@@ -49,9 +52,12 @@ enum Sample {
             reason: .queueFull),
         .limits(
             RetentionLimits(events: .max, checkpoints: 0, bytes: 1 << 63, ageNanoseconds: 1, freeBytes: 127)),
-        .pin(session: .max, isPinned: false),
+        .pin(Pin(session: .max, first: .max, firstCheckpoint: .max), isPinned: false),
         .interruption(epoch: .max, session: .max, next: .max, segment: .max, unreadable: .max, time: .min),
-        .retention(first: 0, last: .max, time: .max),
+        .retention(
+            RetentionRecord(
+                limit: .freeBytes, headBefore: .max, head: .max, checkpointBefore: 0, checkpoint: .max,
+                events: .max, checkpoints: .max, time: .max)),
     ]
     static let summaryOfSession: SessionSummary = {
         var begin = Sample.begin
@@ -84,7 +90,9 @@ enum Sample {
         header.kinds = kinds
         header.session = summaryOfSession.begin
         header.limits = RetentionLimits(events: 1000, freeBytes: 1 << 30)
-        header.pins = [1, 128, .max]
+        header.pins = [
+            Pin(session: 0, first: 5, last: 9), Pin(session: 128, first: 0), Pin(session: .max, first: .max),
+        ]
         return header
     }()
     static let smallestSegmentHeader = SegmentHeader(

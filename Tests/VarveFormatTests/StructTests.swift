@@ -357,7 +357,7 @@ struct StructTests {
         #expect(refuses { $0.digestAlgorithm = 2 })
         #expect(refuses { $0.session?.flags = [] })
         #expect(refuses { $0.session?.ordinal = 0 })
-        #expect(refuses { $0.pins = [2, 2] })
+        #expect(refuses { $0.pins = [Pin(session: 2, first: 0), Pin(session: 2, first: 0)] })
         #expect(refuses { $0.kinds = [KindDefinition(name: "", encoding: .binary)] })
         #expect(
             refuses {
@@ -400,14 +400,15 @@ struct StructTests {
         "Records with values that the pages exclude are refused",
         arguments: [
             // A begin record: ordinal 0, a reserved flag.
-            (1, [0, 0, 0, 0, 0, 0]), (1, [1, 8, 0, 0, 0, 0]),
+            (1, [0, 0, 0, 0, 0, 0]), (1, [1, 16, 0, 0, 0, 0]),
             // An end record: ordinal 0, reasons 0 and 3.
             (2, [0, 1, 0, 0, 0, 0]), (2, [1, 0, 0, 0, 0, 0]), (2, [1, 3, 0, 0, 0, 0]),
             // A checkpoint record: ordinal 0, a label's mark of 2.
             (3, [0, 1, 0, 0, 0, 0, 0]), (3, [1, 1, 0, 2, 0, 0, 0]),
-            // A gap: reversed, reasons 0 and 5, bytes after it. A pin of 2. Limits: 6, in descending order.
-            (4, [1, 5, 2, 1, 1, 0, 0]), (4, [1, 5, 1, 2, 0, 0, 0]), (4, [1, 5, 1, 2, 5, 0, 0]),
-            (4, [1, 6, 1, 2, 1, 0, 0, 0]), (4, [4, 2, 1, 2]), (4, [3, 3, 1, 6, 0]),
+            // A gap: reversed, reasons 0 and 6, bytes after it. A pin of 2. Limits: 6, in descending order.
+            (4, [1, 5, 2, 1, 1, 0, 0]), (4, [1, 5, 1, 2, 0, 0, 0]), (4, [1, 5, 1, 2, 6, 0, 0]),
+            (4, [1, 6, 1, 2, 1, 0, 0, 0]), (4, [4, 2, 1, 2]), (4, [4, 5, 1, 5, 7, 9, 2]),
+            (4, [3, 3, 1, 6, 0]),
             (4, [3, 5, 2, 2, 0, 1, 0]),
             // A drop's reason 0; a retention record reversed; a body longer than the bytes.
             (4, [2, 7, 0, 0, 0, 0, 0, 0, 0]), (4, [6, 3, 2, 1, 0]), (4, [9, 5, 1, 2]),
@@ -446,13 +447,18 @@ struct StructTests {
 
     @Test("Ledger records of unknown types are kept as they are")
     func unknownLedgerRecord() throws {
-        let read = try readAll([2, 9, 2, 0xAA, 0xBB, 4, 2, 1, 0]) { (r) throws(FormatError) in
+        let pin: [UInt8] = [4, 14, 0, 1, 0] + Array(repeating: 0xFF, count: 9) + [1, 0]
+        let bytes: [UInt8] = [2, 9, 2, 0xAA, 0xBB] + pin
+        let read = try readAll(bytes) { (r) throws(FormatError) in
             try r.ledgerRecords()
         }
-        #expect(read == [.unknown(type: 9, body: [0xAA, 0xBB]), .pin(session: 1, isPinned: false)])
+        #expect(
+            read == [
+                .unknown(type: 9, body: [0xAA, 0xBB]), .pin(Pin(session: 1, first: 0), isPinned: false),
+            ])
         var writer = ByteWriter()
         writer.put(read)
-        #expect(writer.bytes == [2, 9, 2, 0xAA, 0xBB, 4, 2, 1, 0])
+        #expect(writer.bytes == bytes)
     }
 
     @Test(

@@ -72,7 +72,8 @@ struct Vector: Sendable, CustomTestStringConvertible {
                 (
                     "extreme",
                     SessionBegin(
-                        ordinal: .max, flags: [.imported, .continued], id: "", start: .min, firstIndex: .max)
+                        ordinal: .max, flags: [.imported, .continued, .used], id: "", start: .min,
+                        firstIndex: .max)
                 ),
             ], write: { $0.encode(to: &$1) }, read: SessionBegin.init(from:), json: \.json)
         + record(

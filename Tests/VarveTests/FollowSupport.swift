@@ -2,8 +2,8 @@ import Varve
 import VarveIO
 
 /// The system's files, where nothing tells of changes and nothing tells files apart.
-struct UntoldFileSystem: PassThroughFileSystem {
-    let base = POSIXFileSystem()
+struct UntoldFileSystem: ForwardingFileSystem {
+    let base: any FileSystem = POSIXFileSystem()
     func stamp(of path: String) throws(IOFailure) -> FileStamp? { nil }
     func watch(_ directory: String) throws(IOFailure) -> any ChangeWatch { try PollingWatch(directory) }
 }

@@ -88,6 +88,53 @@ struct FollowTests {
         try store.close()
     }
 
+    @Test(
+        "Beside dropping and compaction every event that is still retained arrives once and in order; the rest is told",
+        arguments: Place.allCases)
+    fileprivate func dropping(place: Place) throws {
+        var options = StoreOptions()
+        options.blockBytes = 4 << 10
+        options.segmentBytes = 16 << 10
+        options.compactsInBackground = false
+        options.limits = RetentionLimits(events: 2_500)
+        let store = try EventStore.open(path, options: options)
+        let kind = try store.kind("number", .binary)
+        let session = try store.startSession("s")
+        let follower = try reader(place, of: store).follower()
+        let count: UInt64 = 30_000
+        let writer = DispatchQueue(label: "writer")
+        writer.async {
+            do {
+                for number in 0..<count {
+                    try withUnsafeBytes(of: number) {
+                        _ = try session.append($0, kind: kind, at: Int64(number))
+                    }
+                    if number % 3_000 == 2_999 { _ = try store.compact() }
+                }
+                try store.flush()
+            } catch {
+                Issue.record(error)
+                follower.cancel()
+            }
+        }
+        var next: UInt64 = 0
+        var missing: [UInt64] = []
+        while next < count,
+            try follower.next({ event in
+                let number = event.withUnsafeBytes { $0.loadUnaligned(as: UInt64.self) }
+                try #require(event.sequence == number && number >= next)
+                missing += next..<number
+                next = number + 1
+            })
+        {}
+        #expect(next == count)
+        let gaps = follower.coverage.gaps
+        #expect(gaps.allSatisfy { $0.reason == .retention })
+        #expect(Set(missing) == Set(gaps.flatMap { Array($0.sequences) }))
+        writer.sync {}
+        try store.close()
+    }
+
     @Test("It begins where it is told to", arguments: Place.allCases)
     fileprivate func starts(place: Place) throws {
         let store = try EventStore.open(path, options: smallBlocks())

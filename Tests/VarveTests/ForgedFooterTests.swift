@@ -61,7 +61,7 @@ struct ForgedFooterTests {
         ("kinds", { $0.kinds[0].events -= 1 }),
         ("sessions", { $0.sessions[0].payloadBytes -= 1 }),
         ("checkpoints", { $0.checkpoints[0].stateBytes += 1 }),
-        ("ledger", { $0.ledger.append(.pin(session: 1, isPinned: true)) }),
+        ("ledger", { $0.ledger.append(.pin(Pin(session: 1, first: 0), isPinned: true)) }),
         ("summary", { $0.summary.lastEpoch += 1 }),
         (
             "kinds, summary",

@@ -6,8 +6,8 @@ import VarveTestKit
 @testable import Varve
 
 /// The system's files, of which none can be told apart for a while, as when one goes away.
-private final class ForgetfulFileSystem: PassThroughFileSystem, @unchecked Sendable {
-    let base = POSIXFileSystem()
+private final class ForgetfulFileSystem: ForwardingFileSystem, @unchecked Sendable {
+    let base: any FileSystem = POSIXFileSystem()
     // Of the test's thread alone.
     var isForgetful = true
     private(set) var opened = 0

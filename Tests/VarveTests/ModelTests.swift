@@ -39,6 +39,53 @@ struct ModelTests {
         },
     ]
 
+    /// For each of `limited`. Fewer under a sanitizer: `VARVE_MODEL_OPERATIONS`.
+    static let operationCounts =
+        environmentNumber("VARVE_MODEL_OPERATIONS").map { Array(repeating: $0, count: 4) }
+        ?? [10_000, 2_500, 2_500, 2_500]
+
+    static let limited = [
+        Settings("tiny blocks and segments") {
+            $0.segmentBytes = 16 << 10
+            $0.compactsInBackground = false
+        },
+        Settings("compaction in the background") {
+            $0.segmentBytes = 16 << 10
+            $0.compactsInBackground = true
+        },
+        Settings("segments of an eighth of the limit") {
+            $0.segmentBytes = 64 << 20
+            $0.durability = .none
+        },
+        Settings("everything synced") {
+            $0.durability = .synced
+            $0.segmentBytes = 32 << 10
+        },
+    ]
+
+    @Test(
+        "Random operations under random limits, with pins and compaction, keep exactly what the model keeps, and no more bytes",
+        arguments: zip(limited, operationCounts))
+    func limits(_ settings: Settings, operationCount: Int) throws {
+        let seed = SplitMix64.freshSeed()
+        print("model test with limits, \(settings.testDescription): VARVE_SEED=0x\(String(seed, radix: 16))")
+        let directory = try TemporaryDirectory()
+        let operations = try RandomOperations(
+            seed: seed, operations: operationCount, options: settings.options, directory: directory.path,
+            changesLimits: true)
+        let summary = try operations.run()
+        // A short run may meet few limits.
+        guard operationCount >= 2_500 else { return }
+        #expect(summary.events > operationCount * 2 / 5)
+        #expect(summary.dropped > operationCount / 25)
+        #expect(summary.pins > operationCount / 500)
+        #expect(summary.compactions > operationCount / 500)
+        #expect(summary.openings > operationCount / 500)
+        // Of a limit of bytes; an eighth is kept free.
+        if operationCount >= 10_000 { #expect(summary.fullest > 0.8) }
+        withExtendedLifetime(directory) {}
+    }
+
     @Test("2,500 random operations with each of the settings give the same answers", arguments: settings)
     func agreement(_ settings: Settings) throws {
         let seed = SplitMix64.freshSeed()

@@ -431,8 +431,8 @@ struct RecoveryRefusalTests {
 }
 
 /// The system's files; once a segment is begun under a temporary name, another file is cut.
-private final class ShrinkingFileSystem: PassThroughFileSystem, @unchecked Sendable {
-    let base = POSIXFileSystem()
+private final class ShrinkingFileSystem: ForwardingFileSystem, @unchecked Sendable {
+    let base: any FileSystem = POSIXFileSystem()
     private let path: String
     private let length: UInt64
 

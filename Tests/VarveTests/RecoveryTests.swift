@@ -9,8 +9,8 @@ import VarveTestKit
 
 /// Gives a block's bytes as they are once, and with a flipped bit from then on: as a page cache does that lets go of what a failed sync
 /// has left in it.
-private final class ForgetfulFileSystem: PassThroughFileSystem, @unchecked Sendable {
-    let base = POSIXFileSystem()
+private final class ForgetfulFileSystem: ForwardingFileSystem, @unchecked Sendable {
+    let base: any FileSystem = POSIXFileSystem()
     private let seen = Locked<Set<UInt64>>([])
 
     func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File {

@@ -70,7 +70,7 @@ struct RepairAgainTests {
         let file = try #require(try segments(of: once).first)
         var parts = try SegmentParts(file)
         let ledger = try #require(parts.blocks.lastIndex { $0.header.type == .ledger })
-        let record = LedgerRecord.retention(first: 20, last: 23, time: 7)
+        let record = LedgerRecord.gap(first: 20, last: 23, reason: .retention, time: 7, note: "")
         parts.replace(ledger) { $0.put([record]) }
         try parts.write(to: file)
         try FileManager.default.removeItem(atPath: once + "/STATE")
@@ -91,7 +91,8 @@ struct RepairAgainTests {
         let file = try #require(try segments(of: once).first)
         var parts = try SegmentParts(file)
         let ledger = try #require(parts.blocks.lastIndex { $0.header.type == .ledger })
-        let record = LedgerRecord.retention(first: dropped.lowerBound, last: dropped.upperBound, time: 7)
+        let record = LedgerRecord.gap(
+            first: dropped.lowerBound, last: dropped.upperBound, reason: .retention, time: 7, note: "")
         parts.replace(ledger) { $0.put([record]) }
         try parts.write(to: file)
         try FileManager.default.removeItem(atPath: once + "/STATE")

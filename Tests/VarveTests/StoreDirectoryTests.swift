@@ -7,8 +7,8 @@ import VarveTestKit
 @testable import Varve
 
 /// The system's files, of which the first listing misses one: as one does during which it was renamed.
-private final class ForgetfulFileSystem: PassThroughFileSystem, @unchecked Sendable {
-    let base = POSIXFileSystem()
+private final class ForgetfulFileSystem: ForwardingFileSystem, @unchecked Sendable {
+    let base: any FileSystem = POSIXFileSystem()
     private let listings = Locked(0)
     let missed: String
 

@@ -6,8 +6,8 @@ import VarveTestKit
 /// The system's files, with a clock that moves only when it is told to, and a gate before what is written to segments.
 ///
 /// While the clock stands still no batch is handed over for its age: where blocks end depends on the events alone.
-final class ControlledFileSystem: PassThroughFileSystem, @unchecked Sendable {
-    let base = POSIXFileSystem()
+final class ControlledFileSystem: ForwardingFileSystem, @unchecked Sendable {
+    let base: any FileSystem = POSIXFileSystem()
     private let condition = NSCondition()
     // Guarded by the condition.
     private var isClosed = false
@@ -63,6 +63,8 @@ func smallBlocks(on fileSystem: any FileSystem = POSIXFileSystem()) -> StoreOpti
     options.blockBytes = 4 << 10
     options.subBlockBytes = 1 << 10
     options.queueBatches = 2
+    // What a test finds in the files is what it had written.
+    options.compactsInBackground = false
     return options
 }
 
@@ -94,5 +96,43 @@ extension EventStore {
         var cursor = try cursor(query)
         while let event = try cursor.nextEvent() { events.append(event) }
         return events
+    }
+}
+
+/// A file system that can be told to let no segment's file go, and that notes what is changed from a moment on.
+final class ClingingFileSystem: ForwardingFileSystem, @unchecked Sendable {
+    let base: any FileSystem = POSIXFileSystem()
+    private let state = Locked((clings: false, isOver: false, late: [String]()))
+
+    /// Whether segments can't be removed.
+    var clings: Bool {
+        get { state.withLock { $0.clings } }
+        set { state.withLock { $0.clings = newValue } }
+    }
+    /// Nothing may be changed from now on.
+    func end() { state.withLock { $0.isOver = true } }
+    /// What was changed after that.
+    var late: [String] { state.withLock { $0.late } }
+
+    private func note(_ what: String, _ path: String) {
+        state.withLock { if $0.isOver { $0.late.append("\(what) \(path)") } }
+    }
+
+    func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File {
+        if mode != .read { note("open", path) }
+        return try base.open(path, mode)
+    }
+    func rename(_ from: String, to: String, replacing: Bool) throws(IOFailure) {
+        note("rename", from)
+        try base.rename(from, to: to, replacing: replacing)
+    }
+    func unlink(_ path: String) throws(IOFailure) {
+        note("unlink", path)
+        if clings, path.hasSuffix(".seg") { throw IOFailure(.unlink, path: path, code: EPERM) }
+        try base.unlink(path)
+    }
+    func syncDirectory(_ path: String) throws(IOFailure) {
+        note("sync", path)
+        try base.syncDirectory(path)
     }
 }

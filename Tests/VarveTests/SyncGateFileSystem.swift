@@ -4,8 +4,8 @@ import VarveIO
 import VarveTestKit
 
 /// The system's files, with a gate before the syncs of segments.
-final class SyncGateFileSystem: PassThroughFileSystem, @unchecked Sendable {
-    let base = POSIXFileSystem()
+final class SyncGateFileSystem: ForwardingFileSystem, @unchecked Sendable {
+    let base: any FileSystem = POSIXFileSystem()
     private let condition = NSCondition()
     // Guarded by the condition.
     private var isHeld = false

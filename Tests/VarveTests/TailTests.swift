@@ -7,8 +7,8 @@ import VarveTestKit
 @testable import Varve
 
 /// The system's files on another boot.
-private final class AfterReboot: PassThroughFileSystem, @unchecked Sendable {
-    let base = POSIXFileSystem()
+private final class AfterReboot: ForwardingFileSystem, @unchecked Sendable {
+    let base: any FileSystem = POSIXFileSystem()
     func bootIdentity() -> [UInt8] { [UInt8](repeating: 7, count: 16) }
 }
 
@@ -125,7 +125,7 @@ struct TailTests {
         for round in 0..<150 {
             var bytes = tail
             // Of the two slots, where rows and payloads are; or of the header and the kinds.
-            let slot = 4096 + Int(TailMapping.kindsBytes) + Int(random.below(2)) * slotBytes
+            let slot = 4096 + StoreOptions().tailKindsBytes + Int(random.below(2)) * slotBytes
             let place =
                 switch round % 4 {
                 case 0: slot + Int(random.below(64))

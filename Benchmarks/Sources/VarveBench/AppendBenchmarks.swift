@@ -2,6 +2,15 @@ import Foundation
 import Varve
 import VarveTestKit
 
+extension StoreOptions {
+    /// Those of what is measured: nothing works beside it.
+    static var recording: StoreOptions {
+        var options = StoreOptions()
+        options.compactsInBackground = false
+        return options
+    }
+}
+
 /// How fast events get in, and what that costs.
 struct AppendBenchmarks {
     let data: Dataset
@@ -16,6 +25,9 @@ struct AppendBenchmarks {
         if wants(.append) {
             limits.measureLZ4(into: &samples)
             samples.add(.append, try appendAll(encoders: 2))
+        }
+        if wants(.appendCompacting) {
+            samples.add(.appendCompacting, try appendAll(encoders: 2, compacts: true))
         }
         if wants(.appendMemory) {
             let path = "\(directory)/probe.varve"
@@ -47,13 +59,13 @@ struct AppendBenchmarks {
 
     /// Writes the store that the read benchmarks read; bytes of all its files.
     func makeStore(at path: String) throws -> UInt64 {
-        let store = try EventStore.open(path, options: StoreOptions())
+        let store = try EventStore.open(path, options: .recording)
         try append(to: store)
         try store.close()
         return try bytes(in: path)
     }
 
-    private func bytes(in path: String) throws -> UInt64 {
+    func bytes(in path: String) throws -> UInt64 {
         try FileManager.default.subpathsOfDirectory(atPath: path).reduce(0) { sum, name in
             let attributes = try FileManager.default.attributesOfItem(atPath: "\(path)/\(name)")
             return sum + ((attributes[.size] as? NSNumber)?.uint64Value ?? 0)
@@ -84,8 +96,9 @@ struct AppendBenchmarks {
     }
 
     /// Events a second; opening is left out, closing (everything durable) is not.
-    private func appendAll(encoders: Int, keepsTail: Bool = true) throws -> Double {
-        var options = StoreOptions()
+    private func appendAll(encoders: Int, keepsTail: Bool = true, compacts: Bool = false) throws -> Double {
+        var options = StoreOptions.recording
+        options.compactsInBackground = compacts
         options.keepsTail = keepsTail
         options.encoderThreads = encoders
         return try withStore(options) { store in
@@ -100,7 +113,7 @@ struct AppendBenchmarks {
     /// Nanoseconds of every single append as its caller sees it.
     private func appendTimed() throws -> [UInt32] {
         var latencies = [UInt32](repeating: 1, count: data.count)
-        try withStore(StoreOptions()) { store in
+        try withStore(.recording) { store in
             let kinds = try kinds(of: store)
             let session = try store.startSession("bench", at: WorkloadA.startTimestamp)
             var last = nanoseconds()
@@ -117,7 +130,7 @@ struct AppendBenchmarks {
     }
 
     private var syncedOptions: StoreOptions {
-        var options = StoreOptions()
+        var options = StoreOptions.recording
         options.durability = .synced
         return options
     }

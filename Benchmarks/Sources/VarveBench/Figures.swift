@@ -16,6 +16,7 @@ enum Figure: String, CaseIterable {
     case appendWithTail = "append-with-tail"
     case append
     case appendOneEncoder = "append-1-encoder"
+    case appendCompacting = "append-compacting"
     case appendP50 = "append-latency-p50"
     case appendP999 = "append-latency-p99.9"
     case appendP9999 = "append-latency-p99.99"
@@ -50,6 +51,11 @@ enum Figure: String, CaseIterable {
     case histogram
     case follow = "follow-p50"
 
+    // Compaction.
+    case compact
+    case compactMemory = "compact-memory"
+    case settledBytes = "settled-bytes"
+
     // Replay and time travel.
     case replay
     case replayAhead = "replay-ahead"
@@ -78,6 +84,7 @@ enum Figure: String, CaseIterable {
         case .appendWithTail: "append, batches in TAIL (the default)"
         case .append: "append, interval durability, close included"
         case .appendOneEncoder: "the same, one encoder thread"
+        case .appendCompacting: "the same, compaction in the background (the default)"
         case .appendP50: "append latency p50 (clock included)"
         case .appendP999: "append latency p99.9"
         case .appendP9999: "append latency p99.99"
@@ -107,6 +114,9 @@ enum Figure: String, CaseIterable {
         case .whereParsed: "--where that has every payload parsed"
         case .histogram: "histogram of 60 buckets by kind"
         case .follow: "from a synced append to a follower beside it, p50"
+        case .compact: "compaction of everything, filters included"
+        case .compactMemory: "memory of a process that compacts, peak, mapped files apart"
+        case .settledBytes: "bytes on disk, compacted, with filters"
         case .replay: "replay, one thread"
         case .replayAhead: "replay, a second thread decodes ahead"
         case .replayAheadChecksum: "the same, every payload checksummed by the caller"
@@ -134,7 +144,8 @@ enum Figure: String, CaseIterable {
             .fold, .grepLive, .grepLiveIgnoringCase, .regexLive, .grepSettled, .regexSettled, .whereSettled,
             .histogram, .follow:
             .nanoseconds
-        case .appendMemory, .storedBytes, .filterBytes, .scanMemory, .sessionImportMemory,
+        case .appendMemory, .storedBytes, .settledBytes, .compactMemory, .filterBytes, .scanMemory,
+            .sessionImportMemory,
             .sessionExportMemory:
             .bytes
         default: .eventsPerSecond
@@ -145,6 +156,8 @@ enum Figure: String, CaseIterable {
     var comparedWith: Figure? {
         switch self {
         case .append, .appendOneEncoder: .lz4Compress
+        case .appendCompacting: .append
+        case .settledBytes: .storedBytes
         case .appendWithTail: .appendWithoutTail
         case .scan, .scanChecksum, .whereNumber, .whereParsed: .lz4Decompress
         case .replay, .replayAhead, .replayPartitions, .compareEqual: .scan
@@ -159,6 +172,7 @@ enum Figure: String, CaseIterable {
     var isThroughput: Bool {
         switch self {
         case .lz4Compress, .lz4Decompress, .crc, .memcpy, .memmem, .whereNumber, .whereParsed, .filterBuild,
+            .compact, .appendCompacting,
             .pageCacheWrite, .syncedWrite, .append,
             .appendWithoutTail, .appendWithTail, .appendOneEncoder, .scan, .scanChecksum,
             .replay, .replayAhead, .replayAheadChecksum, .replayPartitions, .compareEqual:

@@ -8,8 +8,10 @@ import VarveTestKit
 enum MemoryProbe {
     /// What the process does.
     enum Work: String, ExpressibleByArgument {
-        case append, scan, importSession, exportSession
+        case append, scan, compact, importSession, exportSession
     }
+
+    private struct Failure: Error {}
 
     /// Runs this program again to do `work`; the most bytes it held, without mapped files, and how long it took. nil where the system
     /// does not tell.
@@ -41,7 +43,7 @@ enum MemoryProbe {
         }
         switch work {
         case .append:
-            let store = try EventStore.open(path, options: StoreOptions())
+            let store = try EventStore.open(path, options: .recording)
             let kinds = try WorkloadA.kindNames.map { try store.kind($0, .json) }
             let session = try store.startSession("bench", at: WorkloadA.startTimestamp)
             var workload = WorkloadA()
@@ -60,6 +62,14 @@ enum MemoryProbe {
                 sample()
             }
             keep(byteCount)
+        case .compact:
+            let store = try EventStore.open(path, options: .recording)
+            let report = try store.compact { _ in
+                peak = max(peak, ownBytes() ?? 0)
+                return true
+            }
+            guard report.isComplete, report.refused.isEmpty else { throw Failure() }
+            try store.close()
         case .importSession: try SessionWork.importSession(path, sample)
         case .exportSession: try SessionWork.exportSession(path, sample)
         }
@@ -67,7 +77,7 @@ enum MemoryProbe {
     }
 
     /// Bytes of this process in memory that are not pages of mapped files. (`TAIL` is one: it is counted as a file.)
-    private static func ownBytes() -> UInt64? {
+    static func ownBytes() -> UInt64? {
         guard let status = try? String(contentsOfFile: "/proc/self/status", encoding: .utf8) else {
             return nil
         }

@@ -70,7 +70,7 @@ struct ReplayBenchmarks {
     private func measureFold(into samples: inout Samples) throws {
         let folded = "\(directory)/folded.varve"
         defer { try? FileManager.default.removeItem(atPath: folded) }
-        let store = try EventStore.open(folded, options: StoreOptions())
+        let store = try EventStore.open(folded, options: .recording)
         let kinds = try WorkloadA.kindNames.map { try store.kind($0, .json) }
         let session = try store.startSession("bench", at: WorkloadA.startTimestamp)
         let distance = max(data.count / Self.checkpoints, 1)
@@ -150,7 +150,7 @@ enum SessionWork {
     }
 
     static func importSession(_ place: String, _ sample: @escaping () -> Void) throws {
-        let store = try EventStore.open("\(place)/store.varve", options: StoreOptions())
+        let store = try EventStore.open("\(place)/store.varve", options: .recording)
         let recorder = EventRecorder(store: store)
         try recorder.importSession {
             guard let file = FileHandle(forReadingAtPath: "\(place)/in.json") else {

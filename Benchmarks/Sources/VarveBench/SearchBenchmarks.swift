@@ -89,7 +89,7 @@ struct SearchBenchmarks {
             let copy = "\(directory)/filtered.varve"
             try FileManager.default.copyItem(atPath: path, toPath: copy)
             defer { try? FileManager.default.removeItem(atPath: copy) }
-            let writer = try EventStore.open(copy, options: StoreOptions())
+            let writer = try EventStore.open(copy, options: .recording)
             var report: FilterReport?
             let took = try seconds { report = try writer.buildFilters() }
             try writer.close()
@@ -120,7 +120,7 @@ struct SearchBenchmarks {
     private func measureFollow(into samples: inout Samples) throws {
         let path = "\(directory)/followed.varve"
         defer { try? FileManager.default.removeItem(atPath: path) }
-        var options = StoreOptions()
+        var options = StoreOptions.recording
         options.durability = .synced
         let writer = try EventStore.open(path, options: options)
         let session = try writer.startSession("s")

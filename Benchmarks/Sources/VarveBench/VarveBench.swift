@@ -5,7 +5,25 @@ import VarveTestKit
 @main
 struct VarveBench: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "varve-bench",
+        commandName: "varve-bench", abstract: "Measures Varve.", subcommands: [Measure.self, Soak.self],
+        defaultSubcommand: Measure.self)
+}
+
+func note(_ text: String) { FileHandle.standardError.write(Data("\(text)\n".utf8)) }
+
+/// A directory of its own for `body`, in `parent` or where temporary files are.
+func withDirectory(in parent: String?, _ body: (String) throws -> Void) throws {
+    let place = URL(filePath: parent ?? NSTemporaryDirectory()).appending(
+        path: "varve-bench-\(ProcessInfo.processInfo.processIdentifier)"
+    )
+    .standardizedFileURL.path(percentEncoded: false)
+    try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+    defer { try? FileManager.default.removeItem(atPath: place) }
+    try body(place)
+}
+
+struct Measure: ParsableCommand {
+    static let configuration = CommandConfiguration(
         abstract: "Measures Varve on workload A beside the limits of the machine.",
         discussion: """
             Each round measures every figure, and right before it what it is compared with, since the speed of \
@@ -58,14 +76,10 @@ struct VarveBench: ParsableCommand {
         }
         let wanted = Set(named + named.compactMap(\.comparedWith))
 
-        let parent = directory ?? NSTemporaryDirectory()
-        let place = URL(filePath: parent).appending(
-            path: "varve-bench-\(ProcessInfo.processInfo.processIdentifier)"
-        )
-        .standardizedFileURL.path(percentEncoded: false)
-        try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
-        defer { try? FileManager.default.removeItem(atPath: place) }
+        try withDirectory(in: directory) { try measure(wanted, in: $0) }
+    }
 
+    private func measure(_ wanted: Set<Figure>, in place: String) throws {
         note("making \(events) events")
         let data = Dataset(count: events)
         var samples = Samples()
@@ -98,7 +112,10 @@ struct VarveBench: ParsableCommand {
             .storedBytes, .open, .scan, .scanChecksum, .scanMemory, .point, .time1000, .time100000,
             .countKind,
         ]
-        guard !wanted.isDisjoint(with: reads.union(ReplayBenchmarks.figures).union(SearchBenchmarks.figures))
+        let compaction: Set<Figure> = [.compact, .compactMemory, .settledBytes]
+        guard
+            !wanted.isDisjoint(
+                with: reads.union(compaction).union(ReplayBenchmarks.figures).union(SearchBenchmarks.figures))
         else { return }
         let path = "\(place)/read.varve"
         defer { try? FileManager.default.removeItem(atPath: path) }
@@ -113,9 +130,13 @@ struct VarveBench: ParsableCommand {
             try ReplayBenchmarks(data: data, path: path, directory: place).measure(
                 { wanted.contains($0) }, into: &samples)
         }
-    }
-
-    private func note(_ text: String) {
-        FileHandle.standardError.write(Data("\(text)\n".utf8))
+        // The last: the store is another one afterwards.
+        if !wanted.isDisjoint(with: compaction),
+            let cost = try MemoryProbe.measure(.compact, events: data.count, store: path)
+        {
+            samples.add(.compact, Double(data.count) / cost.seconds)
+            samples.add(.compactMemory, cost.bytes)
+            samples.add(.settledBytes, Double(try appending.bytes(in: path)))
+        }
     }
 }

@@ -31,6 +31,9 @@ struct FuzzOpen {
         options.subBlockBytes = 1 << 10
         // So that the background thread does its work in the short life of this store.
         options.durability = .interval(nanoseconds: 1_000)
+        // What the limits of an input drop is no loss; without them all that was answered is answered again.
+        options.limits = RetentionLimits()
+        options.compactsInBackground = false
         return options
     }
 

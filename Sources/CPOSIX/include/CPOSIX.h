@@ -77,6 +77,9 @@ int32_t varve_posix_sync(int32_t descriptor);
 int32_t varve_posix_allocate(int32_t descriptor, int64_t offset, int64_t count);
 int32_t varve_posix_truncate(int32_t descriptor, int64_t count);
 
+/// Lets the calling thread have the processor and the disk when nobody else wants them, as far as the system can.
+void varve_posix_lower_thread_priority(void);
+
 // Locks: whole file, exclusive. An open-file-description lock where the system has them, otherwise flock(2):
 // both belong to the descriptor and not to the process. The two don't see each other; a platform always uses
 // one of them.

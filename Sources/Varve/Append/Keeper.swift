@@ -3,7 +3,7 @@ internal import VarveIO
 
 /// The background thread of a writer: hands idle batches over, syncs at the interval, seals complete segments, gives crashed
 /// ones their footers, and tries again after a stall.
-final class Keeper: Sendable {
+final class Keeper: @unchecked Sendable {
     /// How long a batch stays open at most; twice that is the most until it is written.
     private static let idleNanoseconds: UInt64 = 100_000_000
 
@@ -11,23 +11,34 @@ final class Keeper: Sendable {
     private let tail: Tail
     private let writer: SegmentWriter
     private let catalog: Catalog
+    private let reclaimer: Reclaimer
+    private let compactor: Compactor
     private let directory: String
     private let options: StoreOptions
     /// Segments of earlier openings without a footer. Taken before anything is appended: one that this opening has just finished,
     /// and that waits for its footer, is none of them.
     private let crashed: [OpenSegment]
+    /// When limits were last looked at that time alone makes due. The thread's own.
+    private var lastLook: UInt64 = 0
+    /// The same for the limit of age, and how long it may be until the next look.
+    private var lastAged: UInt64 = 0
+    private let agedInterval: UInt64
 
     init(
-        pipeline: Pipeline, tail: Tail, writer: SegmentWriter, catalog: Catalog, directory: String,
-        options: StoreOptions
+        pipeline: Pipeline, tail: Tail, writer: SegmentWriter, catalog: Catalog, reclaimer: Reclaimer,
+        compactor: Compactor, directory: String, options: StoreOptions
     ) {
         self.pipeline = pipeline
         self.tail = tail
         self.writer = writer
         self.catalog = catalog
+        self.reclaimer = reclaimer
+        self.compactor = compactor
         self.directory = directory
         self.options = options
         crashed = catalog.unsealed.filter(\.isContiguous)
+        // Each time that something goes is synced: a thousandth of the limit, and a minute, are exact enough.
+        agedInterval = min(max((options.limits?.ageNanoseconds ?? 0) / 1000, 1_000_000_000), 60_000_000_000)
     }
 
     /// Runs until `isStopping`, which is asked with the pipeline's monitor held.
@@ -41,6 +52,7 @@ final class Keeper: Sendable {
             let isOpen = tail.handOverIfOlder(than: Keeper.idleNanoseconds)
             pipeline.monitor.withLock { pipeline.retireAged() }
             seal()
+            retain()
             pipeline.monitor.lock()
             if isStopping() {
                 pipeline.monitor.unlock()
@@ -87,16 +99,43 @@ final class Keeper: Sendable {
         guard writer.hasRetired, isHealthy else { return }
         do throws(IOFailure) {
             for sealed in try writer.sealRetired() {
+                compactor.wake()
                 options.diagnostics?(.sealed(segment: sealed.ordinal, bytes: sealed.dataBytes))
             }
         } catch {
-            if error.operation == .sync {
-                pipeline.poisonAfter(error)
-            } else {
-                // The data are synced and stay as they are; the footer is tried again.
-                options.diagnostics?(.maintenanceFailed(error.description))
-            }
+            pipeline.poison(afterSync: error)
+            // The data are synced and stay as they are; the footer is tried again.
+            if error.operation != .sync { options.diagnostics?(.maintenanceFailed(error.description)) }
         }
+    }
+
+    /// Drops what the limits ask for, and removes what they have dropped. Where somebody changes files it is put off for a while: syncs
+    /// should not wait.
+    private func retain() {
+        guard isHealthy else { return }
+        if reclaimer.isBusy, options.fileSystem.monotonic() &- lastLook < 5_000_000_000 { return }
+        do throws(IOFailure) {
+            let now = options.fileSystem.monotonic()
+            if now &- lastLook >= 1_000_000_000 {
+                lastLook = now
+                try reclaimer.removeLeftovers()
+                if now &- lastAged >= agedInterval {
+                    lastAged = now
+                    try reclaimer.dropAged()
+                }
+                do throws(IOFailure) {
+                    try reclaimer.leaveFree(path: directory)
+                } catch {
+                    guard error.isOverQuota else { throw error }
+                }
+            }
+            try reclaimer.removeDead(pipeline.monitor.withLock { pipeline.watermark.retained })
+        } catch {
+            pipeline.poison(afterSync: error)
+            options.diagnostics?(.maintenanceFailed(error.description))
+        }
+        reclaimer.reportUnreachable()
+        reclaimer.tellLedger(tail.record)
     }
 
     private func reseal(_ segment: OpenSegment) {
@@ -105,7 +144,7 @@ final class Keeper: Sendable {
                 segment, directory: directory, fileSystem: options.fileSystem)
             catalog.replace(handle.summary.ordinal, with: handle)
         } catch {
-            if error.operation == .sync { pipeline.poisonAfter(error) }
+            pipeline.poison(afterSync: error)
             options.diagnostics?(.maintenanceFailed(error.description))
         }
     }

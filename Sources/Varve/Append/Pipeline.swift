@@ -182,6 +182,21 @@ final class Pipeline: @unchecked Sendable {
         isWriting = false
     }
 
+    /// Does `body` while nobody writes: as the holder of the writer's role. Not by its holder.
+    func asWriter<R, E: Error>(_ body: () throws(E) -> R) throws(E) -> R {
+        monitor.lock()
+        while isWriting { monitor.wait() }
+        isWriting = true
+        monitor.unlock()
+        defer {
+            monitor.withLock {
+                isWriting = false
+                monitor.wakeAll()
+            }
+        }
+        return try body()
+    }
+
     /// Does `body` with the monitor given up, and says how it failed. Call with the monitor held.
     private func unlocked(_ body: () throws(IOFailure) -> Void) -> IOFailure? {
         monitor.unlock()
@@ -352,8 +367,9 @@ final class Pipeline: @unchecked Sendable {
         writer.retireAged()
     }
 
-    /// Takes nothing more after a sync that another part of the writer saw fail.
-    func poisonAfter(_ failure: IOFailure) {
+    /// Takes nothing more where the failure that another part of the writer saw is that of a sync.
+    func poison(afterSync failure: IOFailure) {
+        guard failure.operation == .sync else { return }
         monitor.withLock { poison(.writing(failure)) }
     }
 

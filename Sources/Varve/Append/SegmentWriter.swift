@@ -10,6 +10,8 @@ final class SegmentWriter: @unchecked Sendable {
     struct DurablePoint: Hashable, Sendable {
         var place: Watermark?
         var nextSequence: UInt64 = 0
+        /// What was retained then.
+        var retained = Retained()
     }
 
     /// A sync that is due: these files, then perhaps the directory, and then everything before the point is durable.
@@ -27,6 +29,8 @@ final class SegmentWriter: @unchecked Sendable {
     private let fileSystem: any FileSystem
     private let catalog: Catalog
     private let kinds: KindRegistry
+    private let retention: Retention
+    private let reclaimer: Reclaimer
 
     // The writer role's.
     private var file: (any File)?
@@ -44,6 +48,8 @@ final class SegmentWriter: @unchecked Sendable {
     private var session: SessionBegin?
     private var sessionsBegun: UInt64
     private var checkpointsMade: UInt64
+    /// What is retained of what was written, and of the item that is being written.
+    private var retained: Retained
 
     // Shared between the writer role, syncs and sealing.
     private let monitor = Monitor()
@@ -68,13 +74,16 @@ final class SegmentWriter: @unchecked Sendable {
 
     init(
         directory: String, store: UniqueID, options: StoreOptions, catalog: Catalog, kinds: KindRegistry,
-        start: Start
+        retention: Retention, reclaimer: Reclaimer, start: Start
     ) {
         self.directory = directory
         self.store = store
         self.options = options
         self.catalog = catalog
         self.kinds = kinds
+        self.retention = retention
+        self.reclaimer = reclaimer
+        retained = retention.retained
         fileSystem = options.fileSystem
         settings = options.encodingSettings
         epoch = start.position.epoch
@@ -107,6 +116,7 @@ final class SegmentWriter: @unchecked Sendable {
             }
             try write(dictionary: needed, item.position, durable)
         }
+        retained = retention.add(item)
         var header = BlockHeader(events: block)
         place(&header, item.position, durable)
         header.smallChecksum = block.sealChecksums(segment: header.segment, number: header.number)
@@ -116,6 +126,7 @@ final class SegmentWriter: @unchecked Sendable {
         nextSequence = header.nextSequence
         let nextIndex = batch.nextIndex
         session?.firstIndex = nextIndex
+        session?.flags.insert(.used)
         finishWrite()
         catalog.update(item: item.number) {
             $0.add(events: header, at: place, tally: block.kindTally, nextIndex: nextIndex)
@@ -166,6 +177,7 @@ final class SegmentWriter: @unchecked Sendable {
         }
         try makeRoom(
             for: BlockHeader.byteCount + body.count + 32 + subBlocks.reduce(0) { $0 + $1.stored.count })
+        retained = retention.add(item)
         var header = blockHeader(type, item.position, durable)
         // A ledger block's time is that of its writing.
         header.minTimestamp = time ?? header.writtenAt
@@ -178,7 +190,8 @@ final class SegmentWriter: @unchecked Sendable {
         switch record {
         case .sessionBegin(let begin): session = begin
         case .sessionEnd: session = nil
-        case .checkpoint, .ledger, .kinds: break
+        case .checkpoint: session?.flags.insert(.used)
+        case .ledger, .kinds: break
         }
         finishWrite()
         catalog.update(item: item.number) { $0.add(control: stored, at: place, shown) }
@@ -205,6 +218,8 @@ final class SegmentWriter: @unchecked Sendable {
         header.checkpointsMade = position.checkpointsMade
         header.writtenAt = fileSystem.now()
         header.kindCount = UInt32(kindsWritten)
+        header.headSequence = retained.headSequence
+        header.headCheckpoint = retained.headCheckpoint
         header.durableSegment = durable?.segment ?? 0
         header.durableOffset = durable?.offset ?? 0
     }
@@ -260,7 +275,8 @@ final class SegmentWriter: @unchecked Sendable {
     private func finishWrite() {
         monitor.withLock {
             written = DurablePoint(
-                place: Watermark(segment: ordinal, offset: offset), nextSequence: nextSequence)
+                place: Watermark(segment: ordinal, offset: offset), nextSequence: nextSequence,
+                retained: retained)
             if let file, !dirty.contains(where: { $0.file === file }) { dirty.append((ordinal, file)) }
         }
     }
@@ -279,6 +295,9 @@ final class SegmentWriter: @unchecked Sendable {
                 finishActive()
             }
         }
+        // The index of the block, and the header of a segment that is begun for it, take room too.
+        try reclaimer.makeRoom(
+            for: UInt64(byteCount) + 8192, path: file?.path ?? directory)
         if file == nil { try openActive() }
     }
 
@@ -309,6 +328,7 @@ final class SegmentWriter: @unchecked Sendable {
     /// Starts a segment. The file and the directory are synced before anything in it is acknowledged.
     func openActive() throws(IOFailure) {
         guard file == nil else { return }
+        try reclaimer.leaveFree(path: directory)
         var fresh = SegmentHeader(
             store: store, segment: try fileSystem.freshID(for: directory), ordinal: ordinal + 1, epoch: epoch,
             createdAt: fileSystem.now(),
@@ -322,6 +342,7 @@ final class SegmentWriter: @unchecked Sendable {
         fresh.kinds = kinds.definitions()
         fresh.session = session
         fresh.session?.flags.insert(.continued)
+        retention.standing.put(into: &fresh)
         let made = try create(&fresh)
         let bytes = fresh.encode()
         do throws(IOFailure) {
@@ -355,6 +376,12 @@ final class SegmentWriter: @unchecked Sendable {
         self.header = nil
         guard let segment = catalog.retireActive() else { return }
         monitor.withLock { retired.append(segment) }
+    }
+
+    /// The log's last segment was written anew as another one, with none after it. The caller holds the writer role.
+    func follow(_ segment: SegmentSummary) {
+        guard file == nil else { return }
+        predecessor = (segment.segment, segment.dataBytes)
     }
 
     /// Gives the active segment up after a failed write: what was written before stays valid, and the next segment's

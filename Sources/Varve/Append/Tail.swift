@@ -28,6 +28,7 @@ final class Tail: @unchecked Sendable {
     private let fileSystem: any FileSystem
     private let whenFull: WhenFull
     private let blockBytes: Int
+    let payloadBytesMax: Int
     private let isSynced: Bool
     /// Whether what was appended outlives the process: then what the mapping does not hold is written before it returns.
     private let isMapped: Bool
@@ -68,6 +69,7 @@ final class Tail: @unchecked Sendable {
         fileSystem = options.fileSystem
         whenFull = options.whenFull
         blockBytes = options.blockBytes
+        payloadBytesMax = options.payloadBytesMax
         isSynced = options.durability == .synced
         state = .allocate(capacity: 1)
         state.initialize(to: State(position: position))
@@ -207,11 +209,11 @@ final class Tail: @unchecked Sendable {
     private func prepare(for byteCount: Int, beginning: UInt64, id: String, isExplicit: Bool) -> Refusal? {
         if state.pointee.isClosed { return .failed(.closed) }
         guard state.pointee.beginning == beginning else { return .failed(.sessionEnded(id: id)) }
-        guard byteCount <= Limits.payloadBytesMax else {
+        guard byteCount <= payloadBytesMax else {
             return .failed(
                 .beyondLimit(
                     what: "the size of a payload", value: UInt64(byteCount),
-                    limit: UInt64(Limits.payloadBytesMax)))
+                    limit: UInt64(payloadBytesMax)))
         }
         guard state.pointee.position.nextSequence < UInt64.max - 1 else {
             return .failed(.beyondLimit(what: "the sequence number", value: .max, limit: .max))
@@ -373,11 +375,7 @@ final class Tail: @unchecked Sendable {
 
     /// Writes the kinds that the mapping has no room for.
     func writeKinds() throws(StoreError) {
-        let item = try withRoom { () throws(StoreError) in
-            enqueueControl(.kinds)
-            return state.pointee.nextItem - 1
-        }
-        try pipeline.waitUntilWritten(item)
+        try pipeline.waitUntilWritten(try enqueueWaiting(.kinds))
     }
 
     private func enqueueControl(_ record: ControlRecord) {
@@ -398,6 +396,30 @@ final class Tail: @unchecked Sendable {
                     lastTime: drops.lastTime,
                     reason: .queueFull)
             ]))
+    }
+
+    /// Has the ledger told, in its place; false where there is no room now.
+    func record(_ records: [LedgerRecord]) -> Bool {
+        monitor.lock()
+        defer { monitor.unlock() }
+        pipeline.monitor.lock()
+        defer { pipeline.monitor.unlock() }
+        guard !state.pointee.isClosed, pipeline.failure == nil, pipeline.hasRoom else { return false }
+        _ = handOverOpenLocked()
+        enqueueControl(.ledger(records))
+        return true
+    }
+
+    /// The same, waiting for room; the number of the item.
+    func recordWaiting(_ records: [LedgerRecord]) throws(StoreError) -> UInt64 {
+        try enqueueWaiting(.ledger(records))
+    }
+
+    private func enqueueWaiting(_ record: ControlRecord) throws(StoreError) -> UInt64 {
+        try withRoom { () throws(StoreError) in
+            enqueueControl(record)
+            return state.pointee.nextItem - 1
+        }
     }
 
     /// Hands over what is open and pending; returns the number of the last item.
@@ -496,7 +518,10 @@ final class Tail: @unchecked Sendable {
             var begin: SessionBegin
             if let info {
                 begin = SessionBegin(
-                    ordinal: info.ordinal, flags: flags.union(.resumed), id: info.id, start: info.startedAt,
+                    ordinal: info.ordinal,
+                    flags: flags.union(
+                        info.nextIndex > 0 || info.checkpointCount > 0 ? [.resumed, .used] : .resumed),
+                    id: info.id, start: info.startedAt,
                     firstIndex: info.nextIndex, metadata: info.metadata)
             } else {
                 state.pointee.position.sessionsBegun += 1
@@ -520,9 +545,9 @@ final class Tail: @unchecked Sendable {
         return active
     }
 
-    /// Ends the session; returns the number of the item that says so.
+    /// Ends the session; returns the number of the item that says so, and what it was.
     func end(beginning: UInt64, id: String, at time: Int64, reason: SessionEnd.Reason = .closed)
-        throws(StoreError) -> UInt64
+        throws(StoreError) -> (item: UInt64, begin: SessionBegin, nextIndex: UInt64)
     {
         try withRoom { () throws(StoreError) in
             guard let active = state.pointee.active, active.beginning == beginning else {
@@ -533,11 +558,12 @@ final class Tail: @unchecked Sendable {
                     SessionEnd(
                         ordinal: active.begin.ordinal, reason: reason, end: time, events: active.events,
                         checkpoints: active.checkpoints, nextIndex: state.pointee.position.nextIndex)))
+            let nextIndex = state.pointee.position.nextIndex
             state.pointee.active = nil
             state.pointee.beginning = 0
             state.pointee.position.sessionOrdinal = 0
             state.pointee.position.nextIndex = 0
-            return state.pointee.nextItem - 1
+            return (state.pointee.nextItem - 1, active.begin, nextIndex)
         }
     }
 

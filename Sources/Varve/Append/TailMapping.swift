@@ -4,9 +4,6 @@ internal import VarveIO
 
 /// `TAIL` as its writer has it: the memory of all batches, mapped shared, so that the system keeps it when the process is killed.
 final class TailMapping: @unchecked Sendable {
-    /// Bytes of definitions that it has room for; kinds beyond go to the log before they are given out.
-    static let kindsBytes: UInt32 = 64 << 10
-
     let epoch: UInt64
     private let region: any WritableRegion
     private let header: TailHeader
@@ -21,7 +18,7 @@ final class TailMapping: @unchecked Sendable {
         let header = TailHeader(
             slotCount: UInt32(options.queueBatches), store: store, boot: fileSystem.bootIdentity(),
             epoch: epoch, slotBytes: UInt64(slotBytes), slotRows: UInt32(rows),
-            slotPayloadBytes: UInt32(options.blockBytes), kindsBytes: TailMapping.kindsBytes,
+            slotPayloadBytes: UInt32(options.blockBytes), kindsBytes: UInt32(options.tailKindsBytes),
             createdAt: fileSystem.now())
         let temporary = directory + "/TAIL.tmp"
         if try fileSystem.kind(of: temporary) != nil { try fileSystem.unlink(temporary) }
@@ -50,7 +47,7 @@ final class TailMapping: @unchecked Sendable {
     /// time.
     func put(_ definition: KindDefinition, id: UInt32) -> Bool {
         let bytes = header.encode(definition, id: id)
-        guard let base = region.bytes.baseAddress, bytes.count <= Int(TailMapping.kindsBytes) - 8 - kindBytes
+        guard let base = region.bytes.baseAddress, bytes.count <= Int(header.kindsBytes) - 8 - kindBytes
         else { return false }
         // SAFETY: the region holds kindsBytes from the header's end on, and the definition fits, as was just checked.
         let kinds = base + TailHeader.byteCount

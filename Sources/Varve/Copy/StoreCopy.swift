@@ -68,7 +68,7 @@ struct StoreCopy {
             .reduce(snapshot.position.nextSequence) { max($0, $1 + 1) }
         definitions = [:]
         let known = try snapshot.entries.flatMap { entry in
-            try entry.load().index.kinds.map(\.definition)
+            try entry.loadKept(by: snapshot.retained)?.index.kinds.map(\.definition) ?? []
         }
         for definition in known + snapshot.pendingKinds {
             let kind = EventKind(definition)
@@ -85,8 +85,7 @@ struct StoreCopy {
         var range: ClosedRange<UInt64>?
         var cursor = try snapshot.cursor(query)
         while let event = try cursor.next() {
-            let number = event.sequence
-            range = range.map { min($0.lowerBound, number)...max($0.upperBound, number) } ?? number...number
+            range.widen(to: event.sequence...event.sequence)
         }
         if let range {
             whole.sequences = range
@@ -193,8 +192,9 @@ struct StoreCopy {
         header.firstSequence = next
         header.firstIndex = nextIndex
         header.writtenAt = options.fileSystem.now()
-        header.minTimestamp = time
-        header.maxTimestamp = time
+        // A ledger block's time is that of its writing.
+        header.minTimestamp = type == .ledger ? header.writtenAt : time
+        header.maxTimestamp = header.minTimestamp
         return header
     }
 
@@ -290,8 +290,6 @@ struct StoreCopy {
             case nil:
                 report.leftOut += last - first + 1
                 ledger.append(.gap(first: first, last: last, reason: .leftOut, time: time, note: ""))
-            case .retention:
-                ledger.append(.retention(first: first, last: last, time: time))
             case .some(let reason):
                 ledger.append(
                     .gap(
@@ -319,7 +317,7 @@ struct StoreCopy {
     private mutating func finish() throws {
         let position = snapshot.position
         for entry in snapshot.entries {
-            for record in try entry.load().index.ledger {
+            for record in try entry.loadKept(by: snapshot.retained)?.index.ledger ?? [] {
                 if case .drop(_, _, let session, _, _, _, _) = record, begun.contains(session) {
                     ledger.append(record)
                 }

@@ -245,7 +245,7 @@ public final class Follower: @unchecked Sendable {
         var snapshot = seen
         guard end(of: snapshot) > nextSequence else { return false }
         let range = nextSequence...end(of: snapshot) - 1
-        if try snapshot.gaps().contains(where: { $0.sequences.overlaps(range) }) {
+        if try snapshot.gaps().contains(where: { $0.reason != .retention && $0.sequences.overlaps(range) }) {
             // What is missing was perhaps being written while it was read: then it is there by now.
             let again = try look(.again)
             guard try reaches(again) else { return false }

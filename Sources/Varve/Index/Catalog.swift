@@ -17,6 +17,22 @@ struct OpenSegment: Sendable {
     }
 }
 
+extension [Catalog.Entry] {
+    /// Where a segment stands; nil: it was dropped or replaced.
+    func position(of handle: SegmentHandle) -> Int? {
+        firstIndex { if case .sealed(let found) = $0 { found === handle } else { false } }
+    }
+
+    /// Whether the segment after this one is not sealed, which is read as the continuation of this one, or the one before it, whose end this
+    /// one's header tells.
+    func isReliedOn(at position: Int) -> Bool {
+        for neighbour in [position - 1, position + 1] where indices.contains(neighbour) {
+            if case .open = self[neighbour] { return true }
+        }
+        return false
+    }
+}
+
 /// The segments of a store, in the order of the log. Any thread may call.
 final class Catalog: @unchecked Sendable {
     enum Entry: Sendable {
@@ -47,12 +63,25 @@ final class Catalog: @unchecked Sendable {
     }
 
     private let monitor = Monitor()
-    private var entries: [Entry] = []
+    private var entries: [Entry] {
+        didSet { unsealedFooters = Catalog.footerBytesMax(entries) }
+    }
+    /// Bytes that the footers of the entries without one will take at most: asked for at each block.
+    private var unsealedFooters: UInt64
     private var active: (file: any File, index: SegmentIndex)?
     /// Number of the last pipeline item that the entries show.
     private var shownItem: UInt64 = 0
 
-    init(_ entries: [Entry]) { self.entries = entries }
+    init(_ entries: [Entry]) {
+        self.entries = entries
+        unsealedFooters = Catalog.footerBytesMax(entries)
+    }
+
+    private static func footerBytesMax(_ entries: [Entry]) -> UInt64 {
+        entries.reduce(0) { total, entry in
+            if case .open(let segment) = entry { total + segment.index.footerBytesMax } else { total }
+        }
+    }
 
     /// All segments, and the last pipeline item in them.
     func view() -> (entries: [Entry], item: UInt64) {
@@ -100,6 +129,28 @@ final class Catalog: @unchecked Sendable {
             guard let position = entries.firstIndex(where: { $0.ordinal == ordinal }) else { return }
             entries[position] = .sealed(handle)
         }
+    }
+
+    /// A segment went away: it held nothing that is retained. The catalog shows it no more; who has it already goes on reading it.
+    func remove(_ ordinal: UInt64) {
+        monitor.withLock { entries.removeAll { $0.ordinal == ordinal } }
+    }
+
+    /// Puts one segment in the place of others, where all of those are still there; false: some are not.
+    func replace(_ ordinals: Set<UInt64>, with handle: SegmentHandle) -> Bool {
+        monitor.withLock {
+            guard let first = entries.firstIndex(where: { ordinals.contains($0.ordinal) }),
+                entries.count(where: { ordinals.contains($0.ordinal) }) == ordinals.count
+            else { return false }
+            entries.removeAll { ordinals.contains($0.ordinal) }
+            entries.insert(.sealed(handle), at: first)
+            return true
+        }
+    }
+
+    /// Bytes that the footers of the segments without one will take at most.
+    var footerBytesMax: UInt64 {
+        monitor.withLock { (active?.index.footerBytesMax ?? 0) + unsealedFooters }
     }
 
     /// The segments without a footer that are written no more.

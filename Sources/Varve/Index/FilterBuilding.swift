@@ -119,13 +119,14 @@ extension EventStore {
                     report.present += 1
                     continue
                 }
-                let bytes = try build(handle, segment)
+                guard let bytes = try build(handle, segment) else { continue }
                 report.built += 1
                 report.filterBytes += UInt64(bytes)
                 report.rawBytes += handle.summary.rawBytes
             } catch {
                 switch error {
                 case .damaged, .beyondLimit, .cannotRead:
+                    guard isThere(handle) else { continue }
                     report.refused[handle.fileName] = error.description
                 default: throw error
                 }
@@ -147,8 +148,13 @@ extension EventStore {
         }
     }
 
-    /// Writes one segment anew, with filters; bytes of those.
-    private func build(_ handle: SegmentHandle, _ segment: LoadedSegment) throws(StoreError) -> Int {
+    /// Whether a segment was neither dropped nor replaced.
+    private func isThere(_ handle: SegmentHandle) -> Bool {
+        catalog.view().entries.position(of: handle) != nil
+    }
+
+    /// Writes one segment anew, with filters; bytes of those. Nil: it is not there any more.
+    private func build(_ handle: SegmentHandle, _ segment: LoadedSegment) throws(StoreError) -> Int? {
         let file: any File
         do throws(IOFailure) {
             file = try fileSystem.open(handle.path, .read)
@@ -164,22 +170,25 @@ extension EventStore {
         let source = OpenSegment(
             file: file, index: SegmentIndex(header: header, headerBytes: headerBytes, footer: footer))
         var refusal: IOFailure?
-        let fresh = try maintain { () throws(IOFailure) -> SegmentHandle? in
+        let isBuilt = try maintain { () throws(IOFailure) -> Bool in
+            // From here on nobody else takes it away.
+            guard isThere(handle) else { return false }
             do throws(IOFailure) {
-                return try RecoveryWorker.reseal(
+                let fresh = try RecoveryWorker.reseal(
                     source, directory: path, fileSystem: fileSystem, filters: filters)
+                catalog.replace(fresh.summary.ordinal, with: fresh)
+                return true
             } catch {
                 // Blocks that can't be read, or contradict each other: this segment's fault, and not the disk's.
                 guard error.operation == .read else { throw error }
                 refusal = error
-                return nil
+                return false
             }
         }
-        guard let fresh else {
+        if let refusal {
             throw .damaged(
-                file: handle.path, offset: 0, reason: "its blocks can't be copied: \(refusal?.reason ?? "")")
+                file: handle.path, offset: 0, reason: "its blocks can't be copied: \(refusal.reason)")
         }
-        catalog.replace(fresh.summary.ordinal, with: fresh)
-        return filters.count
+        return isBuilt ? filters.count : nil
     }
 }

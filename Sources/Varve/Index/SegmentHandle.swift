@@ -5,14 +5,15 @@ internal import VarveIO
 final class LoadedSegment: @unchecked Sendable {
     let index: SegmentIndex
     let fileName: String
-    private let file: any File
+    let file: any File
     private let region: (any MappedRegion)?
     private let filterSection: (offset: UInt64, byteCount: Int)?
     /// The segment's dictionary, read and verified; nil when it has none that can be read.
     let dictionary: [UInt8]?
 
+    /// `named` is the same file, where it has been opened to be read beside its blocks.
     init(
-        index: SegmentIndex, file: any File, region: (any MappedRegion)?,
+        index: SegmentIndex, file: any File, region: (any MappedRegion)?, named: (any File)? = nil,
         filterSection: (offset: UInt64, byteCount: Int)? = nil
     ) {
         self.index = index
@@ -22,7 +23,7 @@ final class LoadedSegment: @unchecked Sendable {
         fileName = file.path
         var found = index.dictionary
         if found == nil, let position = index.dictionaryEntry {
-            found = LoadedSegment.readDictionary(index, position, file)
+            found = LoadedSegment.readDictionary(index, position, named ?? file)
         }
         dictionary = found
     }
@@ -167,13 +168,15 @@ final class ScratchBuffer {
 
 /// A sealed segment in the catalog: its summary, and the rest once it is needed. Any thread may call.
 final class SegmentHandle: @unchecked Sendable {
-    let directory: String
+    private let directory: String
     let fileName: String
     let summary: SegmentSummary
     let trailer: Trailer
     private let fileSystem: any FileSystem
     private let monitor = Monitor()
     private var loaded: LoadedSegment?
+    /// The file, once it must stay readable.
+    private var held: (any File)?
 
     init(
         directory: String, fileName: String, trailer: Trailer, summary: SegmentSummary,
@@ -188,44 +191,45 @@ final class SegmentHandle: @unchecked Sendable {
 
     var path: String { directory + "/" + fileName }
 
+    /// From now on it can be read, also when its file is removed: mapped, so that no descriptor is taken, or open where it can't be.
+    func hold() throws(IOFailure) {
+        monitor.lock()
+        defer { monitor.unlock() }
+        guard held == nil else { return }
+        if let loaded {
+            held = loaded.file
+            return
+        }
+        let file = try fileSystem.open(path, .read)
+        guard let region = try? file.map(), region.canPopulate else {
+            held = file
+            return
+        }
+        file.close()
+        held = MappedFile(path: path, region)
+    }
+
+    /// The file, also when its name is gone and it was held before.
+    func open() throws(IOFailure) -> any File {
+        if let held = monitor.withLock({ held }) { return held }
+        return try fileSystem.open(path, .read)
+    }
+
     /// The segment's index and bytes; read at the first call.
     func load() throws(StoreError) -> LoadedSegment {
         monitor.lock()
         defer { monitor.unlock() }
         if let loaded { return loaded }
-        let fresh: LoadedSegment
-        do throws(StoreError) {
-            fresh = try read()
-        } catch {
-            guard case .cannotRead = error, let successor = successor() else { throw error }
-            fresh = try successor.read()
-        }
+        let fresh = try read()
         loaded = fresh
         return fresh
     }
 
-    /// The file that holds the same blocks since a writer has sealed the segment anew and removed this one's.
-    private func successor() -> SegmentHandle? {
-        guard ((try? fileSystem.kind(of: path)) ?? nil) == nil else { return nil }
-        for step in 1...UInt32(16) where summary.generation <= .max - step {
-            let name = SegmentName(
-                baseSequence: summary.baseSequence, ordinal: summary.ordinal,
-                generation: summary.generation + step)
-            guard
-                let found = try? StoreDirectory.segment(directory, name.fileName, fileSystem),
-                case .sealed(let handle) = found.segment
-            else { continue }
-            var expected = summary
-            expected.generation = handle.summary.generation
-            expected.sealedAt = handle.summary.sealedAt
-            if handle.summary == expected { return handle }
-        }
-        return nil
-    }
-
     private func read() throws(StoreError) -> LoadedSegment {
         try StoreError.catching(at: path, StoreError.reading) {
-            let file = try fileSystem.open(path, .read)
+            let file = try openNamed()
+            var isRead = false
+            defer { if !isRead, held !== file { file.close() } }
             let size = try file.size()
             guard size == trailer.fileLength else {
                 throw StoreError.damaged(file: path, offset: size, reason: "the file changed its length")
@@ -245,9 +249,27 @@ final class SegmentHandle: @unchecked Sendable {
                     footer: footer)
             }
             let filterBytes = try filterSectionBytes(of: file)
+            isRead = true
+            var lasting = held ?? file
+            // Mapped, it takes no descriptor as long as it is loaded.
+            if held == nil, let region = try? file.map(), region.canPopulate {
+                lasting = MappedFile(path: path, region)
+            }
+            defer { if lasting !== file { file.close() } }
             return LoadedSegment(
-                index: index, file: file, region: try? file.map(),
+                index: index, file: lasting, region: try? lasting.map(), named: file,
                 filterSection: filterBytes > 0 ? (trailer.footerOffset + 8, filterBytes) : nil)
+        }
+    }
+
+    /// The file by its name; by what is held of it where that is gone. Through a mapping the system reads far around what is asked for:
+    /// of what stands beside the blocks that would be most of the blocks.
+    private func openNamed() throws(IOFailure) -> any File {
+        do throws(IOFailure) {
+            return try fileSystem.open(path, .read)
+        } catch {
+            guard let held, error.isNotFound else { throw error }
+            return held
         }
     }
 
@@ -350,6 +372,9 @@ extension SegmentHeader {
         predecessor = summary.predecessor
         predecessorLength = summary.predecessorLength
     }
+
+    /// Whether it was made so: no writer's blocks are of no size.
+    var isFromSummary: Bool { settings.blockBytes == 0 && settings.subBlockBytes == 0 }
 }
 
 /// The header at the start of a segment's file of `length` bytes, and its own length.

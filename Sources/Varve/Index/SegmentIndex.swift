@@ -17,9 +17,11 @@ struct SegmentIndex: Sendable {
     var ledger: [LedgerRecord] = []
     var replaces: [ReplacedSegment] = []
     var droppedRanges: [DroppedRange] = []
-    /// The logical heads when it was sealed.
+    /// The highest logical heads that its blocks name.
     var headSequence: UInt64 = 0
     var headCheckpoint: UInt64 = 0
+    /// Compaction has written it.
+    var isSettled = false
     /// The kinds of each block's events; nil where a block was added without.
     var blockKinds: BlockKindCounts? = BlockKindCounts()
     var dictionary: [UInt8]?
@@ -68,6 +70,7 @@ struct SegmentIndex: Sendable {
         droppedRanges = footer.droppedRanges
         headSequence = footer.summary.headSequence
         headCheckpoint = footer.summary.headCheckpoint
+        isSettled = footer.summary.isSettled
         blockKinds = footer.blockKinds
         dictionaryEntry = footer.entries.firstIndex { $0.type == .dictionary }
         nextSequence = footer.summary.nextSequence
@@ -96,6 +99,8 @@ struct SegmentIndex: Sendable {
         // An ordinal that occurs is not given again, also where nothing else tells of its session.
         sessionsBegun = max(sessionsBegun, header.sessionsBegun, header.sessionOrdinal)
         checkpointsMade = max(checkpointsMade, header.checkpointsMade)
+        headSequence = max(headSequence, header.headSequence)
+        headCheckpoint = max(headCheckpoint, header.headCheckpoint)
     }
 
     /// The position of the session's latest summary.
@@ -166,6 +171,15 @@ struct SegmentIndex: Sendable {
 
     // MARK: Sealing
 
+    /// More bytes than footer and trailer of this segment take without filters. O(1).
+    var footerBytesMax: UInt64 {
+        // Ids, names, maps and notes stand in the header or in control blocks; what is not one of them has a bound of its own.
+        let texts = 2 * controlBytes + Int(headerBytes)
+        let lists = 24 * kinds.count + 160 * sessions.count + 32 * checkpoints.count
+        let blocks = entries.count * (BlockIndexEntry.byteCount + 2) + 3 * (blockKinds?.count ?? 0)
+        return UInt64(2048 + texts + lists + blocks)
+    }
+
     /// The footer of this segment, sealed at `sealedAt`.
     func footer(sealedAt: Int64, checksum: UInt32?, filters: [UInt8] = []) -> Footer {
         var footer = Footer()
@@ -182,6 +196,23 @@ struct SegmentIndex: Sendable {
         if let checksum { footer.digest = Digest(storedBytesChecksum: checksum) }
         footer.summary = summary
         footer.summary.sealedAt = sealedAt
+        return footer
+    }
+
+    /// The footer that an index rebuilt from the blocks makes of a segment, with what they don't say taken from the footer that stands
+    /// there: the two are equal where that one is good.
+    func footer(beside stored: Footer) -> Footer {
+        var index = self
+        index.replaces = stored.replaces
+        index.droppedRanges = stored.droppedRanges
+        index.headSequence = stored.summary.headSequence
+        index.headCheckpoint = stored.summary.headCheckpoint
+        index.isSettled = stored.summary.isSettled
+        var footer = index.footer(
+            sealedAt: stored.summary.sealedAt, checksum: nil, filters: stored.filters)
+        footer.digest = stored.digest
+        // A footer may go without.
+        if stored.blockKinds == nil { footer.blockKinds = nil }
         return footer
     }
 
@@ -210,6 +241,7 @@ struct SegmentIndex: Sendable {
         summary.checkpointsMade = checkpointsMade
         summary.headSequence = headSequence
         summary.headCheckpoint = headCheckpoint
+        summary.isSettled = isSettled
         summary.createdAt = header.createdAt
         summary.blockCount = UInt32(entries.count)
         summary.eventBlockCount = eventBlockCount

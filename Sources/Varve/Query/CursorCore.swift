@@ -20,6 +20,9 @@ final class CursorCore {
     let query: Query
     private let sessions: Set<UInt64>?
     private let excluded: Set<UInt64>
+    let retained: Retained
+    /// No number below it matches: of the query's range, or the first that retention may keep.
+    private let floor: UInt64
     @usableFromInline let run: UnsafeMutablePointer<CursorRun>
     private(set) var statistics = QueryStatistics()
     private var foundGaps: [Gap] = []
@@ -54,6 +57,8 @@ final class CursorCore {
     private var chosenLast = 0
     private var batchPayload: UnsafeRawPointer?
     private var firstSequence: UInt64 = 0
+    /// The rows that retention keeps, where it does not keep all; nil: it does.
+    private var keptRows: [Range<Int>]?
 
     // The rows that match: a range, or a list. Of a list those of the sub-block that is decoded are `ready`: where there are predicates
     // on payloads, they were asked about these, and not about the rest.
@@ -96,6 +101,8 @@ final class CursorCore {
         sessions = try snapshot.resolve(query)
         self.snapshot = snapshot
         self.query = query
+        retained = snapshot.retained
+        floor = max(query.sequences?.lowerBound ?? 0, retained.floor)
         let predicates = query.predicates.map { (predicate: $0, evaluator: $0.makeEvaluator()) }
         evaluators = predicates.map(\.evaluator)
         payloadEvaluators = predicates.filter(\.predicate.needsPayload).map(\.evaluator)
@@ -237,7 +244,7 @@ final class CursorCore {
                 blocks.append(
                     Candidate(
                         source: sourceNumber, block: number,
-                        sequences: entry.firstSequence..<entry.nextSequence,
+                        sequences: entry.sequences,
                         times: entry.minTimestamp...entry.maxTimestamp, bytes: UInt64(entry.rawBytes)))
             case .batch(let batch):
                 let first = batch.start.nextSequence
@@ -472,7 +479,7 @@ final class CursorCore {
         guard let header, case .segment(let segment)? = source else { return nil }
         func damaged(_ note: String) -> UnsafeRawPointer? {
             let first = firstSequence + UInt64(part.firstRow)
-            if part.eventCount > 0 { addGap(first...first + UInt64(part.eventCount) - 1, note) }
+            addGap(first..<first + UInt64(part.eventCount), session: run.pointee.session, note)
             decoded = -1
             return nil
         }
@@ -502,14 +509,17 @@ final class CursorCore {
         }
     }
 
-    private func addGap(_ sequences: ClosedRange<UInt64>, _ note: String) {
-        let gap = Gap(sequences: sequences, reason: .damage, note: note)
-        if !foundGaps.contains(gap) { foundGaps.append(gap) }
+    /// What is damaged of what retention keeps: the rest is missing anyway. `session` nil: of any.
+    private func addGap(_ sequences: Range<UInt64>, session: UInt64?, _ note: String) {
+        for part in retained.parts(of: sequences, session: session) {
+            let gap = Gap(sequences: part.lowerBound...part.upperBound - 1, reason: .damage, note: note)
+            if !foundGaps.contains(gap) { foundGaps.append(gap) }
+        }
     }
 
     /// The block's events can't be read.
     private func addGap(of entry: BlockIndexEntry, _ note: String) {
-        if entry.eventCount > 0 { addGap(entry.firstSequence...entry.nextSequence - 1, note) }
+        addGap(entry.sequences, session: entry.sessionOrdinal, note)
     }
 
     // MARK: Blocks
@@ -538,16 +548,15 @@ final class CursorCore {
                     nextBlock += query.isReversed ? -1 : 1
                     let entry = entries[number]
                     guard entry.type == .events else { continue }
-                    if let sequences = query.sequences {
-                        // Blocks ascend: what is beyond the far end is not looked at.
-                        if !query.isReversed, entry.firstSequence > sequences.upperBound {
-                            nextBlock = entries.count
-                            break
-                        }
-                        if query.isReversed, entry.nextSequence <= sequences.lowerBound {
+                    // Blocks ascend: what is beyond the far end is not looked at.
+                    if query.isReversed {
+                        if entry.nextSequence <= floor {
                             nextBlock = -1
                             break
                         }
+                    } else if let sequences = query.sequences, entry.firstSequence > sequences.upperBound {
+                        nextBlock = entries.count
+                        break
                     }
                     if let reason = reasonToPrune(entry) {
                         statistics.blocksPruned[reason] += 1
@@ -561,9 +570,9 @@ final class CursorCore {
                     }
                 }
                 source = nil
-            } else if case .batch? = source, nextBlock == 0 {
+            } else if case .batch(let batch)? = source, nextBlock == 0 {
                 nextBlock = 1
-                return 0
+                if !batch.keptRows(by: retained).isEmpty { return 0 }
             }
             guard try openNextSource() else { return nil }
         }
@@ -580,6 +589,7 @@ final class CursorCore {
             return reason
         }
         guard allows(session: entry.sessionOrdinal) else { return .session }
+        if entry.firstSequence < retained.headSequence, retained.hidesAll(entry) { return .retention }
         let mayHaveKind =
             query.kindNames == nil || entry.flags.contains(.manyKinds) || entry.kindSet & allowedMask != 0
         return mayHaveKind ? nil : .kind
@@ -609,7 +619,7 @@ final class CursorCore {
 
     /// The same but for kinds.
     private func rangesHoldAll(_ entry: BlockIndexEntry) -> Bool {
-        guard evaluators.isEmpty else { return false }
+        guard evaluators.isEmpty, !retained.hidesPart(of: entry) else { return false }
         if let sequences = query.sequences,
             entry.firstSequence < sequences.lowerBound || entry.nextSequence &- 1 > sequences.upperBound
         {
@@ -629,7 +639,7 @@ final class CursorCore {
             let number = nextSource
             nextSource += query.isReversed ? -1 : 1
             if number < snapshot.entries.count, case .sealed(let handle) = snapshot.entries[number],
-                let reason = QueryPlan.reasonToPrune(handle.summary, query)
+                let reason = QueryPlan.reasonToPrune(handle.summary, query, retained)
             {
                 statistics.segmentsPruned[reason] += 1
                 continue
@@ -685,25 +695,23 @@ final class CursorCore {
             source = nil
             // An index that can't be read takes its segment's events with it.
             let summary = entry.summary
-            if summary.nextSequence > summary.baseSequence {
-                addGap(summary.baseSequence...summary.nextSequence - 1, error.description)
-            }
+            addGap(summary.sequences, session: nil, error.description)
             return false
         }
     }
 
-    /// Finds the block to start at by binary search where the query says where that is.
+    /// Finds the block to start at by binary search where the query or retention says where that is.
     private func start(in entries: [BlockIndexEntry]) {
         nextBlock = query.isReversed ? entries.count - 1 : 0
-        guard let sequences = query.sequences else { return }
+        guard query.sequences != nil || floor > 0 else { return }
+        let last = query.sequences?.upperBound ?? .max
         var low = 0
         var high = entries.count
         while low < high {
             let middle = (low + high) / 2
             let isBefore =
                 query.isReversed
-                ? entries[middle].firstSequence <= sequences.upperBound
-                : entries[middle].nextSequence <= sequences.lowerBound
+                ? entries[middle].firstSequence <= last : entries[middle].nextSequence <= floor
             if isBefore { low = middle + 1 } else { high = middle }
         }
         nextBlock = query.isReversed ? low - 1 : low
@@ -749,6 +757,7 @@ final class CursorCore {
         header = nil
         payloadBytes = nil
         isPayloadRefused = false
+        keptRows = nil
         pieces.removeAll()
         hasDecoded = false
         ruledOut = []
@@ -808,6 +817,10 @@ final class CursorCore {
         case nil: return false
         }
         statistics.rowsDecoded += UInt64(columns.count)
+        if firstSequence < retained.headSequence {
+            keptRows = retained.rows(
+                from: firstSequence, count: columns.count, session: run.pointee.session)
+        }
         return select(isWhole: isWhole)
     }
 
@@ -856,31 +869,23 @@ final class CursorCore {
             high = Int(min(UInt64(count - 1), sequences.upperBound - firstSequence)) + 1
         }
         guard low < high else { return false }
+        var parts: [Range<Int>] = []
+        if let keptRows {
+            parts = keptRows.map { $0.clamped(to: low..<high) }.filter { !$0.isEmpty }
+            guard let first = parts.first, let last = parts.last else { return false }
+            (low, high) = (first.lowerBound, last.upperBound)
+        }
+        let isSplit = parts.count > 1
         let needsRows = !isWhole && (query.time != nil || query.kindNames != nil)
-        if !query.isReversed, !needsRows, evaluators.isEmpty, ruledOut.isEmpty {
+        if !query.isReversed, !needsRows, evaluators.isEmpty, ruledOut.isEmpty, !isSplit {
             choose(low..<high)
             return true
         }
         var found = 0
-        if needsRows {
-            let time = query.time ?? Int64.min...Int64.max
-            let (from, to) = (time.lowerBound, time.upperBound)
-            let timestamps = columns.timestamps
-            let kinds = columns.kinds
-            let selected = selected
-            let filtersKinds = query.kindNames != nil
-            allowedKinds.withUnsafeBufferPointer { allowed in
-                for row in low..<high {
-                    let timestamp = timestamps[row]
-                    if timestamp < from || timestamp > to { continue }
-                    if filtersKinds, !allowed[Int(kinds[row])] { continue }
-                    selected[found] = UInt32(truncatingIfNeeded: row)
-                    found &+= 1
-                }
-            }
+        if isSplit {
+            for part in parts { found = list(part, after: found, needsRows: needsRows) }
         } else {
-            for row in low..<high { selected[row - low] = UInt32(row) }
-            found = high - low
+            found = list(low..<high, after: 0, needsRows: needsRows)
         }
         if !ruledOut.isEmpty { found = keepPossible(found) }
         if !evaluators.isEmpty, found > 0 {
@@ -903,6 +908,31 @@ final class CursorCore {
             selectedEnd = found
         }
         return true
+    }
+
+    /// Puts rows on the list behind the first `found` of it: all, or where `needsRows` those of the times and kinds asked for.
+    private func list(_ rows: Range<Int>, after found: Int, needsRows: Bool) -> Int {
+        let selected = selected
+        guard needsRows else {
+            for row in rows { selected[found + row - rows.lowerBound] = UInt32(row) }
+            return found + rows.count
+        }
+        let time = query.time ?? Int64.min...Int64.max
+        let (from, to) = (time.lowerBound, time.upperBound)
+        let timestamps = columns.timestamps
+        let kinds = columns.kinds
+        let filtersKinds = query.kindNames != nil
+        return allowedKinds.withUnsafeBufferPointer { allowed in
+            var found = found
+            for row in rows {
+                let timestamp = timestamps[row]
+                if timestamp < from || timestamp > to { continue }
+                if filtersKinds, !allowed[Int(kinds[row])] { continue }
+                selected[found] = UInt32(truncatingIfNeeded: row)
+                found &+= 1
+            }
+            return found
+        }
     }
 
     private func choose(_ rows: Range<Int>) {
@@ -989,7 +1019,9 @@ final class CursorCore {
 
     private func whole(_ segment: LoadedSegment) -> WholeSegment? {
         let index = segment.index
-        guard evaluators.isEmpty, sessions == nil, excluded.isEmpty, index.eventCount > 0 else { return nil }
+        guard evaluators.isEmpty, sessions == nil, excluded.isEmpty, index.eventCount > 0,
+            index.header.baseSequence >= retained.headSequence
+        else { return nil }
         if let sequences = query.sequences {
             guard sequences.lowerBound <= index.header.baseSequence,
                 sequences.upperBound >= index.nextSequence - 1
@@ -1009,8 +1041,19 @@ final class CursorCore {
         return WholeSegment(times: index.minTimestamp...index.maxTimestamp, kinds: counted)
     }
 
-    /// From the smallest to the largest timestamp of a block that may match.
-    func candidateTimes(_ number: Int) -> ClosedRange<Int64>? {
+    /// From the smallest to the largest timestamp of a block that may match; where retention hides some of it, of what is left.
+    func candidateTimes(_ number: Int) throws(StoreError) -> ClosedRange<Int64>? {
+        if hidesPart(ofBlock: number) {
+            guard try load(number, payloads: false) else { return nil }
+            var times: ClosedRange<Int64>?
+            forEachChosenRows { rows in
+                for row in rows {
+                    let time = columns.timestamps[row]
+                    times.widen(to: time...time)
+                }
+            }
+            return times
+        }
         switch source {
         case .segment(let segment)?:
             let entry = segment.index.entries[number]
@@ -1020,6 +1063,14 @@ final class CursorCore {
             guard let first = times.min(), let last = times.max() else { return nil }
             return first...last
         case nil: return nil
+        }
+    }
+
+    private func hidesPart(ofBlock number: Int) -> Bool {
+        switch source {
+        case .segment(let segment)?: retained.hidesPart(of: segment.index.entries[number])
+        case .batch(let batch)?: batch.keptRows(by: retained) != [0..<batch.count]
+        case nil: false
         }
     }
 

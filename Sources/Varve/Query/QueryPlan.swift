@@ -6,6 +6,8 @@ public enum PruneReason: String, Hashable, Sendable, CaseIterable {
     case sequence, time, session, kind
     /// Its filters say that it holds no text that a match must hold.
     case filter
+    /// The limits dropped all of it, and no pin keeps anything of it.
+    case retention
 }
 
 /// How a query is carried out, as far as that is known before anything of the data is read: a pure function of the query and of what the
@@ -30,11 +32,11 @@ public struct QueryPlan: Hashable, Sendable {
     /// The texts that a sub-block must hold to be decompressed, where its segment has filters; nil: any may match.
     public let texts: String?
 
-    init(_ query: Query, _ summaries: [SegmentSummary]) {
+    init(_ query: Query, _ summaries: [SegmentSummary], _ retained: Retained = Retained()) {
         segments = summaries.map { summary in
             Segment(
                 ordinal: summary.ordinal, events: summary.eventCount,
-                pruned: Self.reasonToPrune(summary, query))
+                pruned: Self.reasonToPrune(summary, query, retained))
         }
         needsPayload = query.predicates.contains(where: \.needsPayload)
         let requirement = TextRequirement.all(query.predicates.map(\.textRequirement)).description
@@ -61,10 +63,13 @@ public struct QueryPlan: Hashable, Sendable {
     }
 
     /// Why nothing of a segment can match, by its summary; nil: something may.
-    static func reasonToPrune(_ summary: SegmentSummary, _ query: Query) -> PruneReason? {
+    static func reasonToPrune(
+        _ summary: SegmentSummary, _ query: Query, _ retained: Retained
+    ) -> PruneReason? {
         guard summary.eventCount > 0 else { return .sequence }
         return reasonToPrune(
             query, summary.baseSequence, summary.nextSequence, summary.minTimestamp, summary.maxTimestamp)
+            ?? (retained.hidesAll(summary.sequences) ? .retention : nil)
     }
 
     /// Why the query's ranges do not reach into these: sequence numbers from `first` to below `next`, and timestamps.
@@ -123,5 +128,7 @@ extension TextRequirement: CustomStringConvertible {
 
 extension Snapshot {
     /// How a query would be carried out. Reads nothing. O(segments).
-    public func plan(_ query: Query = Query()) -> QueryPlan { QueryPlan(query, entries.map(\.summary)) }
+    public func plan(_ query: Query = Query()) -> QueryPlan {
+        QueryPlan(query, entries.map(\.summary), retained)
+    }
 }

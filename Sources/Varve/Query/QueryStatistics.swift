@@ -2,7 +2,7 @@
 public struct QueryStatistics: Hashable, Sendable {
     /// What was not looked into, by the reason.
     public struct Pruned: Hashable, Sendable {
-        private var sequence = 0, time = 0, session = 0, kind = 0, filter = 0
+        private var sequence = 0, time = 0, session = 0, kind = 0, filter = 0, retention = 0
 
         /// How many for this reason.
         public internal(set) subscript(reason: PruneReason) -> Int {
@@ -13,6 +13,7 @@ public struct QueryStatistics: Hashable, Sendable {
                 case .session: session
                 case .kind: kind
                 case .filter: filter
+                case .retention: retention
                 }
             }
             set {
@@ -22,12 +23,13 @@ public struct QueryStatistics: Hashable, Sendable {
                 case .session: session = newValue
                 case .kind: kind = newValue
                 case .filter: filter = newValue
+                case .retention: retention = newValue
                 }
             }
         }
 
         /// All together.
-        public var total: Int { sequence + time + session + kind + filter }
+        public var total: Int { sequence + time + session + kind + filter + retention }
     }
 
     /// Segments in the snapshot.
@@ -38,8 +40,8 @@ public struct QueryStatistics: Hashable, Sendable {
     public internal(set) var segmentsCounted = 0
     /// Event blocks in the segments looked into.
     public internal(set) var blocks = 0
-    /// Those that were ruled out one by one. What lies before or after the sequence numbers asked for is passed over without being
-    /// counted here, and so is what comes after a limit.
+    /// Those that were ruled out one by one. What lies before or after the sequence numbers asked for, or below all that retention keeps,
+    /// is passed over without being counted here, and so is what comes after a limit.
     public internal(set) var blocksPruned = Pruned()
     /// Blocks that were counted by their statistics, unread.
     public internal(set) var blocksCounted = 0

@@ -26,9 +26,11 @@ public struct Snapshot: Sendable {
     let entries: [Catalog.Entry]
     /// Copies of the batches that no segment shows yet, in order.
     let batches: [Batch]
-    private let pendingRecords: [(record: ControlRecord, position: LogPosition)]
+    let pendingRecords: [(record: ControlRecord, position: LogPosition)]
     let pendingKinds: [KindDefinition]
     let position: LogPosition
+    /// What the limits keep, and pins: all else is hidden.
+    let retained: Retained
     private let isBeingWritten: Bool
     private let knownGaps: [Gap]
     /// Whether it was taken by who records: an import under way counts there.
@@ -39,7 +41,7 @@ public struct Snapshot: Sendable {
     init(
         store: EventStore, entries: [Catalog.Entry], batches: [Batch],
         records: [(record: ControlRecord, position: LogPosition)] = [], pendingKinds: [KindDefinition],
-        position: LogPosition, isBeingWritten: Bool, knownGaps: [Gap], isRecorders: Bool
+        position: LogPosition, retained: Retained, isBeingWritten: Bool, knownGaps: [Gap], isRecorders: Bool
     ) {
         self.store = store
         self.entries = entries
@@ -47,9 +49,18 @@ public struct Snapshot: Sendable {
         pendingRecords = records
         self.pendingKinds = pendingKinds
         self.position = position
+        self.retained = retained
         self.isBeingWritten = isBeingWritten
         self.knownGaps = knownGaps
         self.isRecorders = isRecorders
+    }
+
+    /// The same view with other heads and pins.
+    func keeping(_ retained: Retained) -> Snapshot {
+        Snapshot(
+            store: store, entries: entries, batches: batches, records: pendingRecords,
+            pendingKinds: pendingKinds, position: position, retained: retained,
+            isBeingWritten: isBeingWritten, knownGaps: knownGaps, isRecorders: isRecorders)
     }
 
     // MARK: Events
@@ -93,12 +104,10 @@ public struct Snapshot: Sendable {
         return try cursor.nextEvent()
     }
 
-    /// The retained sequence numbers; nil when there is no event.
+    /// From the first retained event's number to the end of the log; nil when there is no event. O(segments), whose
+    /// indices are read once.
     public var sequences: Range<UInt64>? {
-        let first =
-            entries.first { $0.summary.eventCount > 0 }?.summary.baseSequence
-            ?? batches.first?.start.nextSequence
-        guard let first, first < position.nextSequence else { return nil }
+        guard let first = firstKeptSequence(), first < position.nextSequence else { return nil }
         return first..<position.nextSequence
     }
 
@@ -121,17 +130,17 @@ public struct Snapshot: Sendable {
         derived.monitor.lock()
         defer { derived.monitor.unlock() }
         if let sessions = derived.sessions { return sessions }
-        var fold = SessionFold(entries)
+        var fold = SessionFold(entries, retained)
         // Pending batches and records, in their order.
         var rest = pendingRecords[...]
         for batch in batches {
             while let (record, position) = rest.first, position.nextSequence <= batch.start.nextSequence {
-                fold.add(record)
+                fold.add(record, at: position.nextSequence)
                 rest.removeFirst()
             }
             fold.add(batch)
         }
-        for (record, _) in rest { fold.add(record) }
+        for (record, position) in rest { fold.add(record, at: position.nextSequence) }
         // An import exists once its end is recorded, but for who records it.
         let excluded = fold.importsWithoutEnd.subtracting(
             isRecorders ? [position.sessionOrdinal] : [])
@@ -185,35 +194,42 @@ public struct Snapshot: Sendable {
         var all: [Checkpoint] = []
         for entry in entries {
             if case .sealed(let handle) = entry, handle.summary.checkpointCount == 0 { continue }
-            for found in try entry.load().index.checkpoints {
+            guard let segment = try entry.loadKept(by: retained) else { continue }
+            for found in segment.index.checkpoints where retained.keeps(found.record) {
                 all.append(make(found.record, Int(clamping: found.stateBytes)))
             }
         }
         for (record, _) in pendingRecords {
-            if case .checkpoint(let checkpoint, let state) = record {
+            if case .checkpoint(let checkpoint, let state) = record, retained.keeps(checkpoint) {
                 all.append(make(checkpoint, state.count))
             }
         }
         if let ordinal { all.removeAll { $0.sessionOrdinal != ordinal } }
-        return all.filter { !excluded.contains($0.sessionOrdinal) }
+        let excluded = excluded
+        all.removeAll { excluded.contains($0.sessionOrdinal) }
+        // Those that outlive the events around them may stand elsewhere in the log.
+        for (one, next) in zip(all, all.dropFirst()) where one.ordinal > next.ordinal {
+            return all.sorted { $0.ordinal < $1.ordinal }
+        }
+        return all
     }
 
     /// A checkpoint's state. Errors: `damaged`, `noSuchCheckpoint`.
     public func state(of checkpoint: Checkpoint) throws(StoreError) -> [UInt8] {
         for (record, _) in pendingRecords {
-            if case .checkpoint(let found, let state) = record, found.ordinal == checkpoint.ordinal {
+            if case .checkpoint(let found, let state) = record, found.ordinal == checkpoint.ordinal,
+                retained.keeps(found)
+            {
                 return state
             }
         }
         for entry in entries.reversed() {
             if case .sealed(let handle) = entry, handle.summary.checkpointCount == 0 { continue }
-            let segment = try entry.load()
-            guard
-                let found = segment.index.checkpoints.first(where: { $0.record.ordinal == checkpoint.ordinal }
-                )
-            else {
-                continue
-            }
+            guard let segment = try entry.loadKept(by: retained),
+                let found = segment.index.checkpoints.first(where: {
+                    $0.record.ordinal == checkpoint.ordinal && retained.keeps($0.record)
+                })
+            else { continue }
             return try segment.state(of: found)
         }
         throw .noSuchCheckpoint(ordinal: checkpoint.ordinal)
@@ -228,7 +244,8 @@ public struct Snapshot: Sendable {
 
     // MARK: Figures
 
-    /// What is missing: numbers that no segment holds, and what the ledger says of them. O(segments).
+    /// What is missing: what retention does not keep, numbers that no segment holds, and what the ledger says of them. O(segments); with
+    /// pins, of segments that they may keep a part of also O(blocks).
     public func gaps() throws(StoreError) -> [Gap] {
         derived.monitor.lock()
         if let gaps = derived.gaps {
@@ -240,7 +257,13 @@ public struct Snapshot: Sendable {
         var reasons: [(range: ClosedRange<UInt64>, reason: GapReason, note: String)] = knownGaps.map {
             ($0.sequences, $0.reason, $0.note)
         }
+        // What is there and kept ends here, so far.
         var next: UInt64 = 0
+        func show(_ range: Range<UInt64>) {
+            if range.lowerBound > next { holes.append(next...range.lowerBound - 1) }
+            next = max(next, range.upperBound)
+        }
+        let head = retained.headSequence
         for entry in entries {
             let summary = entry.summary
             if summary.hasLosses, let index = try? entry.load().index {
@@ -248,46 +271,60 @@ public struct Snapshot: Sendable {
                     switch record {
                     case .gap(let first, let last, let reason, _, let note):
                         reasons.append((first...last, GapReason(reason), note))
-                    case .retention(let first, let last, _): reasons.append((first...last, .retention, ""))
+                    case .retention(let record) where record.headBefore < record.head:
+                        reasons.append((record.headBefore...record.head - 1, .retention, Gap.droppedNote))
                     default: break
                     }
                 }
             }
-            guard summary.eventCount > 0 else { continue }
-            if summary.eventCount == summary.nextSequence - summary.baseSequence {
-                if summary.baseSequence > next { holes.append(next...summary.baseSequence - 1) }
-                next = max(next, summary.nextSequence)
+            let range = summary.sequences
+            guard summary.eventCount > 0, !retained.hidesAll(range) else { continue }
+            if summary.isFull, retained.keepsAll(range) || retained.pins.isEmpty {
+                show(max(range.lowerBound, head)..<range.upperBound)
                 continue
             }
-            guard let index = try? entry.load().index else { continue }
+            guard let index = try? entry.load().index else {
+                // A cursor says that it can't read those that may be kept.
+                if summary.isFull { retained.parts(of: range, session: nil).forEach(show) }
+                continue
+            }
             for block in index.entries where block.type == .events {
-                if block.firstSequence > next { holes.append(next...block.firstSequence - 1) }
-                next = max(next, block.nextSequence)
+                retained.parts(of: block.sequences, session: block.sessionOrdinal).forEach(show)
             }
         }
         for batch in batches {
-            if batch.start.nextSequence > next { holes.append(next...batch.start.nextSequence - 1) }
-            next = max(next, batch.start.nextSequence + UInt64(batch.count))
+            for rows in batch.keptRows(by: retained) {
+                let first = batch.start.nextSequence
+                show(first + UInt64(rows.lowerBound)..<first + UInt64(rows.upperBound))
+            }
         }
+        // Of numbers that were never given nothing was dropped.
+        let dropped = min(head, max(next, position.nextSequence))
+        if next < dropped { show(dropped..<dropped) }
         var gaps: [Gap] = []
         let named = NamedGaps(reasons)
         for hole in holes {
-            for (range, known) in hole.parts(named: named) {
+            if hole.lowerBound < head {
+                gaps.append(
+                    Gap(
+                        sequences: hole.lowerBound...min(hole.upperBound, head - 1), reason: .retention,
+                        note: Gap.droppedNote))
+            }
+            guard hole.upperBound >= head else { continue }
+            for (range, known) in (max(hole.lowerBound, head)...hole.upperBound).parts(named: named) {
                 gaps.append(
                     Gap(
                         sequences: range, reason: known?.reason ?? .lostSegment,
                         note: known?.note ?? "no segment holds these numbers"))
             }
         }
-        // After what was lost at the end there is nothing to show it, and of a tail that can't be read nobody knows the numbers.
-        gaps += knownGaps.filter { gap in
-            gap.sequences.lowerBound >= next && !holes.contains { $0.overlaps(gap.sequences) }
-        }
-        // Nor is there for what the ledger says of it, until the next event is recorded.
-        for (range, reason, note) in reasons.dropFirst(knownGaps.count) where range.lowerBound >= next {
-            if !gaps.contains(where: { $0.sequences.overlaps(range) }) {
-                gaps.append(Gap(sequences: range, reason: reason, note: note))
-            }
+        // After what was lost at the end there is nothing to show it, and of a tail that can't be read nobody knows the numbers. Nor is
+        // there for what the ledger says of it, until the next event is recorded.
+        for (place, (range, reason, note)) in reasons.enumerated() {
+            guard range.lowerBound >= next, range.upperBound >= head else { continue }
+            if place >= knownGaps.count, gaps.contains(where: { $0.sequences.overlaps(range) }) { continue }
+            gaps.append(
+                Gap(sequences: max(range.lowerBound, head)...range.upperBound, reason: reason, note: note))
         }
         derived.monitor.withLock { derived.gaps = gaps }
         return gaps
@@ -298,6 +335,7 @@ public struct Snapshot: Sendable {
     /// The store in figures. Reads footers, no data.
     public func info() throws(StoreError) -> StoreInfo {
         let sessions = try sessions()
+        let excluded = excluded
         var kinds: [EventKind: (metadata: [String: String], events: UInt64, bytes: UInt64)] = [:]
         var order: [EventKind] = []
         func add(_ definition: KindDefinition, _ events: UInt64, _ bytes: UInt64) {
@@ -310,23 +348,37 @@ public struct Snapshot: Sendable {
         var events: UInt64 = 0
         var raw: UInt64 = 0
         var times: ClosedRange<Int64>?
-        func widen(_ min: Int64, _ max: Int64) {
-            times = times.map { Swift.min($0.lowerBound, min)...Swift.max($0.upperBound, max) } ?? min...max
+        func add(_ kept: KeptFigures, _ definitions: [KindDefinition], isPending: Bool = false) {
+            events &+= kept.events
+            raw &+= kept.bytes
+            if let those = kept.times { times.widen(to: those) }
+            // Of those that wait there may be none of the kind yet.
+            for (definition, kind) in zip(definitions, kept.kinds) where !isPending || kind.events > 0 {
+                add(definition, kind.events, kind.bytes)
+            }
         }
         var drops: [Drop] = []
-        var pins: Set<UInt64> = []
+        var droppings: [Dropped] = []
         for entry in entries {
             let summary = entry.summary
-            let index = try entry.load().index
-            if case .sealed(let handle) = entry {
-                stored &+= handle.trailer.fileLength
-            } else {
-                stored &+= index.dataEnd
+            switch entry {
+            case .sealed(let handle): stored &+= handle.trailer.fileLength
+            case .open(let segment): stored &+= segment.index.dataEnd
             }
-            events &+= summary.eventCount
-            raw &+= summary.rawBytes
-            if summary.eventCount > 0 { widen(summary.minTimestamp, summary.maxTimestamp) }
-            for kind in index.kinds { add(kind.definition, kind.events, kind.bytes) }
+            guard let segment = try entry.loadKept(by: retained) else { continue }
+            let index = segment.index
+            let countsAll =
+                excluded.isEmpty || !index.sessions.contains { excluded.contains($0.begin.ordinal) }
+            if summary.eventCount == 0 || countsAll && retained.keepsAll(summary.sequences) {
+                events &+= summary.eventCount
+                raw &+= summary.rawBytes
+                if summary.eventCount > 0 { times.widen(to: summary.minTimestamp...summary.maxTimestamp) }
+                for kind in index.kinds { add(kind.definition, kind.events, kind.bytes) }
+            } else {
+                add(
+                    segment.keptFigures(by: retained, withKinds: true, leavingOut: excluded),
+                    index.kinds.map(\.definition))
+            }
             for record in index.ledger {
                 switch record {
                 case .drop(let count, let bytes, let session, let before, let first, let last, _):
@@ -334,29 +386,19 @@ public struct Snapshot: Sendable {
                         Drop(
                             events: count, bytes: bytes, sessionOrdinal: session, before: before,
                             time: min(first, last)...max(first, last)))
-                case .pin(let session, let isPinned):
-                    if isPinned { pins.insert(session) } else { pins.remove(session) }
+                case .retention(let record): droppings.append(Dropped(record))
                 default: break
                 }
             }
         }
-        for batch in batches {
-            for row in 0..<batch.count {
-                let entry = batch.rows[row]
-                events &+= 1
-                raw &+= UInt64(entry.length)
-                widen(entry.timestamp, entry.timestamp)
-                if Int(entry.kind) < pendingKinds.count {
-                    add(pendingKinds[Int(entry.kind)], 1, UInt64(entry.length))
-                }
-            }
+        for batch in batches where !excluded.contains(batch.start.sessionOrdinal) {
+            add(KeptFigures(batch, retained, kindCount: pendingKinds.count), pendingKinds, isPending: true)
         }
-        let sealed = entries.count {
-            if case .sealed = $0 { true } else { false }
-        }
+        let sealed = entries.filter { if case .sealed = $0 { true } else { false } }
         return StoreInfo(
             identifier: store.identifier, createdAt: store.createdAt, metadata: store.metadata,
-            formatVersion: Int(Limits.formatVersion), segmentCount: entries.count, sealedCount: sealed,
+            formatVersion: Int(Limits.formatVersion), segmentCount: entries.count, sealedCount: sealed.count,
+            settledCount: sealed.count { $0.summary.isSettled },
             eventCount: events, sessionCount: sessions.count, checkpointCount: try checkpoints().count,
             rawBytes: raw,
             storedBytes: stored, sequences: sequences, timeRange: times,
@@ -365,7 +407,12 @@ public struct Snapshot: Sendable {
                 return KindInfo(
                     kind: kind, metadata: found.metadata, events: found.events, bytes: found.bytes)
             },
-            watermark: store.watermark, gaps: try gaps(), drops: drops, pins: pins.sorted(),
+            watermark: store.watermark, gaps: try gaps(), drops: drops, limits: store.limits,
+            droppings: droppings,
+            pins: retained.pins.map(\.session).filter { $0 > 0 },
+            pinnedRanges: retained.pins.filter { $0.session == 0 && $0.first <= $0.last }
+                .map { $0.first...$0.last },
+            headSequence: retained.headSequence, headCheckpoint: retained.headCheckpoint,
             epoch: position.epoch,
             activeSession: sessions.last { $0.state == .active }?.ordinal,
             isBeingWritten: isBeingWritten)

@@ -113,15 +113,13 @@ extension Snapshot {
     }
 
     /// From the earliest to the latest timestamp of the blocks that may match: those of the events that match lie in it. Nil when there
-    /// are none. Reads indices, no data.
+    /// are none. Reads indices, no data but the small columns of blocks that retention keeps a part of.
     public func timeRange(of query: Query = Query()) throws(StoreError) -> ClosedRange<Int64>? {
         var query = query
         query.isReversed = false
         var range: ClosedRange<Int64>?
         try CursorCore(self, query).forEachCandidateTimes { times in
-            range =
-                range.map { min($0.lowerBound, times.lowerBound)...max($0.upperBound, times.upperBound) }
-                ?? times
+            range.widen(to: times)
         }
         guard let range, let time = query.time else { return range }
         return range.overlaps(time) ? range.clamped(to: time) : nil
@@ -131,7 +129,7 @@ extension Snapshot {
 extension CursorCore {
     func forEachCandidateTimes(_ body: (ClosedRange<Int64>) -> Void) throws(StoreError) {
         while let number = try nextCandidate() {
-            if let times = candidateTimes(number) { body(times) }
+            if let times = try candidateTimes(number) { body(times) }
         }
     }
 

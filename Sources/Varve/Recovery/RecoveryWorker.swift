@@ -121,7 +121,9 @@ struct RecoveryWorker {
             header.session = active.begin
             header.session?.firstIndex = active.nextIndex
             header.session?.flags.insert(.continued)
+            if active.events > 0 || active.checkpoints > 0 { header.session?.flags.insert(.used) }
         }
+        StandingOrders(keptEntries()).put(into: &header)
         return try RecoveryWorker.publish(header, directory: directory.path, fileSystem: fileSystem) {
             file, index throws(IOFailure) in
             try copyBlocks(to: file, &index)
@@ -435,6 +437,15 @@ struct RecoveryWorker {
 }
 
 extension FileSystem {
+    /// Removes a file, unless somebody else has.
+    func unlinkIfThere(_ path: String) throws(IOFailure) {
+        do throws(IOFailure) {
+            try unlink(path)
+        } catch {
+            guard error.isNotFound else { throw error }
+        }
+    }
+
     /// Leaves a file aside that is in the log no more: under a name that only salvage and verification know.
     func setAside(_ path: String) throws(IOFailure) {
         for number in 0..<1000 {

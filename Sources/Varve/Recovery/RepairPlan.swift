@@ -57,6 +57,10 @@ struct RepairPlan {
     // What is known of sessions: by the log, and beyond it.
     private var logSessions = SessionFold([])
     private var otherSessions = SessionFold([])
+    /// Sessions whose last end the log shows.
+    private var endedInLog: Set<UInt64> = []
+    /// The first number that the limits of the source kept.
+    private var headSequence: UInt64 = 0
 
     // The end of what is planned so far.
     private var next: UInt64 = 0
@@ -103,8 +107,22 @@ struct RepairPlan {
         keptEvents = Array(repeating: 0, count: sources.count)
         keptCheckpoints = Array(repeating: 0, count: sources.count)
         leftOut = Array(repeating: LeftOut(), count: sources.count)
+        func raiseHead(_ head: UInt64) {
+            // Those that no number reaches are none that a writer gave.
+            if head < .max >> 2 { headSequence = max(headSequence, head) }
+        }
+        raiseHead(state?.headSequence ?? 0)
         for source in sources[..<logCount] {
-            for summary in source.sessions(inLog: true) { logSessions.add(summary) }
+            raiseHead(source.footer?.summary.headSequence ?? 0)
+            for block in source.blocks { raiseHead(block.header.headSequence) }
+            for summary in source.sessions(inLog: true) {
+                logSessions.add(summary)
+                if summary.state == .active {
+                    endedInLog.remove(summary.begin.ordinal)
+                } else {
+                    endedInLog.insert(summary.begin.ordinal)
+                }
+            }
             ledger += RepairPlan.ledger(of: source).records
             for block in source.blocks where block.isInLog {
                 if case .checkpoint(let record, _) = block.record {
@@ -370,7 +388,7 @@ struct RepairPlan {
             endActive()
             self.begin(begin, block.header)
         case .sessionEnd(let end):
-            let isEnded = !isInLog && logSessions.session(end.ordinal).map { $0.state != .active } ?? false
+            let isEnded = !isInLog && endedInLog.contains(end.ordinal)
             if !isEnded, !begun.contains(end.ordinal), info(end.ordinal) != nil {
                 activate(end.ordinal, index: end.nextIndex)
             }
@@ -511,6 +529,15 @@ struct RepairPlan {
                     continue
                 }
                 let found = damage.filter { $0.sequences?.overlaps(range) ?? false }
+                // What limits have dropped is no loss, whether or not the ledger tells.
+                var range = range
+                if found.isEmpty, range.lowerBound < headSequence {
+                    let end = min(range.upperBound, headSequence - 1)
+                    gaps.append(
+                        Gap(sequences: range.lowerBound...end, reason: .retention, note: Gap.droppedNote))
+                    if end == range.upperBound { continue }
+                    range = end + 1...range.upperBound
+                }
                 var gap = Gap(
                     sequences: range, reason: .lostSegment, note: "no segment holds these numbers")
                 if let first = found.first {
@@ -561,7 +588,9 @@ struct RepairPlan {
         ledger.compactMap { record in
             switch record {
             case .gap(let first, let last, let reason, _, let note): (first...last, GapReason(reason), note)
-            case .retention(let first, let last, _): (first...last, .retention, "")
+            case .retention(let record):
+                record.headBefore < record.head
+                    ? (record.headBefore...record.head - 1, .retention, "") : nil
             default: nil
             }
         }

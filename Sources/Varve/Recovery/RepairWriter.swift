@@ -95,15 +95,9 @@ final class RepairWriter {
 
     /// Writes `rows` with their payloads as a block that has this header's place, epoch, session and counters.
     private func putRows(_ source: BlockHeader, hasIndices: Bool) throws(StoreError) {
-        rows.withUnsafeBufferPointer { rows in
-            payload.withUnsafeBytes { payload in
-                // SAFETY: a run of rows is never empty, and `contents` filled both from the same columns.
-                guard let first = rows.baseAddress else { return }
-                encoder.encode(
-                    rows: first, count: rows.count, payload: payload, explicitIndices: hasIndices,
-                    settings: options.encodingSettings, dictionary: nil, into: encoded)
-            }
-        }
+        encoder.encode(
+            rows, payload: payload, explicitIndices: hasIndices, settings: options.encodingSettings,
+            dictionary: nil, into: encoded)
         var header = source
         header.setContents(encoded)
         header.firstIndex = encoded.firstIndex

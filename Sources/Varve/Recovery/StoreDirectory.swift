@@ -64,6 +64,14 @@ struct StoreDirectory: Sendable {
             }
         }
 
+        /// The number of the first event that can stand in it.
+        var baseSequence: UInt64 {
+            switch self {
+            case .sealed(let handle): handle.summary.baseSequence
+            case .unsealed(let scan): scan.header.baseSequence
+            }
+        }
+
         /// The number after its last event.
         var nextSequence: UInt64 {
             switch self {
@@ -100,6 +108,8 @@ struct StoreDirectory: Sendable {
     var segments: [Segment] = []
     /// Segments that are not in the log: other generations, and what no segment of the log goes on from.
     private(set) var leftovers: [String] = []
+    /// Segments that another one has replaced: all that is retained of them stands in that.
+    private(set) var replaced: [String] = []
     /// What earlier recoveries left aside: only salvage reads it.
     private(set) var setAside: [String]
     private(set) var rejects: [Reject] = []
@@ -210,6 +220,13 @@ struct StoreDirectory: Sendable {
             }, uniquingKeysWith: { first, _ in first })
     }
 
+    /// What `STATE` says now, where it can be read and is this store's.
+    static func state(_ path: String, of store: UniqueID, _ fileSystem: any FileSystem) -> StateSlot? {
+        let bytes = (try? fileSystem.readWhole(path + "/STATE", byteCountMax: StateFile.byteCount)) ?? nil
+        let slot = bytes.flatMap { bytes in bytes.withUnsafeBytes { StateFile.latest(of: $0) } }
+        return slot?.store == store ? slot : nil
+    }
+
     /// A segment, as it is known or as its file says.
     private static func segment(
         _ path: String, _ name: String, _ fileSystem: any FileSystem, known: DirectoryMemory,
@@ -260,7 +277,11 @@ struct StoreDirectory: Sendable {
     private mutating func order(_ found: [Segment], _ fileSystem: any FileSystem) throws(IOFailure) {
         // Of several generations the highest counts, provided that it has a footer; of those without one the lowest.
         var byOrdinal: [UInt64: Segment] = [:]
-        for (ordinal, candidates) in Dictionary(grouping: found, by: \.ordinal) {
+        let (gone, unusable) = try findReplaced(found, fileSystem)
+        let shown = found.filter { !gone.contains($0.uuid) && !unusable.contains($0.uuid) }
+        replaced = found.filter { gone.contains($0.uuid) }.map(\.fileName)
+        leftovers = found.filter { unusable.contains($0.uuid) && !gone.contains($0.uuid) }.map(\.fileName)
+        for (ordinal, candidates) in Dictionary(grouping: shown, by: \.ordinal) {
             let ranked =
                 candidates.count > 1
                 ? candidates.sorted { rank($0, fileSystem) > rank($1, fileSystem) } : candidates
@@ -285,6 +306,50 @@ struct StoreDirectory: Sendable {
                 try scanned(segment, limit: segment.uuid == predecessor ? length : nil, fileSystem))
         }
         segments = chain.reversed()
+    }
+
+    /// The UUIDs of segments that stand beside one which has replaced them: after a crash, or just before they are removed. And of those
+    /// that say they have replaced others, which are there, and whose footers can't be read: those are set aside.
+    private func findReplaced(
+        _ found: [Segment], _ fileSystem: any FileSystem
+    ) throws(IOFailure) -> (replaced: Set<UniqueID>, unusable: Set<UniqueID>) {
+        var (replaced, unusable) = (Set<UniqueID>(), Set<UniqueID>())
+        let ordered = found.sorted { ($0.ordinal, $0.generation) < ($1.ordinal, $1.generation) }
+        // The highest base sequence so far.
+        var highest: UInt64?
+        for (number, segment) in ordered.enumerated() {
+            let earlier = highest
+            highest = max(earlier ?? 0, segment.baseSequence)
+            guard case .sealed(let handle) = segment, handle.summary.isSettled else { continue }
+            let summary = handle.summary
+            // Only those that reach into it: in a log that is in order there is none, and no footer is read.
+            let sameOrdinal = ordered[(number + 1)...].prefix { $0.ordinal == summary.ordinal }
+            guard
+                earlier.map({ $0 >= summary.baseSequence }) ?? false
+                    || sameOrdinal.contains(where: { $0.baseSequence >= summary.baseSequence })
+            else { continue }
+            let file = try fileSystem.open(handle.path, .read)
+            defer { file.close() }
+            do throws(StoreError) {
+                let footer = try handle.readFooter(of: file, leavingOutFilters: true)
+                replaced.formUnion(footer.replaces.map(\.segment))
+            } catch {
+                guard case .damaged = error else {
+                    throw IOFailure(.read, path: handle.path, code: 5)
+                }
+                // Without its footer it has replaced nothing: where the first and the last of what it was made of are there, so are all.
+                let others = ordered.filter { other in
+                    other.uuid != summary.segment && other.ordinal <= summary.ordinal
+                        && other.baseSequence >= summary.baseSequence
+                }
+                if others.contains(where: { $0.baseSequence == summary.baseSequence }),
+                    others.contains(where: { $0.ordinal == summary.ordinal })
+                {
+                    unusable.insert(summary.segment)
+                }
+            }
+        }
+        return (replaced, unusable)
     }
 
     /// The segment as far as it belongs to the log, with its blocks where it has no footer, or where that names too many of them.
@@ -376,6 +441,21 @@ struct StoreDirectory: Sendable {
         }
     }
 
+    /// Files whose header can't be read, and that the log goes on without: a crash came before an opening that had done without them
+    /// had put them aside. Once segments around them are merged, nobody could tell any more.
+    var passedOver: [Reject] {
+        let skipped = zip(segments, segments.dropFirst()).compactMap { before, after in
+            after.predecessor.segment == before.uuid && before.ordinal < after.ordinal
+                ? before.ordinal + 1..<after.ordinal : nil
+        }
+        return rejects.filter { reject in
+            guard !reject.isForeign, let ordinal = SegmentName(fileName: reject.fileName)?.ordinal else {
+                return false
+            }
+            return skipped.contains { $0.contains(ordinal) }
+        }
+    }
+
     /// Why the system did not let an unsealed segment be read to its end; nil when it did.
     var refusal: IOFailure? {
         for case .unsealed(let scan) in segments {
@@ -448,5 +528,15 @@ struct StoreDirectory: Sendable {
                 return .open(OpenSegment(file: scan.file, index: scan.index(upTo: end)))
             }
         }
+    }
+}
+
+extension SegmentName {
+    /// The name that a file had which was set aside.
+    init?(asideName name: String) {
+        guard name.hasSuffix(StoreDirectory.asideSuffix) else { return nil }
+        let parts = name.dropLast(StoreDirectory.asideSuffix.count).split(separator: ".")
+        guard parts.count == 2 || parts.count == 3 && UInt64(parts[2]) != nil else { return nil }
+        self.init(fileName: parts[0] + "." + parts[1])
     }
 }

@@ -15,6 +15,10 @@ public final class EventStore: @unchecked Sendable {
     private let identity: StoreIdentity?
     private let uuid: UniqueID
     let catalog: Catalog
+    /// Held while pins change, until that is durable: one change at a time. Taken before all others.
+    private let pinning = Monitor()
+    /// Held while compaction is prepared.
+    private let preparing = Monitor()
     /// Held while files are written beside the log.
     private let maintenance = Monitor()
     private let registry: KindRegistry
@@ -37,15 +41,24 @@ public final class EventStore: @unchecked Sendable {
         var keeper: WorkerThread?
         // Guarded by the pipeline's monitor.
         var isStopping = false
-        let stateCounter: UInt64
+        let state: StateKeeper
+        let retention: Retention
+        let reclaimer: Reclaimer
+        let compactor: Compactor
+        var compaction: WorkerThread?
 
-        init(lock: any FileLock, writer: SegmentWriter, pipeline: Pipeline, tail: Tail, stateCounter: UInt64)
-        {
+        init(
+            lock: any FileLock, writer: SegmentWriter, pipeline: Pipeline, tail: Tail, state: StateKeeper,
+            retention: Retention, reclaimer: Reclaimer, compactor: Compactor
+        ) {
             self.lock = lock
             self.writer = writer
             self.pipeline = pipeline
             self.tail = tail
-            self.stateCounter = stateCounter
+            self.state = state
+            self.retention = retention
+            self.reclaimer = reclaimer
+            self.compactor = compactor
         }
     }
 
@@ -67,7 +80,13 @@ public final class EventStore: @unchecked Sendable {
         let fileSystem = options.fileSystem
         try checkMetadata(options.metadata)
         return try StoreError.catching(at: path, StoreError.writing) {
-            if try fileSystem.kind(of: path) == nil {
+            let isThere = try fileSystem.kind(of: path) != nil
+            // Before anything is made.
+            if let limits = options.limits {
+                try StoreOptions.check(
+                    limits, on: try? fileSystem.space(at: isThere ? path : parent(of: path)))
+            }
+            if !isThere {
                 guard options.create else {
                     throw StoreError.notAStore(path: path, reason: "it does not exist")
                 }
@@ -163,6 +182,8 @@ public final class EventStore: @unchecked Sendable {
     private struct Seen {
         var gaps: [Gap]
         var position: LogPosition
+        var retained = Retained()
+        var limits = RetentionLimits()
         var isBeingWritten: Bool
         /// What `STATE` says of the last opening for writing: its epoch, and the first number that it could give.
         var opening: Opening?
@@ -210,6 +231,10 @@ public final class EventStore: @unchecked Sendable {
         while true {
             do throws(StoreError) {
                 directory = try StoreDirectory(path: path, fileSystem: fileSystem, memory: known)
+                // What is retained now may be dropped, or written anew, while a snapshot is read.
+                for case .sealed(let handle) in directory.segments {
+                    do throws(IOFailure) { try handle.hold() } catch { throw .reading(error) }
+                }
                 break
             } catch {
                 // A file went away between the listing and its opening: a segment was resealed. List again.
@@ -245,26 +270,52 @@ public final class EventStore: @unchecked Sendable {
         if let tail, tail.unreadableBytes > 0 {
             addUnconfirmed("\(tail.unreadableBytes) bytes of TAIL can't be read")
         }
+        let batches = tail?.batches() ?? []
+        let orders = StandingOrders(entries)
+        // The heads are durable in `STATE` before what they drop is removed: what it says now explains what was not there any more.
+        var retained = Retained(entries, directory.state, pins: orders.pins)
+        if EventStore.hasHole(in: entries, above: retained.headSequence),
+            let later = StoreDirectory.state(path, of: directory.identifier, fileSystem)
+        {
+            let heads = Retained([], later, pins: [])
+            retained.headSequence = max(retained.headSequence, heads.headSequence)
+            retained.headCheckpoint = max(retained.headCheckpoint, heads.headCheckpoint)
+        }
+        var count = RetentionCount(entries, limits: orders.limits, retained: retained)
+        var source = LogSource(entries)
+        for batch in batches { count.add(batch.run(batch.count), &source) }
         var memory = directory.memory
         memory.files = isBeingWritten == appearance.isLocked ? appearance.files : nil
         return ReaderView(
             directory: directory, memory: memory, entries: entries,
             seen: Seen(
-                gaps: gaps, position: position, isBeingWritten: isBeingWritten,
+                gaps: gaps, position: position, retained: count.retained, limits: orders.limits,
+                isBeingWritten: isBeingWritten,
                 opening: directory.state.map { Opening(epoch: $0.epoch, nextSequence: $0.nextSequence) },
-                tailBatches: tail?.batches() ?? [], tailKinds: tail?.kinds ?? []))
+                tailBatches: batches, tailKinds: tail?.kinds ?? []))
+    }
+
+    /// Whether numbers above the head are in no segment.
+    private static func hasHole(in entries: [Catalog.Entry], above head: UInt64) -> Bool {
+        var next: UInt64 = 0
+        return entries.contains { entry in
+            defer { next = entry.summary.nextSequence }
+            return entry.summary.baseSequence > max(next, head)
+        }
     }
 
     private init(writing path: String, _ options: StoreOptions, _ lock: any FileLock) throws(StoreError) {
         self.path = path
-        self.options = options
         isReadOnly = false
-        let fileSystem = options.fileSystem
-        var directory = try StoreDirectory(path: path, fileSystem: fileSystem)
+        var directory = try StoreDirectory(path: path, fileSystem: options.fileSystem)
         identity = directory.identity
         uuid = directory.identifier
         // What the system does not let it read may have been acknowledged: no place to go on from.
         if let refusal = directory.refusal ?? directory.stateRefusal { throw .reading(refusal) }
+        var options = options
+        let space = try StoreSpace(&directory, &options)
+        self.options = options
+        let fileSystem = options.fileSystem
         try directory.mendFooters(fileSystem)
         var plan = RecoveryPlan(directory.findings)
         let readable = directory.readableEntries(plan)
@@ -296,13 +347,21 @@ public final class EventStore: @unchecked Sendable {
             worker.directory = directory
             worker.plan = plan
         }
-        for name in directory.temporaries { try? fileSystem.unlink(path + "/" + name) }
-        let (entries, report) = try worker.carryOut(readable: readable)
+        var (entries, report) = try worker.carryOut(readable: readable)
+        for name in directory.replaced { try? fileSystem.unlink(path + "/" + name) }
         // Nobody knows any more whether all that they hold was copied.
-        for name in directory.leftovers + directory.lostEnds.map(\.fileName) {
+        let ends = directory.lostEnds + directory.passedOver
+        for name in directory.leftovers + ends.map(\.fileName) {
             try? fileSystem.setAside(path + "/" + name)
         }
         recovery = report
+        do throws(IOFailure) {
+            let pins = StandingOrders(entries).pins
+            entries = try space.keepNewest(
+                of: entries, Retained(entries, directory.state, pins: pins), options, path)
+        } catch {
+            throw .writing(error)
+        }
         catalog = Catalog(entries)
         var position = LogPosition()
         position.epoch = epoch
@@ -315,16 +374,42 @@ public final class EventStore: @unchecked Sendable {
             plan.sessionsBegun)
         position.checkpointsMade = max(
             entries.map(\.summary.checkpointsMade).max() ?? 0, plan.checkpointsMade)
+        let standing = StandingOrders(entries)
+        var orders = standing
+        orders.limits = options.limits ?? RetentionLimits()
+        let kept = Retained(entries, directory.state, pins: orders.pins)
+        // What comes is not dropped already: what is known of the heads may have outlived the events that came before them.
+        position.nextSequence = max(position.nextSequence, kept.headSequence)
+        position.checkpointsMade = max(
+            position.checkpointsMade, kept.headCheckpoint.checkedPredecessor ?? 0)
+        let retention = Retention(
+            catalog, orders, count: RetentionCount(entries, limits: orders.limits, retained: kept))
         seen = Seen(gaps: worker.found.gaps, position: position, isBeingWritten: true)
         // Before anything is recorded in this opening: after a power cut the next one must not have the same epoch.
-        let stateCounter = (directory.state?.counter ?? 0) + 1
+        let state = space.state
+        let (store, opened) = (uuid, position)
+        let reclaimer = Reclaimer(
+            directory: path, options: options, catalog: catalog, retention: retention, state: state,
+            quota: space.quota, maintenance: maintenance)
         do throws(IOFailure) {
-            try EventStore.writeState(
-                StateSlot(
-                    store: uuid, counter: stateCounter, nextSequence: position.nextSequence, epoch: epoch,
-                    sessionsBegun: position.sessionsBegun, writtenAt: fileSystem.now(), isClosed: false,
-                    last: entries.last?.summary),
-                path, fileSystem)
+            try state.write {
+                $0 = StateSlot(
+                    store: store, counter: $0.counter, nextSequence: opened.nextSequence, epoch: epoch,
+                    sessionsBegun: opened.sessionsBegun, writtenAt: $0.writtenAt, isClosed: false,
+                    last: entries.last?.summary)
+                // All that is there is durable.
+                $0.headSequence = retention.retained.headSequence
+                $0.headCheckpoint = retention.retained.headCheckpoint
+            }
+            try reclaimer.dropAged()
+            try reclaimer.removeDead(retention.retained)
+            space.quota?.byteCountMax = orders.limits.bytes ?? .max
+            do throws(IOFailure) {
+                try reclaimer.makeRoom(for: UInt64(options.tailBytes), path: path)
+            } catch {
+                // What is pinned leaves too little room: then appends say so.
+                guard error.isOverQuota else { throw error }
+            }
         } catch {
             throw .writing(error)
         }
@@ -339,19 +424,27 @@ public final class EventStore: @unchecked Sendable {
             start.ordinal = last.ordinal
             start.point = SegmentWriter.DurablePoint(
                 place: Watermark(segment: last.ordinal, offset: last.dataBytes),
-                nextSequence: position.nextSequence)
+                nextSequence: position.nextSequence, retained: retention.retained)
         }
         start.ordinal = max(start.ordinal, directory.ordinalMax)
         start.position = position
         let writer = SegmentWriter(
-            directory: path, store: uuid, options: options, catalog: catalog, kinds: registry, start: start)
+            directory: path, store: uuid, options: options, catalog: catalog, kinds: registry,
+            retention: retention, reclaimer: reclaimer, start: start)
         let pipeline = Pipeline(
             writer: writer, options: options, watermark: start.point, mapping: mapping)
         let ending = Tail(
             pipeline: pipeline, options: options, position: position, isMapped: mapping != nil)
+        let compactor = Compactor(
+            directory: path, options: options, catalog: catalog, writer: writer, pipeline: pipeline,
+            retention: retention, reclaimer: reclaimer, quota: space.quota, maintenance: maintenance)
+        // It has no cycle: the compactor outlives nothing that it works for.
+        reclaimer.rewrite = { [unowned compactor] handles, retained throws(IOFailure) in
+            try compactor.rewriteNow(handles, retained)
+        }
         let writing = Writing(
-            lock: lock, writer: writer, pipeline: pipeline, tail: ending,
-            stateCounter: stateCounter)
+            lock: lock, writer: writer, pipeline: pipeline, tail: ending, state: state,
+            retention: retention, reclaimer: reclaimer, compactor: compactor)
         self.writing = writing
         for _ in 0..<options.encoderThreads {
             // What runs already is ended by deinit.
@@ -359,11 +452,17 @@ public final class EventStore: @unchecked Sendable {
             writing.encoders.append(thread)
         }
         let keeper = Keeper(
-            pipeline: pipeline, tail: ending, writer: writer, catalog: catalog, directory: path,
-            options: options)
+            pipeline: pipeline, tail: ending, writer: writer, catalog: catalog, reclaimer: reclaimer,
+            compactor: compactor, directory: path, options: options)
         guard let thread = WorkerThread({ keeper.run { writing.isStopping } }) else { throw .noThreads }
         writing.keeper = thread
+        if options.compactsInBackground {
+            guard let thread = WorkerThread({ compactor.run() }) else { throw .noThreads }
+            writing.compaction = thread
+            compactor.wake()
+        }
         if let report { options.diagnostics?(.recovered(report)) }
+        if orders.limits != standing.limits { _ = try ending.recordWaiting([.limits(orders.limits)]) }
     }
 
     /// Makes `TAIL`, or removes it where it is not wanted, or not to be had.
@@ -395,6 +494,9 @@ public final class EventStore: @unchecked Sendable {
 
     private func stopThreads() {
         guard let writing else { return }
+        writing.compactor.stop()
+        writing.compaction?.join()
+        writing.compaction = nil
         if let keeper = writing.keeper {
             writing.pipeline.monitor.withLock {
                 writing.isStopping = true
@@ -432,7 +534,93 @@ public final class EventStore: @unchecked Sendable {
         do throws(IOFailure) {
             return try body()
         } catch {
-            if error.operation == .sync { pipeline.poisonAfter(error) }
+            pipeline.poison(afterSync: error)
+            throw .writing(error)
+        }
+    }
+
+    /// The limits in force: for a reader those of its last look at the store.
+    public var limits: RetentionLimits { writing?.retention.limits ?? monitor.withLock { seen.limits } }
+
+    /// Limits that can't be kept because of pins. Empty in a store that was opened read-only.
+    public var unreachableLimits: [RetentionLimit] { writing?.retention.unreachable ?? [] }
+
+    /// Keeps something from now on, or no more, and returns when that is durable.
+    func pin(isPinned: Bool, _ change: (Retained) -> Pin) throws(StoreError) {
+        let writing = try writer()
+        pinning.lock()
+        defer { pinning.unlock() }
+        // What is dropped by now stays dropped: all that was appended counts. Where a limit leaves no room for it, unpinning makes some.
+        do throws(StoreError) {
+            try flush()
+        } catch {
+            guard case .limitReached = error, !isPinned else { throw error }
+        }
+        let before = writing.retention.standing.pins
+        let change = writing.pipeline.asWriter { writing.retention.pin(change, isPinned: isPinned) }
+        guard let record = change else { return }
+        var item: UInt64?
+        for attempt in 0... {
+            do throws(StoreError) {
+                if item == nil { item = try writing.tail.recordWaiting([record]) }
+                if let item { try writing.pipeline.waitUntilSynced(item) }
+                return writing.reclaimer.pinsAreDurable()
+            } catch {
+                if case .limitReached = error, !isPinned, attempt < 1_000 {
+                    // What it has kept may go before that is recorded: a crash in between leaves a pin on nothing.
+                    writing.reclaimer.pinsAreDurable()
+                    pinning.waitAsKeeper(nanoseconds: 10_000_000)
+                    continue
+                }
+                if item == nil { writing.pipeline.asWriter { writing.retention.restore(before) } }
+                throw error
+            }
+        }
+    }
+
+    /// Applies the limits and compacts everything now: the active segment is sealed, what the limits dropped is removed, and all that is
+    /// not settled is written anew. Appends and readers go on meanwhile. Restartable: what is done when it is cancelled or fails stays.
+    ///
+    /// `goesOn` is called at each block with what was done so far, on the calling thread; false cancels. Segments that are damaged stay as
+    /// they are. Errors: `readOnly`, `closed`, `poisoned`; what the system refuses to write. O(bytes of what is not settled).
+    public func compact(
+        _ goesOn: @escaping (CompactionReport) -> Bool = { _ in true }
+    ) throws(StoreError) -> CompactionReport {
+        let writing = try writer()
+        try prepareCompaction(writing)
+        var report = CompactionReport()
+        try writing.compactor.compactAll(&report, goesOn)
+        let figures = writing.retention.figures
+        report.droppedEvents = figures.droppedEvents
+        report.droppedCheckpoints = figures.droppedCheckpoints
+        return report
+    }
+
+    /// Seals what is recorded, and removes what the limits have dropped.
+    private func prepareCompaction(_ writing: Writing) throws(StoreError) {
+        var sealed: [SegmentSummary] = []
+        defer {
+            for segment in sealed {
+                options.diagnostics?(.sealed(segment: segment.ordinal, bytes: segment.dataBytes))
+            }
+        }
+        // Closing waits for it.
+        preparing.lock()
+        defer { preparing.unlock() }
+        try flush()
+        do throws(IOFailure) {
+            try writing.pipeline.asWriter { () throws(IOFailure) in
+                // At most one complete segment waits for its footer.
+                _ = try writing.writer.sealRetired()
+                writing.writer.finishActive()
+            }
+            sealed = try writing.writer.sealRetired()
+            try writing.reclaimer.removeLeftovers()
+            try writing.reclaimer.dropAged()
+            try writing.reclaimer.removeDead(
+                writing.pipeline.monitor.withLock { writing.pipeline.watermark.retained })
+        } catch {
+            writing.pipeline.poison(afterSync: error)
             throw .writing(error)
         }
     }
@@ -609,6 +797,7 @@ public final class EventStore: @unchecked Sendable {
         }
         guard isFirst, let writing else { return }
         maintenance.withLock {}
+        preparing.withLock {}
         var failure: StoreError?
         do throws(StoreError) {
             if let active = writing.tail.active {
@@ -622,6 +811,11 @@ public final class EventStore: @unchecked Sendable {
                     // Another thread has just ended it.
                 }
             }
+            writing.reclaimer.reportUnreachable()
+            // Written first, so that what that drops is told with the rest.
+            try writing.pipeline.waitUntilWritten(try writing.tail.handOver())
+            writing.reclaimer.noteDropped()
+            writing.reclaimer.tellLedger(writing.tail.record)
             try writing.pipeline.waitUntilSynced(try writing.tail.handOver())
         } catch {
             failure = error
@@ -642,13 +836,16 @@ public final class EventStore: @unchecked Sendable {
             let position = writing.tail.position
             // Without it a later loss of the log's very end would not be noticed, and no more.
             do throws(IOFailure) {
-                try EventStore.writeState(
-                    StateSlot(
-                        store: uuid, counter: writing.stateCounter + 1, nextSequence: position.nextSequence,
+                let retained = writing.retention.retained
+                try writing.reclaimer.removeDead(retained)
+                try writing.state.write {
+                    $0 = StateSlot(
+                        store: uuid, counter: $0.counter, nextSequence: position.nextSequence,
                         epoch: position.epoch, sessionsBegun: position.sessionsBegun,
-                        writtenAt: options.fileSystem.now(), isClosed: true,
-                        last: catalog.view().entries.last?.summary),
-                    path, options.fileSystem)
+                        writtenAt: $0.writtenAt, isClosed: true, last: catalog.view().entries.last?.summary)
+                    $0.headSequence = retained.headSequence
+                    $0.headCheckpoint = retained.headCheckpoint
+                }
             } catch {
                 options.diagnostics?(.maintenanceFailed(error.description))
             }
@@ -657,45 +854,6 @@ public final class EventStore: @unchecked Sendable {
         }
         writing.lock.release()
         if let failure { throw failure }
-    }
-
-    /// Writes a slot of `STATE`, and makes it durable. Where something else has that name, or a file that may not be written, it is set
-    /// aside.
-    private static func writeState(
-        _ slot: StateSlot, _ path: String, _ fileSystem: any FileSystem
-    ) throws(IOFailure) {
-        let statePath = path + "/STATE"
-        let kind = try fileSystem.kind(of: statePath)
-        do throws(IOFailure) {
-            let file = try fileSystem.open(statePath, kind == nil ? .createExclusive : .readWrite)
-            defer { file.close() }
-            // A new one, or one whose making was cut off: slots of zeros are empty.
-            if try file.size() != StateFile.byteCount {
-                try file.truncate(to: UInt64(StateFile.byteCount))
-            }
-            try file.write(slot.encode(), at: slot.counter % 2 == 1 ? 0 : UInt64(StateSlot.stride))
-            // Nothing in it was to go on from: what is left there must not come after this.
-            if slot.counter == 1 {
-                try file.write([UInt8](repeating: 0, count: StateSlot.stride), at: UInt64(StateSlot.stride))
-            }
-            if !Safeguard.stateSync.isLeftOut { try file.sync() }
-        } catch {
-            guard error.operation != .sync, let kind, kind != .regular || error.isNotPermitted else {
-                throw error
-            }
-            // The new one first: what the old one says is known nowhere else.
-            let temporary = statePath + ".tmp"
-            try? fileSystem.unlink(temporary)
-            let file = try fileSystem.open(temporary, .createExclusive)
-            defer { file.close() }
-            try file.truncate(to: UInt64(StateFile.byteCount))
-            try file.write(slot.encode(), at: slot.counter % 2 == 1 ? 0 : UInt64(StateSlot.stride))
-            try file.sync()
-            try fileSystem.setAside(statePath)
-            try fileSystem.rename(temporary, to: statePath, replacing: false)
-            return try fileSystem.syncDirectory(path)
-        }
-        if kind == nil, !Safeguard.stateNameSync.isLeftOut { try fileSystem.syncDirectory(path) }
     }
 
     // MARK: Reading
@@ -710,6 +868,7 @@ public final class EventStore: @unchecked Sendable {
             // The queue first, the segments after: what is written in between shows in both, and is told apart by its number.
             let (items, open, position) = writing.tail.pin()
             let (entries, shown) = catalog.view()
+            let retained = writing.retention.retained(after: items, open: open)
             // Copied: the memory of a batch is used again once it is written.
             var batches: [Batch] = []
             var records: [(ControlRecord, LogPosition)] = []
@@ -719,11 +878,16 @@ public final class EventStore: @unchecked Sendable {
                 case .control(let record): records.append((record, item.position))
                 }
             }
-            if let open { batches.append(open.batch.copy(count: open.count)) }
+            // It has no number yet. Written meanwhile, it shows in the segments.
+            let written = entries.map(\.summary.nextSequence).max() ?? 0
+            if let open, open.batch.start.nextSequence >= written {
+                batches.append(open.batch.copy(count: open.count))
+            }
             writing.pipeline.unpin(items.compactMap(\.batch) + (open.map { [$0.batch] } ?? []))
             return Snapshot(
                 store: self, entries: entries, batches: batches, records: records,
-                pendingKinds: registry.definitions(), position: position, isBeingWritten: true,
+                pendingKinds: registry.definitions(), position: position, retained: retained,
+                isBeingWritten: true,
                 knownGaps: seen.gaps, isRecorders: true)
         }
         return try sight().snapshot
@@ -789,7 +953,8 @@ public final class EventStore: @unchecked Sendable {
         let now = monitor.withLock { seen }
         let snapshot = Snapshot(
             store: self, entries: catalog.view().entries, batches: now.tailBatches,
-            pendingKinds: now.tailKinds, position: now.position, isBeingWritten: now.isBeingWritten,
+            pendingKinds: now.tailKinds, position: now.position, retained: now.retained,
+            isBeingWritten: now.isBeingWritten,
             knownGaps: now.gaps, isRecorders: false)
         return Sight(snapshot: snapshot, isBeingWritten: now.isBeingWritten, opening: now.opening)
     }

@@ -152,10 +152,9 @@ public final class Session: Sendable {
         }
         try checkID(id, "the length of a checkpoint's id")
         try checkID(label ?? "", "the length of a label")
-        guard state.count <= Limits.payloadBytesMax else {
+        guard state.count <= tail.payloadBytesMax else {
             throw .beyondLimit(
-                what: "the size of a state", value: UInt64(state.count), limit: UInt64(Limits.payloadBytesMax)
-            )
+                what: "the size of a state", value: UInt64(state.count), limit: UInt64(tail.payloadBytesMax))
         }
         let (record, item) = try tail.checkpoint(
             beginning: beginning, sessionID: self.id, id: id, label: label, state: state,
@@ -183,10 +182,20 @@ public final class Session: Sendable {
     @discardableResult
     public func end(at timestamp: Int64? = nil, isInterrupted: Bool = false) throws(StoreError) -> SessionInfo
     {
-        let item = try tail.end(
-            beginning: beginning, id: id, at: timestamp ?? store.now(),
-            reason: isInterrupted ? .interrupted : .closed)
-        try store.wait(forItem: item)
-        return try store.snapshot().session(ordinal: ordinal)
+        let time = timestamp ?? store.now()
+        let ended = try tail.end(
+            beginning: beginning, id: id, at: time, reason: isInterrupted ? .interrupted : .closed)
+        try store.wait(forItem: ended.item)
+        do throws(StoreError) {
+            return try store.snapshot().session(ordinal: ordinal)
+        } catch .noSuchSession {
+            // The limits have dropped all of it: nothing knows of it any more.
+            return SessionInfo(
+                ordinal: ordinal, id: id, startedAt: ended.begin.start, endedAt: time,
+                state: isInterrupted ? .interrupted : .closed,
+                isImported: ended.begin.flags.contains(.imported), eventCount: 0, checkpointCount: 0,
+                nextIndex: ended.nextIndex, firstSequence: nil, lastSequence: nil, timeRange: nil,
+                payloadBytes: 0, metadata: ended.begin.metadata)
+        }
     }
 }

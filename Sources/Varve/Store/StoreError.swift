@@ -19,6 +19,9 @@ public enum StoreError: Error, Hashable, Sendable {
     /// What was appended before stays recorded, and is written then. So is an event whose own append waited for the disk when it
     /// threw this: `Session.append` says which do.
     case outOfSpace(path: String)
+    /// The limit of the store's bytes is reached, and nothing more can be dropped to make room: it is pinned, or needed. Appends go on
+    /// when something is unpinned, or the limit is raised. What was appended stands as with `outOfSpace`.
+    case limitReached(path: String)
     /// A sync failed earlier: nothing more is accepted until the store is opened again.
     case poisoned(reason: String)
     /// Bytes of a file are not what was written. Nothing is lost by reporting it: readable data stay readable.
@@ -62,6 +65,8 @@ extension StoreError: CustomStringConvertible {
         case .cannotRead(let path, let reason): "can't read \(path): \(reason)"
         case .cannotWrite(let path, let reason): "can't write \(path): \(reason)"
         case .outOfSpace(let path): "no space left for \(path): free some, and appends go on"
+        case .limitReached(let path):
+            "the store's limits leave no room for \(path), and nothing that may be dropped is left: unpin something, or change the limit of bytes or of free disk space"
         case .poisoned(let reason): "an earlier sync failed (\(reason)): close the store and open it again"
         case .damaged(let file, let offset, let reason): "\(file) is damaged at offset \(offset): \(reason)"
         case .closed: "the store is closed"
@@ -90,8 +95,10 @@ extension StoreError {
 
     /// A failure while writing.
     static func writing(_ failure: IOFailure) -> StoreError {
-        failure.passesWithSpace
-            ? .outOfSpace(path: failure.path) : .cannotWrite(path: failure.path, reason: failure.reason)
+        failure.isOverQuota
+            ? .limitReached(path: failure.path)
+            : failure.passesWithSpace
+                ? .outOfSpace(path: failure.path) : .cannotWrite(path: failure.path, reason: failure.reason)
     }
 
     /// Does `body`; failures of the file system become what `convert` makes of them.
@@ -120,5 +127,5 @@ extension StoreError {
 
 extension IOFailure {
     /// Whether the same may succeed once there is space. Not so a sync: what it was to make durable may be lost for good.
-    var passesWithSpace: Bool { isOutOfSpace && operation != .sync }
+    var passesWithSpace: Bool { isOverQuota || isOutOfSpace && operation != .sync }
 }

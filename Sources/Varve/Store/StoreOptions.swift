@@ -6,6 +6,11 @@ public typealias PayloadEncoding = VarveFormat.PayloadEncoding
 /// A UUID of a store or segment.
 public typealias UniqueID = VarveFormat.UniqueID
 
+/// What a store keeps at most; nil: not limited.
+public typealias RetentionLimits = VarveFormat.RetentionLimits
+/// Which of a store's limits.
+public typealias RetentionLimit = VarveFormat.RetentionLimit
+
 /// When an append counts as durable.
 public enum Durability: Hashable, Sendable {
     /// Synced when the session ends or the store is closed. Idle batches are still written within 200 ms.
@@ -54,6 +59,12 @@ public enum Diagnostic: Hashable, Sendable {
     case poisoned(String)
     /// The file system has no shared mappings: what a killed process had not written yet would be lost.
     case withoutTail(String)
+    /// A segment was removed: the limits have dropped all that it held. The bytes are those of its file.
+    case dropped(segment: UInt64, bytes: UInt64)
+    /// Segments were written anew as one, or removed where nothing in them was retained. Their ordinals, and bytes of the files.
+    case compacted(segments: [UInt64], bytesBefore: UInt64, bytesAfter: UInt64)
+    /// A limit can't be kept: what is left is pinned, or needed. Said once.
+    case limitUnreachable(RetentionLimit)
     /// Work in the background that can be repeated failed.
     case maintenanceFailed(String)
 }
@@ -93,6 +104,28 @@ public struct StoreOptions: Sendable {
     public var queueBatches = 8
     /// Whether a store on a network file system may be written.
     public var allowsNetworkFileSystem = false
+    /// Whether sealed segments are compacted in the background, on a thread of the lowest priority: what the limits dropped of them is
+    /// removed, small ones are joined, and all are compressed better and get text filters. `EventStore.compact` does it at any rate.
+    public var compactsInBackground = true
+    /// Bytes a second that compaction in the background writes at most; nil: as many as it can.
+    public var compactionBytesPerSecond: UInt64?
+    /// What the store keeps at most, from this opening on; nil: what it was given before. The oldest goes first, except what is
+    /// pinned. All that is not limited is nil in `RetentionLimits()`, which takes the limits away.
+    ///
+    /// - `events`, `checkpoints`: kept exactly, each apart from the other: a checkpoint outlives the events around it. An import counts
+    ///   from its end on, and displaces nothing before.
+    /// - `bytes`, at least 1 MiB: all files in the directory, at any moment. A segment is sealed at an eighth of it at the latest, batches
+    ///   are made smaller where it is low, and no payload or state may be larger than an eighth of it. An eighth stays free for segments
+    ///   that are written anew. Whole segments go; the checkpoint from which the oldest event left can be reached goes last.
+    /// - `ageNanoseconds`: since the time of writing, whatever timestamps say. Blocks go whole, no more than a thousandth of the limit, and a
+    ///   minute, too late.
+    /// - `freeBytes`: of the disk, for others. Looked at with each segment and every second.
+    ///
+    /// Where nothing more may be dropped appends fail with `StoreError.limitReached`, until something is unpinned; so they do where pins
+    /// keep more than an eighth of the limit in one segment, from the time of a higher limit, that has to be written anew. Opening with limits
+    /// below what the store has drops the rest before it returns; a segment that is large beside the limit is written anew then, so that
+    /// its newest part stays, for which the directory may once take up to the limit more than it did.
+    public var limits: RetentionLimits?
     /// Disk, clock and randomness.
     public var fileSystem: any FileSystem = POSIXFileSystem()
     /// Called with what the library did on its own, on one of its threads: return soon, and do not call the
@@ -106,6 +139,70 @@ public struct StoreOptions: Sendable {
     var encodingSettings: EncodingSettings {
         EncodingSettings(
             blockBytes: UInt32(blockBytes), subBlockBytes: UInt32(subBlockBytes), level: compressionLevel)
+    }
+
+    /// How compaction writes segments.
+    var rewriteSettings: RewriteSettings {
+        var settings = RewriteSettings()
+        // What is joined to one block is dropped together.
+        settings.spanMax = limits?.ageNanoseconds.map { max($0 / 64, 1) }
+        return settings
+    }
+
+    /// Least limit of a store's bytes.
+    static let limitBytesMin: UInt64 = 1 << 20
+
+    /// Bytes of `TAIL` for definitions of kinds.
+    var tailKindsBytes = 64 << 10
+    /// Largest payload or state.
+    var payloadBytesMax = Limits.payloadBytesMax
+
+    /// The options with these limits, and what follows from them. Call on clamped ones.
+    func keeping(_ limits: RetentionLimits) -> StoreOptions {
+        var options = self
+        options.limits = limits
+        guard let bytes = limits.bytes else { return options }
+        let eighth = Int(clamping: bytes / 8)
+        options.segmentBytes = min(segmentBytes, UInt64(eighth))
+        options.payloadBytesMax = min(Limits.payloadBytesMax, eighth)
+        options.blockBytes = min(blockBytes, max(eighth / 8, 4 << 10))
+        options.subBlockBytes = min(subBlockBytes, options.blockBytes)
+        options.tailKindsBytes = min(tailKindsBytes, max(eighth / 8, 4 << 10) & ~4095)
+        // `TAIL` takes no more than another eighth.
+        let slotBytes = TailHeader.slotBytes(
+            rows: Batch.rowCapacity(payloadCapacity: options.blockBytes), payloadBytes: options.blockBytes)
+        let room = eighth - options.tailKindsBytes - TailHeader.byteCount
+        options.queueBatches = min(queueBatches, max(room / slotBytes, 2))
+        return options
+    }
+
+    /// Bytes of `TAIL`.
+    var tailBytes: Int {
+        guard keepsTail else { return 0 }
+        let slotBytes = TailHeader.slotBytes(
+            rows: Batch.rowCapacity(payloadCapacity: blockBytes), payloadBytes: blockBytes)
+        return TailHeader.byteCount + tailKindsBytes + queueBatches * slotBytes
+    }
+
+    /// Refuses limits that nobody can keep.
+    static func check(_ limits: RetentionLimits, on disk: DiskSpace?) throws(StoreError) {
+        let named: [(String, UInt64?)] = [
+            ("the limit of events", limits.events), ("the limit of checkpoints", limits.checkpoints),
+            ("the limit of bytes", limits.bytes), ("the limit of age", limits.ageNanoseconds),
+            ("the disk space to leave free", limits.freeBytes),
+        ]
+        for (what, value) in named where value == 0 {
+            throw .invalid(what: what, reason: "is 0: nil is no limit")
+        }
+        if let bytes = limits.bytes, bytes < limitBytesMin {
+            throw .invalid(
+                what: "the limit of bytes", reason: "is \(bytes), less than the least of \(limitBytesMin)")
+        }
+        if let free = limits.freeBytes, let disk, free >= disk.totalBytes {
+            throw .invalid(
+                what: "the disk space to leave free",
+                reason: "is \(free) bytes, and the whole disk has \(disk.totalBytes)")
+        }
     }
 
     /// The options with every number inside its range.

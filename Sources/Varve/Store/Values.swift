@@ -85,11 +85,11 @@ public struct SessionInfo: Hashable, Sendable {
     public var nextIndex: UInt64
     /// Sequence number of its first retained event.
     public var firstSequence: UInt64?
-    /// Sequence number of its last event.
+    /// Sequence number of its last retained event.
     public var lastSequence: UInt64?
-    /// Smallest and largest timestamp over its events.
+    /// Smallest and largest timestamp over its retained events.
     public var timeRange: ClosedRange<Int64>?
-    /// Bytes of its payloads.
+    /// Bytes of their payloads.
     public var payloadBytes: UInt64
     /// What its caller gave at its start.
     public let metadata: [String: String]
@@ -203,6 +203,26 @@ public struct KindInfo: Hashable, Sendable {
     public let bytes: UInt64
 }
 
+/// What the limits dropped at a time, as the ledger tells it.
+public struct Dropped: Hashable, Sendable {
+    /// Which of them.
+    public let limit: RetentionLimit
+    /// From the first number that was kept before up to the first one that was kept after: of those, all that was not pinned.
+    public let sequences: Range<UInt64>
+    /// How many events and checkpoints.
+    public let events: UInt64, checkpoints: UInt64
+    /// When.
+    public let time: Int64
+
+    init(_ record: RetentionRecord) {
+        limit = record.limit
+        sequences = record.headBefore..<record.head
+        events = record.events
+        checkpoints = record.checkpoints
+        time = record.time
+    }
+}
+
 /// A store in figures, from its footers.
 public struct StoreInfo: Sendable {
     /// The store's UUID.
@@ -213,15 +233,15 @@ public struct StoreInfo: Sendable {
     public let metadata: [String: String]
     /// Version of the format.
     public let formatVersion: Int
-    /// Segments, and those of them with a footer.
-    public let segmentCount: Int, sealedCount: Int
+    /// Segments, those of them with a footer, and of those the ones that compaction has written.
+    public let segmentCount: Int, sealedCount: Int, settledCount: Int
     /// Retained events, sessions and checkpoints.
     public let eventCount: UInt64, sessionCount: Int, checkpointCount: Int
-    /// Bytes of the payloads, and of the segment files.
+    /// Bytes of the retained events' payloads, and of the segment files.
     public let rawBytes: UInt64, storedBytes: UInt64
     /// Retained sequence numbers; nil when there is no event.
     public let sequences: Range<UInt64>?
-    /// Smallest and largest timestamp.
+    /// Smallest and largest timestamp of retained events.
     public let timeRange: ClosedRange<Int64>?
     /// The kinds.
     public let kinds: [KindInfo]
@@ -231,8 +251,16 @@ public struct StoreInfo: Sendable {
     public let gaps: [Gap]
     /// What was refused.
     public let drops: [Drop]
+    /// The limits in force.
+    public let limits: RetentionLimits
+    /// What they dropped, as far as the segments that are left tell; the latest last.
+    public let droppings: [Dropped]
     /// Ordinals of pinned sessions.
     public let pins: [UInt64]
+    /// Pinned sequence numbers, of whatever sessions.
+    public let pinnedRanges: [ClosedRange<UInt64>]
+    /// The logical heads: the first sequence number and the first checkpoint ordinal that the limits keep.
+    public let headSequence: UInt64, headCheckpoint: UInt64
     /// The last epoch.
     public let epoch: UInt64
     /// Ordinal of the active session.

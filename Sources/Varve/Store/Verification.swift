@@ -58,6 +58,10 @@ extension EventStore {
         // What is appended and not yet written could not be verified.
         if !isReadOnly { try flush() }
         let snapshot = try snapshot()
+        if !isReadOnly {
+            // Retention may remove them while they are read.
+            for case .sealed(let handle) in snapshot.entries { try? handle.hold() }
+        }
         try verifier.run(snapshot.entries, isBeingWritten: !isReadOnly || fileSystem.isLocked(path + "/LOCK"))
         verifier.report.gaps = try snapshot.gaps().filter { !$0.reason.isMeant }
         return verifier.report
@@ -105,6 +109,7 @@ struct Verifier {
         let listed = Set(names.map(\.name))
         log = Log(entries, prefix: path, isBeingWritten: isBeingWritten)
         for case .sealed(let handle) in entries where !listed.contains(handle.fileName) {
+            if isBeingWritten, verifyHeld(handle.fileName) { continue }
             add(handle.fileName, 0, sequences(of: handle.summary), "the file is gone")
         }
         for entry in names {
@@ -140,6 +145,19 @@ struct Verifier {
         }
     }
 
+    /// Verifies a segment whose file a writer has removed meanwhile; false where it is no such segment, or can't be read.
+    private mutating func verifyHeld(_ name: String) -> Bool {
+        guard log.isBeingWritten, let handle = log.sealed[name] else { return false }
+        do {
+            report.segments += 1
+            try sealed(name, handle)
+            return true
+        } catch {
+            report.segments -= 1
+            return false
+        }
+    }
+
     private mutating func addStray(_ name: String, _ reason: String) {
         report.strays.append(StrayFile(file: path + "/" + name, reason: reason))
     }
@@ -171,6 +189,7 @@ struct Verifier {
     /// The segments that a reader of the store reads.
     private struct Log {
         var open: [String: SegmentIndex] = [:]
+        var sealed: [String: SegmentHandle] = [:]
         /// How long a segment without a footer was when the next one was begun, by its UUID.
         var lengths: [UniqueID: UInt64] = [:]
         var generations: [UInt64: UInt32] = [:]
@@ -195,6 +214,7 @@ struct Verifier {
                     open[name] = segment.index
                 case .sealed(let handle):
                     names.insert(handle.fileName)
+                    sealed[handle.fileName] = handle
                     if handle.summary.firstEpoch == handle.summary.lastEpoch {
                         lastSealed[handle.summary.lastEpoch] = handle.summary.ordinal
                     }
@@ -286,6 +306,8 @@ struct Verifier {
             }
             let outside = log.reasonOutside(name, ordinal: found.ordinal, generation: found.generation)
             if let outside { return addStray(name, outside) }
+            // It came after the snapshot.
+            if log.isBeingWritten, !log.names.contains(name) { return }
             report.segments += 1
             switch found {
             case .unsealed(var scan):
@@ -315,8 +337,8 @@ struct Verifier {
                 } else {
                     add(name, offset, nil, reason)
                 }
-            } else if !log.isBeingWritten || !isGone(name) {
-                // Beside a writer a segment that is sealed anew goes away between the listing and its opening.
+            } else if !log.isBeingWritten || !isGone(name) || log.names.contains(name) && !verifyHeld(name) {
+                // Beside a writer a segment that is written anew goes away between the listing and its opening.
                 add(name, 0, nil, error.description)
             }
         } catch {
@@ -376,8 +398,7 @@ struct Verifier {
 
     /// Reads every block at the place that the index says, rebuilds the index from them, and compares.
     private mutating func sealed(_ name: String, _ handle: SegmentHandle) throws {
-        let file = try fileSystem.open(path + "/" + name, .read)
-        defer { file.close() }
+        let file = try handle.open()
         let footer: Footer
         do throws(StoreError) {
             footer = try handle.readFooter(of: file, leavingOutFilters: true)
@@ -435,16 +456,7 @@ struct Verifier {
         report.bytes += handle.trailer.footerLength
         checkFilters(name, handle, loaded, comparing: isComplete)
         guard isComplete else { return }
-        // What the blocks don't say.
-        rebuilt.replaces = footer.replaces
-        rebuilt.droppedRanges = footer.droppedRanges
-        rebuilt.headSequence = footer.summary.headSequence
-        rebuilt.headCheckpoint = footer.summary.headCheckpoint
-        var expected = rebuilt.footer(
-            sealedAt: footer.summary.sealedAt, checksum: nil, filters: footer.filters)
-        expected.digest = footer.digest
-        // A footer may go without.
-        if footer.blockKinds == nil { expected.blockKinds = nil }
+        let expected = rebuilt.footer(beside: footer)
         if expected != footer {
             add(
                 name, handle.trailer.footerOffset, nil,

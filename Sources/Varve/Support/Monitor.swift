@@ -37,6 +37,9 @@ final class Monitor: @unchecked Sendable {
     @inline(__always)
     func unlock() { pthread_mutex_unlock(mutex) }
 
+    /// Takes the lock unless somebody has it.
+    func tryLock() -> Bool { pthread_mutex_trylock(mutex) == 0 }
+
     /// Sleeps until woken. Call with the lock held; it is held again afterwards. May wake for no reason.
     func wait() { pthread_cond_wait(condition, mutex) }
 

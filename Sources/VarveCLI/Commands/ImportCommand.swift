@@ -32,6 +32,9 @@ struct ImportCommand: ParsableCommand {
     @Flag(help: "One JSON object as the receipt, on standard output.")
     var json = false
 
+    @OptionGroup(title: "Limits")
+    var limits: LimitOptions
+
     @OptionGroup var progress: ProgressOptions
 
     func run() throws {
@@ -57,11 +60,13 @@ struct ImportCommand: ParsableCommand {
     ) throws {
         var options = StoreOptions()
         options.metadata = metadata
+        options.diagnostics = Diagnostics.tell
+        var before = try StoreBefore(store)
+        options.limits = try limits.limits(of: before.info?.limits)
         let store = try EventStore.open(store, options: options)
+        before.nextSequence = store.nextSequence
         let receipt: Receipt
-        let storedBytes: UInt64
         do {
-            storedBytes = try store.info().storedBytes
             receipt = try body(store, &progress)
             try store.close()
         } catch {
@@ -69,7 +74,7 @@ struct ImportCommand: ParsableCommand {
             throw error
         }
         progress.clear()
-        try receipt.print(of: store, storedBytesBefore: storedBytes, asJSON: json)
+        try receipt.print(of: store, since: before, asJSON: json)
     }
 
     private static func failure(_ input: RepeatableInput, _ error: any Error) -> CommandFailure {

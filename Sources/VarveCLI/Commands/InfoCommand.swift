@@ -9,8 +9,8 @@ struct InfoCommand: ParsableCommand {
         commandName: "info",
         abstract: "Says what a store holds.",
         discussion: """
-            Identity, counts, bytes and ratio, kinds, time span, segments, watermark, pins, gaps and drops. Read \
-            from the segments' footers, without a scan. With --json all of it as one object.
+            Identity, counts, bytes and ratio, kinds, time span, segments, watermark, limits, pins, what the limits dropped, gaps and \
+            drops. Read from the segments' footers, without a scan. With --json all of it as one object.
 
             Example: the number of events of each kind.
 
@@ -24,12 +24,14 @@ struct InfoCommand: ParsableCommand {
     var json = false
 
     func run() throws {
-        let info = try EventStore.openReadOnly(store).info()
+        let snapshot = try EventStore.openReadOnly(store).snapshot()
+        let info = try snapshot.info()
+        let sessions = try snapshot.sessions()
         let output = Output()
         if json {
-            try output.line { $0.information(info) }
+            try output.line { $0.information(info, sessions: sessions) }
         } else {
-            for (name, value) in Self.facts(info) {
+            for (name, value) in Self.facts(info, sessions) {
                 let padding = String(repeating: " ", count: max(1, 13 - name.count))
                 try output.text("\(name)\(padding)\(Formatting.oneLine(value))\n")
             }
@@ -48,7 +50,7 @@ struct InfoCommand: ParsableCommand {
         try output.flush()
     }
 
-    private static func facts(_ info: StoreInfo) -> [(String, String)] {
+    private static func facts(_ info: StoreInfo, _ sessions: [SessionInfo]) -> [(String, String)] {
         var facts: [(String, String)] = [("store", info.identifier.description)]
         facts.append(("created", info.createdAt.map(Formatting.time) ?? "unknown"))
         facts.append(("format", "version \(info.formatVersion)"))
@@ -70,16 +72,30 @@ struct InfoCommand: ParsableCommand {
                 "\(Formatting.bytes(info.rawBytes)) -> \(Formatting.bytes(info.storedBytes))"
                     + " (\(Formatting.ratio(info.rawBytes, info.storedBytes)))"
             ))
-        facts.append(("segments", "\(info.segmentCount), \(info.sealedCount) of them sealed"))
+        facts.append(
+            (
+                "segments",
+                "\(info.segmentCount), \(info.sealedCount) of them sealed, \(info.settledCount) compacted"
+            ))
         if let watermark = info.watermark {
             facts.append(("watermark", "segment \(watermark.segment), offset \(watermark.offset)"))
         }
         facts.append(("epoch", String(info.epoch)))
         if let session = info.activeSession { facts.append(("active", "session \(session)")) }
-        if !info.pins.isEmpty {
-            facts.append(("pins", info.pins.map { "session \($0)" }.joined(separator: ", ")))
+        if info.limits != RetentionLimits() {
+            facts.append(("limits", info.limits.descriptions.joined(separator: ", ")))
         }
-        for gap in info.gaps { facts.append(("gap", Formatting.gap(gap))) }
+        if info.headSequence > 0 || info.headCheckpoint > 1 {
+            facts.append(("kept from", "event \(info.headSequence), checkpoint \(info.headCheckpoint)"))
+        }
+        if info.droppedSequences > 0 {
+            facts.append(("limits took", Formatting.count(info.droppedSequences, "event")))
+        }
+        for dropped in info.droppings.suffix(droppingsMax) {
+            facts.append(("limits took", Self.text(dropped)))
+        }
+        for pin in Pins(info, sessions: sessions).descriptions { facts.append(("pinned", pin)) }
+        for gap in info.gaps where gap.reason != .retention { facts.append(("gap", Formatting.gap(gap))) }
         for drop in info.drops {
             facts.append(
                 (
@@ -93,5 +109,16 @@ struct InfoCommand: ParsableCommand {
             facts.append(("metadata", "\(key): \(value)"))
         }
         return facts
+    }
+
+    /// The latest of what the limits dropped that are shown.
+    private static let droppingsMax = 5
+
+    private static func text(_ dropped: Dropped) -> String {
+        var parts = [Formatting.count(dropped.events, "event")]
+        if dropped.checkpoints > 0 { parts.append(Formatting.count(dropped.checkpoints, "checkpoint")) }
+        parts.append("all before event \(dropped.sequences.upperBound)")
+        return
+            "by \(dropped.limit.option): \(parts.joined(separator: ", ")), \(Formatting.time(dropped.time))"
     }
 }

@@ -230,14 +230,24 @@ struct QueryCommand: ParsableCommand {
 
     /// Says what is missing.
     ///
-    /// - Throws: `ExitCode` 3 when something is.
+    /// - Throws: `ExitCode` 3 when something is lost.
     static func report(_ gaps: [Gap], label: String? = nil) throws {
+        if let text = droppedText(gaps) { Diagnostics.note((label.map { "\($0): " } ?? "") + text) }
         // Dropped by the limits that the store was given, or left out of an excerpt: known, and no loss.
         let losses = gaps.filter { !$0.reason.isMeant }
         for gap in losses {
             Diagnostics.note((label.map { "\($0): " } ?? "") + "not complete: \(Formatting.gap(gap))")
         }
         if !losses.isEmpty { throw ExitCode(ExitStatus.loss) }
+    }
+
+    /// What the limits dropped of what was asked for; `nil`: nothing.
+    static func droppedText(_ gaps: [Gap]) -> String? {
+        let dropped = gaps.filter { $0.reason == .retention }.map(\.sequences)
+        guard !dropped.isEmpty else { return nil }
+        let named = dropped.prefix(3).map(Formatting.sequences).joined(separator: ", ")
+        return "dropped by the store's limits: \(named)"
+            + (dropped.count > 3 ? ", and \(Formatting.count(UInt64(dropped.count - 3), "range")) more" : "")
     }
 
     /// Events that are looked at for the reason why nothing matched.

@@ -23,10 +23,13 @@ struct RecordCommand: ParsableCommand {
             is then the command's own: 128 + n for a signal, 125 when the recording failed, 126 or 127 when it \
             can't be run or found.
 
-            Examples: record a capture; a live stream; a build.
+            With limits the store keeps the newest of what is recorded, and drops the oldest; they stay in force \
+            until they are changed. What is pinned (varve pin) stays.
+
+            Examples: record a capture; a live stream, of which a day is kept; a build.
 
               varve record flight.varve --input capture.jsonl --kind-field Channel
-              journalctl -f -o json | varve record flight.varve --kind-field _SYSTEMD_UNIT
+              journalctl -f -o json | varve record journal.varve --max-age 1d
               varve record builds.varve --session nightly -- make -j8
             """)
 
@@ -75,7 +78,9 @@ struct RecordCommand: ParsableCommand {
 
     @Option(
         name: .customLong("on-bad"),
-        help: "What to do with lines whose time can't be used, and with those over 64 MiB, which are split.")
+        help:
+            "What to do with lines whose time can't be used, and with those over 64 MiB or an eighth of --max-bytes, which are split."
+    )
     var onBad: LineRecorder.BadLines = .keep
 
     @Option(
@@ -93,6 +98,9 @@ struct RecordCommand: ParsableCommand {
         name: .customLong("when-full"),
         help: "When the disk is too slow: wait, or drop events and count them.")
     var whenFull: FullQueue = .wait
+
+    @OptionGroup(title: "Limits")
+    var limits: LimitOptions
 
     @Flag(help: "Record the file also when the store has it already.")
     var again = false

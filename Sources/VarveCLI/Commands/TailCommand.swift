@@ -162,8 +162,9 @@ struct TailCommand: ParsableCommand {
 
     /// Says what is missing, as far as it was not said before.
     private static func tell(_ gaps: [Gap], _ told: inout Set<Gap>) {
-        for gap in gaps where !gap.reason.isMeant {
-            if told.insert(gap).inserted { Diagnostics.note("not complete: \(Formatting.gap(gap))") }
+        for gap in gaps where told.insert(gap).inserted {
+            if let text = QueryCommand.droppedText([gap]) { Diagnostics.note(text) }
+            if !gap.reason.isMeant { Diagnostics.note("not complete: \(Formatting.gap(gap))") }
         }
     }
 

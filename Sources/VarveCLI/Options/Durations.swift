@@ -7,19 +7,18 @@ struct DurationText: Equatable, ExpressibleByArgument {
 
     init?(argument: String) { self.init(argument) }
 
+    private static let units = Units(factors: [
+        ("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000),
+        ("h", 3_600_000_000_000), ("d", 86_400_000_000_000),
+    ])
+
+    /// The shortest text that is read as exactly that.
+    static func exact(_ nanoseconds: UInt64) -> String { units.exact(nanoseconds) }
+
     /// `nil` when the text is no such thing, or longer than 584 years.
     init?(_ text: some StringProtocol) {
-        let units: [(String, UInt64)] = [
-            ("ns", 1), ("us", 1_000), ("ms", 1_000_000), ("s", 1_000_000_000), ("m", 60_000_000_000),
-            ("h", 3_600_000_000_000), ("d", 86_400_000_000_000),
-        ]
-        let digits = text.prefix { $0.isASCII && $0.isNumber }
-        guard let number = UInt64(digits),
-            let unit = units.first(where: { $0.0 == text.dropFirst(digits.count) })
-        else { return nil }
-        let (product, tooLong) = number.multipliedReportingOverflow(by: unit.1)
-        guard !tooLong else { return nil }
-        nanoseconds = product
+        guard let value = Self.units.parse(text) else { return nil }
+        nanoseconds = value
     }
 }
 

@@ -126,16 +126,27 @@ struct FilterOptions: ParsableArguments {
         return predicates
     }
 
-    /// Makes one option of each value of `--between A B`, which an option with two values has to be given as.
-    static func expandingBetween(_ arguments: [String]) -> [String] {
+    /// Makes one option of each value of `--between A B`, which an option with two values has to be given as; and one argument of an option
+    /// and its value `-1h`, in which the parser finds `-h` where something else is wrong.
+    static func withJoinedValues(_ arguments: [String]) -> [String] {
         var result: [String] = []
+        func append(_ argument: String) {
+            let isNegative = argument.first == "-" && argument.dropFirst().first?.isNumber == true
+            if isNegative, let option = result.last, option.hasPrefix("--"), !option.contains("=") {
+                result[result.count - 1] = "\(option)=\(argument)"
+            } else {
+                result.append(argument)
+            }
+        }
         var rest = arguments[...]
         while let argument = rest.popFirst() {
             if argument == "--" { return result + [argument] + rest }
-            result.append(argument)
+            append(argument)
             guard argument == "--between", rest.count >= 2 else { continue }
             let (first, second) = (rest.removeFirst(), rest.removeFirst())
-            result += second == "--between" ? [first, second] : [first, "--between", second]
+            append(first)
+            append("--between")
+            if second != "--between" { append(second) }
         }
         return result
     }

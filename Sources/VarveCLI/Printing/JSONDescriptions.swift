@@ -232,7 +232,7 @@ extension ByteBuffer {
         }
     }
 
-    mutating func information(_ info: StoreInfo) {
+    mutating func information(_ info: StoreInfo, sessions: [SessionInfo]) {
         object { list, out in
             list.text("store", info.identifier.description, &out)
             list.time("created", info.createdAt, &out)
@@ -244,6 +244,7 @@ extension ByteBuffer {
             list.number("stored_bytes", info.storedBytes, &out)
             list.number("segments", info.segmentCount, &out)
             list.number("sealed_segments", info.sealedCount, &out)
+            list.number("settled_segments", info.settledCount, &out)
             list.number("first_sequence", info.sequences?.lowerBound, &out)
             list.number("next_sequence", info.sequences?.upperBound, &out)
             list.time("min_time", info.timeRange?.lowerBound, &out)
@@ -269,7 +270,29 @@ extension ByteBuffer {
             list.number("epoch", info.epoch, &out)
             list.number("active_session", info.activeSession, &out)
             list.flag("being_written", info.isBeingWritten, &out)
-            list.list("pins", info.pins, &out) { $1.append(integer: $0) }
+            list.number("head_sequence", info.headSequence, &out)
+            list.number("head_checkpoint", info.headCheckpoint, &out)
+            list.key("limits", &out)
+            out.object { list, out in
+                list.number("events", info.limits.events, &out)
+                list.number("checkpoints", info.limits.checkpoints, &out)
+                list.number("bytes", info.limits.bytes, &out)
+                list.number("age_nanoseconds", info.limits.ageNanoseconds, &out)
+                list.number("free_bytes", info.limits.freeBytes, &out)
+            }
+            Pins(info, sessions: sessions).append(to: &list, &out)
+            list.number("limits_dropped_sequences", info.droppedSequences, &out)
+            list.list("limits_dropped", info.droppings, &out) { dropped, out in
+                out.object { list, out in
+                    list.text("limit", dropped.limit.name, &out)
+                    list.sequences(
+                        "sequences",
+                        dropped.sequences.last.map { dropped.sequences.lowerBound...$0 }, &out)
+                    list.number("events", dropped.events, &out)
+                    list.number("checkpoints", dropped.checkpoints, &out)
+                    list.time("time", dropped.time, &out)
+                }
+            }
             list.list("gaps", info.gaps, &out) { $1.gap($0) }
             list.list("drops", info.drops, &out) { drop, out in
                 out.object { list, out in
@@ -282,6 +305,15 @@ extension ByteBuffer {
                 }
             }
             list.map("metadata", info.metadata, &out)
+        }
+    }
+}
+
+extension StoreInfo {
+    /// Sequence numbers below the head that are not there.
+    var droppedSequences: UInt64 {
+        gaps.filter { $0.reason == .retention }.reduce(0) {
+            $0 &+ ($1.sequences.upperBound - $1.sequences.lowerBound) &+ 1
         }
     }
 }

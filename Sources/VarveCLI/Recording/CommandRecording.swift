@@ -15,14 +15,18 @@ final class CommandRecording {
         let source: OwnedDescriptor
         let target: Int32
         let kind: StaticString
-        var splitter = SplitterBox()
+        let splitter: SplitterBox
         /// Until that fails.
         var isPassedOn = true
     }
 
     /// Lets a splitter, which can't be copied, stand in an array.
     private final class SplitterBox {
-        var splitter = LineSplitter(bufferBytes: 256 << 10, lineBytesMax: LineRecorder.lineBytesMax)
+        var splitter: LineSplitter
+
+        init(lineBytesMax: Int) {
+            splitter = LineSplitter(bufferBytes: 256 << 10, lineBytesMax: lineBytesMax)
+        }
     }
 
     private let recording: Recording
@@ -86,10 +90,13 @@ final class CommandRecording {
 
     /// Passes on and records everything until the command has ended and nothing more can come.
     private func follow(_ child: ChildProcess, _ signals: SignalInbox) throws -> ChildProcess.Ending {
-        var streams = [Stream(source: child.output, target: STDOUT_FILENO, kind: "stdout")]
-        if let errors = child.errors {
-            streams.append(Stream(source: errors, target: STDERR_FILENO, kind: "stderr"))
+        let lineBytesMax = LineRecorder.lineBytesMax(of: recording.store)
+        func stream(_ source: OwnedDescriptor, _ target: Int32, _ kind: StaticString) -> Stream {
+            Stream(
+                source: source, target: target, kind: kind, splitter: SplitterBox(lineBytesMax: lineBytesMax))
         }
+        var streams = [stream(child.output, STDOUT_FILENO, "stdout")]
+        if let errors = child.errors { streams.append(stream(errors, STDERR_FILENO, "stderr")) }
         var ending: ChildProcess.Ending?
         while true {
             if ending == nil { ending = child.endingIfEnded() }

@@ -45,8 +45,11 @@ final class LineRecorder {
         var refusedKinds: UInt64 = 0
     }
 
-    /// The longest line that is one event.
-    static let lineBytesMax = 64 << 20
+    /// The longest line that is one event of a store: what it takes as a payload.
+    static func lineBytesMax(of store: EventStore) -> Int {
+        min(64 << 20, store.limits.bytes.map { Int(clamping: $0 / 8) } ?? .max)
+    }
+
     /// Bytes or events at which a batch goes to the store.
     private static let batchBytes = 256 << 10
     private static let batchEvents = 4096
@@ -200,7 +203,14 @@ final class LineRecorder {
 
     /// A piece of a line that is too long: of kind `line`, and binary, since it may end within a character.
     private func addPiece(_ line: LineSplitter.Line, arrival: Int64) throws {
-        if badLines == .stop { try stop("it is longer than 64 MiB", line: counts.lines + 1) }
+        if badLines == .stop {
+            let most = SizeText.exact(UInt64(Self.lineBytesMax(of: store)))
+            let limit =
+                store.limits.bytes.flatMap {
+                    $0 / 8 < 64 << 20 ? ": with --max-bytes \(SizeText.exact($0)) no event has more" : nil
+                } ?? ""
+            try stop("it is longer than \(most)\(limit)", line: counts.lines + 1)
+        }
         if line.isLast {
             counts.lines += 1
             counts.long += 1

@@ -15,7 +15,7 @@ final class Recording {
     let startedAt: Int64
     var acknowledgments: Acknowledgments
     var progress: Progress
-    private let storedBytesBefore: UInt64
+    private var before: StoreBefore
     private let isReceiptJSON: Bool
 
     /// Opens the store, making it where there is none.
@@ -23,9 +23,12 @@ final class Recording {
         var options = StoreOptions()
         options.durability = command.durability.durability
         options.whenFull = command.whenFull == .drop ? .dropAndCount : .wait
+        options.diagnostics = Diagnostics.tell
         startedAt = wallClock()
+        before = try StoreBefore(command.store)
+        options.limits = try command.limits.limits(of: before.info?.limits)
         store = try EventStore.open(command.store, options: options)
-        storedBytesBefore = try store.info().storedBytes
+        before.nextSequence = store.nextSequence
         acknowledgments = Acknowledgments(isWanted: command.acks)
         progress = Progress(isWanted: command.progress.isWanted)
         isReceiptJSON = command.json
@@ -66,7 +69,7 @@ final class Recording {
         acknowledgments.update(sequences)
         try acknowledgments.print(through: UInt64.max)
         progress.clear()
-        try receipt.print(of: store, storedBytesBefore: storedBytesBefore, asJSON: isReceiptJSON)
+        try receipt.print(of: store, since: before, asJSON: isReceiptJSON)
         if receipt.droppedEvents > 0 { throw ExitCode(ExitStatus.loss) }
     }
 }
@@ -94,7 +97,7 @@ enum LineLoop {
     ///   - pause: after the lines of a read, or of none: whatever is to be done before the next wait. Its argument
     ///     is how many bytes were read so far.
     static func run(
-        _ descriptor: Int32, name: String, bytesMax: UInt64?, lineBytesMax: Int = LineRecorder.lineBytesMax,
+        _ descriptor: Int32, name: String, bytesMax: UInt64?, lineBytesMax: Int,
         signals: SignalInbox,
         lines: (inout LineSplitter, Int64) throws -> Void, wait: () -> Int32?, pause: (UInt64) throws -> Void
     ) throws -> Ending {
@@ -169,7 +172,8 @@ enum LineRecording {
         do {
             let ending = try LineLoop.run(
                 file?.descriptor.number ?? STDIN_FILENO, name: file?.path ?? "standard input",
-                bytesMax: file?.content?.bytes, signals: signals
+                bytesMax: file?.content?.bytes, lineBytesMax: LineRecorder.lineBytesMax(of: store),
+                signals: signals
             ) { splitter, arrival in
                 try recorder.add(&splitter, arrival: arrival)
             } wait: {
@@ -210,6 +214,7 @@ extension LineRecorder {
         receipt.rawBytes = counts.payloadBytes
         receipt.droppedEvents = counts.droppedEvents
         receipt.kinds = kindCount
+        receipt.longLines = counts.long
         if command.command.isEmpty, !command.text {
             receipt.counts = counts
             receipt.timeFields = command.timeFields
@@ -232,11 +237,13 @@ extension ExportApplier {
 }
 
 extension Receipt {
-    /// Prints it, with what the store, which is closed, has grown by.
-    func print(of store: EventStore, storedBytesBefore: UInt64, asJSON: Bool) throws {
+    /// Prints it, with what the store, which is closed, has grown by, and what its limits dropped.
+    func print(of store: EventStore, since before: StoreBefore, asJSON: Bool) throws {
         var receipt = self
-        let storedBytes = try EventStore.openReadOnly(store.path).info().storedBytes
-        receipt.storedBytes = storedBytes > storedBytesBefore ? storedBytes - storedBytesBefore : 0
+        let info = try EventStore.openReadOnly(store.path).info()
+        let storedBefore = before.info?.storedBytes ?? 0
+        receipt.storedBytes = info.storedBytes > storedBefore ? info.storedBytes - storedBefore : 0
+        receipt.limitsDropped = before.dropped(info, next: store.nextSequence, checkpoints: checkpoints)
         if asJSON {
             let output = Output()
             try output.line { receipt.append(to: &$0) }

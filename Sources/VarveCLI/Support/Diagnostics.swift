@@ -1,3 +1,5 @@
+import Varve
+
 #if canImport(Darwin)
 import Darwin
 #else
@@ -11,6 +13,20 @@ enum Diagnostics {
 
     /// `varve: note: TEXT`: something to know that is no failure of the command.
     static func note(_ text: String) { line("note", text, colour: "33") }
+
+    /// `varve: warning: TEXT`: something to do about.
+    static func warning(_ text: String) { line("warning", text, colour: "33") }
+
+    /// Says what the library did on its own, where there is something to do about it. Any thread may call.
+    @Sendable
+    static func tell(_ diagnostic: Diagnostic) {
+        if case .limitUnreachable(let limit) = diagnostic { unreachable(limit) }
+    }
+
+    /// Says that a store's limit can't be kept.
+    static func unreachable(_ limit: RetentionLimit) {
+        warning("the limit \(limit.option) can't be kept: what is left is pinned, or needed")
+    }
 
     /// Lines as they are, but for what moves a terminal's cursor or colours.
     static func plain(_ text: String) {

@@ -16,7 +16,7 @@ public struct RecordedEvents: AsyncSequence, Sendable {
     /// Whether indices go up with sequence numbers.
     let isAscending: Bool
 
-    /// Whether events that the limits have evicted belong here too.
+    /// Whether events that the recorder's limits have evicted, or the store's dropped, belong here too.
     public let isPartial: Bool
 
     /// Reads them, in the order recorded.

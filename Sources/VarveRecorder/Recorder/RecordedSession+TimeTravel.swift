@@ -8,6 +8,14 @@ extension RecordedSession {
         case index(UInt64)
         /// After everything that was recorded up to this time.
         case time(Int64)
+
+        /// After all indices that events before it may have.
+        fileprivate var indexEnd: UInt64 {
+            switch self {
+            case .index(let index): index
+            case .time: .max
+            }
+        }
     }
 
     /// The checkpoint nearest to a moment, at it or before it; nil: there is none, the session's own beginning is nearest.
@@ -62,20 +70,26 @@ extension RecordedSession {
             damagedCheckpoints: damaged)
     }
 
-    /// The events between a checkpoint (nil: the session's beginning) and a later moment, also those that are retained no more.
+    /// The events between a checkpoint (nil: the session's beginning) and a later moment, also those that a recorder's limits evicted.
+    /// They are partial where the store's limits dropped some.
     public func events(after checkpoint: Checkpoint?, upTo moment: Moment) -> RecordedEvents {
-        guard let first = info.firstSequence, let last = info.lastSequence else { return none }
         let start = checkpoint?.eventIndex ?? 0
+        func isPartial(_ end: UInt64) -> Bool { start < end && dropped.overlaps(start..<end) }
+        guard let first = info.firstSequence, let last = info.lastSequence else {
+            return nothing(isPartial: isPartial(moment.indexEnd))
+        }
         // The checkpoint of an import stands behind all events.
         let from = isAscending ? checkpoint?.sequence ?? first : first
-        guard from <= last else { return none }
+        guard from <= last else { return nothing(isPartial: isPartial(moment.indexEnd)) }
         switch moment {
         case .index(let index):
             guard start < index else { return none }
-            return events(in: start..<index, hasHighest: false, sequences: from...last, isPartial: false)
+            return events(
+                in: start..<index, hasHighest: false, sequences: from...last, isPartial: isPartial(index))
         case .time(let time):
             return events(
-                in: start..<UInt64.max, time: Int64.min...time, sequences: from...last, isPartial: false)
+                in: start..<UInt64.max, time: Int64.min...time, sequences: from...last,
+                isPartial: isPartial(.max))
         }
     }
 

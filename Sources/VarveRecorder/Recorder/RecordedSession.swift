@@ -13,6 +13,8 @@ public struct RecordedSession: Sendable {
     public let evictedCheckpoints: UInt64
     /// All checkpoints that the store has of it: a retained event may follow one that is not retained.
     let allCheckpoints: [Checkpoint]
+    /// What the store's limits dropped of it.
+    let dropped: DroppedParts
     /// The store as it was then: for queries, replays and partitions of `query`.
     public let snapshot: Snapshot
 
@@ -31,12 +33,16 @@ public struct RecordedSession: Sendable {
         checkpoints = Array(allCheckpoints.dropFirst(Int(evictedCheckpoints)))
         let eventCount = rebuilt.info.eventCount
         evictedEvents = limits.map { eventCount - min($0.events, eventCount) } ?? 0
+        let info = info
+        dropped = try RecorderError.storing { () throws(StoreError) in try DroppedParts(of: info, snapshot) }
     }
 
     /// The id its caller gave; ids may repeat.
     public var id: String { info.id }
     /// When it was started, in nanoseconds since the Unix epoch.
     public var startedAt: Int64 { info.startedAt }
+    /// Whether the recorder's or the store's limits have dropped events of it.
+    public var isPartial: Bool { evictedEvents > 0 || !dropped.isNothing }
     /// Retained events.
     public var eventCount: UInt64 { info.eventCount - evictedEvents }
 
@@ -47,8 +53,9 @@ public struct RecordedSession: Sendable {
     private var sequences: ClosedRange<UInt64>? {
         guard eventCount > 0, let first = info.firstSequence, let last = info.lastSequence, first <= last
         else { return nil }
-        // Evicted from the front, one for one; its numbers follow each other but for what is damaged.
-        let head = evictedEvents == 0 ? first : last.subtractingChecked(eventCount - 1) ?? first
+        // Evicted from the front, one for one; its numbers follow each other but for what is dropped or damaged.
+        let head =
+            evictedEvents == 0 ? first : dropped.firstSequence(of: eventCount, endingWith: last) ?? first
         return max(first, head)...last
     }
 
@@ -72,17 +79,18 @@ public struct RecordedSession: Sendable {
     public var query: Query { events.query }
 
     /// The retained events, in the order recorded.
-    public var events: RecordedEvents { events(isPartial: evictedEvents > 0) }
+    public var events: RecordedEvents { events(isPartial: isPartial) }
 
     /// Those with this index or a higher one. O(log) to the first one in a session that was recorded; an import is read through.
     public func events(since index: UInt64) -> RecordedEvents {
-        events(in: index..<UInt64.max, isPartial: isEvicted(index))
+        events(
+            in: index..<UInt64.max, isPartial: isEvicted(index) || dropped.overlaps(index..<UInt64.max))
     }
 
     /// Those recorded in this time, both ends included; reversed bounds give none.
     public func events(from start: Int64, to end: Int64) -> RecordedEvents {
         guard start <= end else { return none }
-        return events(time: start...end, isPartial: evictedEvents > 0)
+        return events(time: start...end, isPartial: isPartial)
     }
 
     /// Those between two checkpoints, from the earlier one's `eventIndex` up to the later one's. Of checkpoints with the same id,
@@ -92,8 +100,10 @@ public struct RecordedSession: Sendable {
     ) throws(RecorderError) -> RecordedEvents {
         let (one, other) = (try checkpoint(first).eventIndex, try checkpoint(second).eventIndex)
         guard one != other else { return none }
+        let indices = min(one, other)..<max(one, other)
         return events(
-            in: min(one, other)..<max(one, other), hasHighest: false, isPartial: isEvicted(min(one, other)))
+            in: indices, hasHighest: false,
+            isPartial: isEvicted(indices.lowerBound) || dropped.overlaps(indices))
     }
 
     /// The events that are calls, in order.
@@ -103,7 +113,7 @@ public struct RecordedSession: Sendable {
         // Where the store had no room for more kinds.
         query.kindNames = ["Ipc", EventKinds.other]
         let events = RecordedEvents(
-            snapshot: snapshot, query: query, isAscending: isAscending, isPartial: evictedEvents > 0)
+            snapshot: snapshot, query: query, isAscending: isAscending, isPartial: isPartial)
         var cursor = try events.cursor()
         while let event = try cursor.next() {
             if case .ipc(let call) = event.event { calls.append(call) }
@@ -111,17 +121,21 @@ public struct RecordedSession: Sendable {
         return calls
     }
 
-    var none: RecordedEvents {
+    var none: RecordedEvents { nothing(isPartial: false) }
+
+    /// No events; `isPartial`: there were some.
+    func nothing(isPartial: Bool) -> RecordedEvents {
         var query = Query()
         query.limit = 0
-        return RecordedEvents(snapshot: snapshot, query: query, isAscending: true, isPartial: false)
+        return RecordedEvents(snapshot: snapshot, query: query, isAscending: true, isPartial: isPartial)
     }
 
     /// Whether the event with this index, or one after it, was evicted.
     private func isEvicted(_ index: UInt64) -> Bool {
         guard evictedEvents > 0 else { return false }
         guard isAscending, let last = info.nextIndex.subtractingChecked(1) else { return true }
-        return index < last - min(eventCount - 1, last)
+        guard eventCount > 0 else { return true }
+        return index < dropped.firstIndex(of: eventCount, endingWith: last) ?? 0
     }
 
     private func checkpoint(_ id: String) throws(RecorderError) -> Checkpoint {

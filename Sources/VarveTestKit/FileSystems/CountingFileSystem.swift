@@ -40,7 +40,8 @@ public final class CountingFileSystem {
         }
     }
 
-    private let base: any FileSystem
+    /// What does the work.
+    public let base: any FileSystem
     private let counts = Locked<[String: Counts]>([:])
 
     /// Counts what passes to `base`.
@@ -68,7 +69,7 @@ public final class CountingFileSystem {
 
 // The protocol documents the methods.
 // swift-format-ignore: AllPublicDeclarationsHaveDocumentation
-extension CountingFileSystem: FileSystem {
+extension CountingFileSystem: ForwardingFileSystem {
     public func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File {
         let file = try base.open(path, mode)
         count(path) { $0.opens += 1 }
@@ -79,24 +80,6 @@ extension CountingFileSystem: FileSystem {
         count(path) { $0.syncs += 1 }
         try base.syncDirectory(path)
     }
-
-    public func makeDirectory(_ path: String) throws(IOFailure) { try base.makeDirectory(path) }
-    public func list(_ directory: String) throws(IOFailure) -> [DirectoryEntry] { try base.list(directory) }
-    public func kind(of path: String) throws(IOFailure) -> FileKind? { try base.kind(of: path) }
-    public func rename(_ from: String, to: String, replacing: Bool) throws(IOFailure) {
-        try base.rename(from, to: to, replacing: replacing)
-    }
-    public func unlink(_ path: String) throws(IOFailure) { try base.unlink(path) }
-    public func lock(_ path: String) throws(IOFailure) -> any FileLock { try base.lock(path) }
-    public func stamp(of path: String) throws(IOFailure) -> FileStamp? { try base.stamp(of: path) }
-    public func watch(_ directory: String) throws(IOFailure) -> any ChangeWatch { try base.watch(directory) }
-    public func isLocked(_ path: String) -> Bool { base.isLocked(path) }
-    public func isOnNetwork(_ path: String) -> Bool { base.isOnNetwork(path) }
-    public func space(at path: String) throws(IOFailure) -> DiskSpace { try base.space(at: path) }
-    public func now() -> Int64 { base.now() }
-    public func monotonic() -> UInt64 { base.monotonic() }
-    public func randomBytes(_ count: Int) -> [UInt8] { base.randomBytes(count) }
-    public func bootIdentity() -> [UInt8] { base.bootIdentity() }
 }
 
 private final class CountingFile: File {

@@ -18,6 +18,12 @@ public struct RandomOperations: ~Copyable {
         public internal(set) var openings = 0
         /// Queries, counts, lookups and listings whose answers were compared.
         public internal(set) var comparisons = 0
+        /// Events and checkpoints that limits have dropped.
+        public internal(set) var dropped = 0
+        /// Pins made or taken away, and compactions.
+        public internal(set) var pins = 0, compactions = 0
+        /// Most bytes in the directory under a limit of them, of that limit.
+        public internal(set) var fullest = 0.0
         /// Segments at the end.
         public internal(set) var segments = 0
     }
@@ -45,10 +51,25 @@ public struct RandomOperations: ~Copyable {
     var model = ReferenceModel()
     var summary = Summary()
     var operation = 0
-    private var store: EventStore
+    var store: EventStore
     private var session: Session?
     /// A handle whose session has ended.
     private var ended: Session?
+    /// Measures the directory, where limits change from opening to opening.
+    private let meter: DirectoryMeter?
+    var limits = RetentionLimits()
+    /// Most bytes of the directory since the model followed the engine's heads, and whether the store was opened since: with a lower limit,
+    /// perhaps.
+    private var peak: UInt64 = 0
+    /// The same between the two times before: what is dropped may show a little late.
+    private var earlierPeak: UInt64 = 0
+    private var isReopened = true
+    /// The largest block, and the footers of the segments without one.
+    private static let blockRoom: UInt64 = 96 << 10
+    /// What is being done, for a failure's message.
+    private var doing = "opening"
+    /// Whether the model takes the heads over from the engine.
+    var isFollowing: Bool { meter != nil }
     private var clock: Int64 = 1_700_000_000_000_000_000
 
     private static let kinds = [
@@ -58,12 +79,19 @@ public struct RandomOperations: ~Copyable {
     ]
     private static let sessionIDs = ["morning", "flight", "", "nacht/../🌙"]
 
-    /// Opens a new store in an existing directory.
+    /// Opens a new store in an existing directory. With `changesLimits` each opening may have other limits, sessions and ranges are
+    /// pinned, and the store is compacted now and then.
     ///
     /// - Throws: `StoreError` when it can't be opened.
-    public init(seed: UInt64, operations: Int, options: StoreOptions, directory: String) throws {
+    public init(
+        seed: UInt64, operations: Int, options: StoreOptions, directory: String, changesLimits: Bool = false
+    ) throws {
         self.seed = seed
         self.operations = operations
+        var options = options
+        let meter = changesLimits ? DirectoryMeter(options.fileSystem) : nil
+        if let meter { options.fileSystem = meter }
+        self.meter = meter
         self.options = options
         path = "\(directory)/model-\(String(seed, radix: 16)).varve"
         random = SplitMix64(seed: seed)
@@ -77,21 +105,35 @@ public struct RandomOperations: ~Copyable {
     public consuming func run() throws -> Summary {
         do {
             while operation < operations {
-                try performOne()
+                if meter != nil, random.oneIn(25) { try retain() } else { try performOne() }
+                try keepPinsSmall()
+                try checkBytes()
                 operation += 1
             }
             // Verification reads files: what is on its way to them must have arrived.
             try store.flush()
-            try compareEverything(in: store)
+            try followed { try $0.compareEverything(in: $0.store) }
+            summary.dropped =
+                model.events.count - model.keptEvents.count + model.checkpoints.count
+                - model.keptCheckpoints.count
             try reopen()
-            try compareEverything(in: store)
+            try followed { try $0.compareEverything(in: $0.store) }
             summary.segments = Int(try store.info().segmentCount)
             summary.sessions = model.sessions.count
             try store.close()
         } catch let error as StoreError {
-            throw diverged("the engine throws: \(error)")
+            throw diverged(
+                "\(doing): the engine throws: \(error); limits \(limits), pinned \(model.pinnedBytesMax) bytes at most, heads \(model.headSequence) and \(model.headCheckpoint), files \(files)"
+            )
         }
         return summary
+    }
+
+    private var files: [String] {
+        let system = options.fileSystem
+        return ((try? system.list(path)) ?? []).map { file in
+            "\(file.name): \((try? system.stamp(of: path + "/" + file.name))??.byteCount ?? 0)"
+        }.sorted()
     }
 
     func diverged(_ what: String) -> Divergence { Divergence(seed: seed, operation: operation, what: what) }
@@ -99,7 +141,9 @@ public struct RandomOperations: ~Copyable {
     // MARK: Operations
 
     private mutating func performOne() throws {
-        switch random.below(100) {
+        let choice = random.below(100)
+        doing = "operation of kind \(choice)"
+        switch choice {
         case 0..<38: try append()
         case 38..<48: try appendBatch()
         case 48..<52: try makeCheckpoint()
@@ -111,13 +155,139 @@ public struct RandomOperations: ~Copyable {
         case 63: try reopen()
         case 64: try readBesideTheWriter()
         case 65..<67: try expectRefusals()
-        case 67..<87: try compareAnswer(to: randomQuery(), in: store)
-        case 87..<92: try compareCount(of: randomQuery(), in: store)
-        case 92..<97: try comparePoint(in: store)
-        case 97: try compareSessions(in: store)
-        case 98: try compareCheckpoints(in: store)
-        default: try compareRebuilt(in: store)
+        case let comparison:
+            let query = randomQuery()
+            let start = random
+            try followed { operations in
+                operations.random = start
+                switch comparison {
+                case 67..<87: try operations.compareAnswer(to: query, in: operations.store)
+                case 87..<92: try operations.compareCount(of: query, in: operations.store)
+                case 92..<97: try operations.comparePoint(in: operations.store)
+                case 97: try operations.compareSessions(in: operations.store)
+                case 98: try operations.compareCheckpoints(in: operations.store)
+                default: try operations.compareRebuilt(in: operations.store)
+                }
+            }
         }
+    }
+
+    /// Compares once the model has followed the engine; again, where a limit of bytes has moved the heads meanwhile: what is dropped is told
+    /// to the ledger, which takes room too.
+    private mutating func followed(_ compare: (inout RandomOperations) throws -> Void) throws {
+        while true {
+            try followLimits()
+            do {
+                return try compare(&self)
+            } catch let divergence as Divergence {
+                guard limits.bytes != nil else { throw divergence }
+                let info = try store.info()
+                if info.headSequence == model.headSequence, info.headCheckpoint == model.headCheckpoint {
+                    throw divergence
+                }
+            }
+        }
+    }
+
+    // MARK: Retention
+
+    /// Pins something, or no more; or compacts.
+    private mutating func retain() throws {
+        // Nothing may be dropped between the engine's look at the heads and the model's.
+        try followLimits()
+        let isPinned = random.oneIn(2)
+        switch random.below(4) {
+        case 0: try reopen()
+        case 1:
+            doing = "compacting"
+            let report = try store.compact()
+            guard report.refused.isEmpty else { throw diverged("compaction refuses \(report.refused)") }
+            summary.compactions += 1
+        case 2:
+            let kept = stableSessions.filter { $0.ordinal % 3 == 0 || random.oneIn(3) }
+            guard !kept.isEmpty else { return }
+            let session = kept[Int(random.below(UInt32(kept.count)))].ordinal
+            doing =
+                "pinning session \(session), \(isPinned), limits \(limits), heads \(model.headSequence) \(model.headCheckpoint)"
+            if isPinned { try store.pin(session: session) } else { try store.unpin(session: session) }
+            try followLimits()
+            model.pin(session: session, 0...(.max), isPinned: isPinned)
+            summary.pins += 1
+        default:
+            let first = random.next() % (model.nextSequence + 20)
+            let range = first...first + UInt64(random.below(isPinned ? 60 : 3_000))
+            if isPinned, range.upperBound < model.headSequence {
+                let error = StoreError.invalid(
+                    what: "the range \(range.lowerBound) to \(range.upperBound)",
+                    reason: "was dropped before: the first number that is kept is \(model.headSequence)")
+                try expectRefusal("a pin of what was dropped", error) { try store.pin(sequences: range) }
+                return
+            }
+            if isPinned { try store.pin(sequences: range) } else { try store.unpin(sequences: range) }
+            try followLimits()
+            model.pin(range, isPinned: isPinned)
+            summary.pins += 1
+        }
+    }
+
+    /// What is pinned leaves the limit of bytes room enough, and fits into the eighth that is kept free, whatever large segment of another
+    /// limit's time it stands in: that there may be none has tests of its own.
+    private mutating func keepPinsSmall() throws {
+        guard let bytes = limits.bytes, model.pinnedBytesMax > bytes / 16 else { return }
+        doing = "unpinning everything"
+        try followLimits()
+        for session in try store.info().pins {
+            try store.unpin(session: session)
+            try followLimits()
+            model.pin(session: session, 0...(.max), isPinned: false)
+        }
+        try store.unpin(sequences: 0...(.max))
+        try followLimits()
+        model.pin(0...(.max), isPinned: false)
+    }
+
+    /// Limits of their number the model keeps by itself; which segments are the oldest when bytes are short, only the engine knows.
+    private mutating func followLimits() throws {
+        guard meter != nil else { return }
+        if let bytes = limits.bytes {
+            try store.flush()
+            let info = try store.info()
+            try checkBytes()
+            // Nothing goes before the directory is so full that the reserve, a block and the footers have no room beside it.
+            let isEarly =
+                !isReopened && max(peak, earlierPeak) < bytes - bytes / 8 - RandomOperations.blockRoom
+            if isEarly, model.isBelow(head: info.headSequence, checkpoint: info.headCheckpoint) {
+                throw diverged(
+                    "the heads moved from \(model.headSequence) and \(model.headCheckpoint) to \(info.headSequence) and \(info.headCheckpoint) with \(peak) bytes, under \(limits)"
+                )
+            }
+            (earlierPeak, peak, isReopened) = (peak, 0, false)
+            if let wrong = model.follow(head: info.headSequence, checkpoint: info.headCheckpoint) {
+                throw diverged(wrong)
+            }
+        }
+    }
+
+    private mutating func checkBytes() throws {
+        guard let meter, let bytes = limits.bytes else { return }
+        let peak = meter.takePeak(of: path)
+        self.peak = max(self.peak, peak)
+        summary.fullest = max(summary.fullest, Double(peak) / Double(bytes))
+        if peak > bytes { throw diverged("the directory has taken \(peak) bytes of \(bytes)") }
+    }
+
+    /// Options of the next opening, with other limits now and then.
+    private mutating func nextOptions() -> StoreOptions {
+        var options = options
+        guard meter != nil, random.oneIn(2) else { return options }
+        limits = RetentionLimits()
+        if random.oneIn(2) { limits.events = UInt64(random.below(3_000)) + 1 }
+        if random.oneIn(2) { limits.checkpoints = UInt64(random.below(20)) + 1 }
+        if random.oneIn(2) {
+            limits.bytes = max(1 << 20 + UInt64(random.below(3 << 20)), model.pinnedBytesMax * 16)
+        }
+        options.limits = limits
+        return options
     }
 
     private mutating func append() throws {
@@ -174,12 +344,23 @@ public struct RandomOperations: ~Copyable {
         let info = try active.end(at: time)
         model.end(at: time)
         (session, ended) = (nil, active)
-        try compare(info, with: model.sessions[Int(active.ordinal) - 1])
+        let position = Int(active.ordinal) - 1
+        guard limits.bytes != nil else { return try compare(info, with: model.sessions[position]) }
+        // For what was written last something may have gone.
+        try followed { operations in
+            guard operations.model.aliveSessions.contains(active.ordinal) else { return }
+            try operations.compare(
+                operations.store.snapshot().session(ordinal: active.ordinal),
+                with: operations.model.sessions[position])
+        }
     }
 
     private mutating func resume() throws {
-        guard session == nil, !model.sessions.isEmpty else { return }
-        let position = Int(random.below(UInt32(model.sessions.count)))
+        guard session == nil else { return }
+        try followLimits()
+        let kept = stableSessions
+        guard !kept.isEmpty else { return }
+        let position = Int(kept[Int(random.below(UInt32(kept.count)))].ordinal) - 1
         session = try store.resume(session: model.sessions[position].ordinal)
         model.resume(position)
     }
@@ -215,22 +396,41 @@ public struct RandomOperations: ~Copyable {
         try store.close()
         model.end(at: nil)
         (session, ended) = (nil, nil)
-        if random.oneIn(3) { try compareEverything(in: try EventStore.openReadOnly(path, options: options)) }
-        store = try EventStore.open(path, options: options)
+        // Closing told the ledger, for which something may have gone.
+        let comparesReader = random.oneIn(3)
+        if comparesReader || limits.bytes != nil {
+            let reader = try EventStore.openReadOnly(path, options: options)
+            if limits.bytes != nil { try follow(reader) }
+            if comparesReader { try compareEverything(in: reader) }
+        }
+        store = try EventStore.open(path, options: nextOptions())
         summary.openings += 1
+        isReopened = true
+        _ = meter?.takePeak(of: path)
+        if limits.bytes != nil { try follow(store) }
+        model.limit(to: limits)
         guard store.recovery == nil else { throw diverged("a closed store needed recovery") }
         guard store.nextSequence == model.nextSequence else {
             throw diverged("the next number is \(store.nextSequence) after opening")
         }
     }
 
+    private mutating func follow(_ store: EventStore) throws {
+        let info = try store.info()
+        if let wrong = model.follow(head: info.headSequence, checkpoint: info.headCheckpoint) {
+            throw diverged(wrong)
+        }
+    }
+
     private mutating func readBesideTheWriter() throws {
         try store.flush()
-        let reader = try EventStore.openReadOnly(path, options: options)
-        for _ in 0..<4 { try compareAnswer(to: randomQuery(), in: reader) }
-        try compareSessions(in: reader)
-        try compareCheckpoints(in: reader)
-        try reader.close()
+        try followed { operations in
+            let reader = try EventStore.openReadOnly(operations.path, options: operations.options)
+            for _ in 0..<4 { try operations.compareAnswer(to: operations.randomQuery(), in: reader) }
+            try operations.compareSessions(in: reader)
+            try operations.compareCheckpoints(in: reader)
+            try reader.close()
+        }
     }
 
     /// What must be refused, and must leave no trace.
@@ -296,6 +496,11 @@ public struct RandomOperations: ~Copyable {
         case 1: return (0..<random.below(8_000)).map { _ in UInt8(random.below(256)) }
         case 2..<20: return []
         case 20..<60: return (0..<random.below(100)).map { _ in UInt8(random.below(256)) }
+        // Limits of bytes are to be reached.
+        case 60..<160 where meter != nil:
+            return (0..<random.below(800)).flatMap { _ in
+                withUnsafeBytes(of: random.next()) { Array($0) }
+            }
         default: return Array("{\"n\":\(random.below(1_000)),\"text\":\"\(random.below(50)) of these\"}".utf8)
         }
     }

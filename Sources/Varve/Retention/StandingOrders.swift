@@ -1,0 +1,61 @@
+internal import VarveFormat
+
+/// The limits and pins in force at the end of a log. Each segment's header repeats them, so that the last one tells.
+struct StandingOrders: Hashable, Sendable {
+    var limits = RetentionLimits()
+    var pins: [Pin] = []
+
+    /// Those that a writer sets who has no others.
+    init() {}
+
+    /// What the segments say. Reads the last one's header and index; earlier ones where that header can't be read.
+    init(_ entries: [Catalog.Entry]) {
+        self.init(reversed: entries.reversed().lazy.map { try? $0.load().index })
+    }
+
+    /// What their indices say.
+    init(_ indices: [SegmentIndex]) { self.init(reversed: indices.reversed().lazy.map { $0 }) }
+
+    private init(reversed indices: some Sequence<SegmentIndex?>) {
+        var ledgers: [[LedgerRecord]] = []
+        for case let index? in indices {
+            ledgers.append(index.ledger)
+            guard !index.header.isFromSummary else { continue }
+            limits = index.header.limits ?? RetentionLimits()
+            pins = index.header.pins ?? []
+            break
+        }
+        for record in ledgers.reversed().joined() { apply(record) }
+    }
+
+    /// Follows a record of the ledger.
+    mutating func apply(_ record: LedgerRecord) {
+        switch record {
+        case .limits(let limits): self.limits = limits
+        case .pin(let pin, let isPinned): pins.apply(pin, isPinned: isPinned)
+        default: break
+        }
+    }
+
+    /// Says in a header what is in force.
+    func put(into header: inout SegmentHeader) {
+        header.limits = limits == RetentionLimits() ? nil : limits
+        header.pins = pins.isEmpty ? nil : pins
+    }
+}
+
+extension Retained {
+    /// What segments, and the cache where there is one, say is retained: the highest heads, and the pins.
+    init(_ entries: [Catalog.Entry], _ state: StateSlot?, pins: [Pin]) {
+        // Heads that no number reaches are none that a writer gave.
+        func possible(_ value: UInt64) -> UInt64 { value < .max >> 2 ? value : 0 }
+        headSequence = possible(state?.headSequence ?? 0)
+        headCheckpoint = possible(state?.headCheckpoint ?? 0)
+        for entry in entries {
+            let summary = entry.summary
+            headSequence = max(headSequence, possible(summary.headSequence))
+            headCheckpoint = max(headCheckpoint, possible(summary.headCheckpoint))
+        }
+        self.pins = pins
+    }
+}

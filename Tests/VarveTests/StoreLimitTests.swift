@@ -1,0 +1,477 @@
+import Foundation
+import Testing
+import Varve
+import VarveIO
+import VarveTestKit
+
+/// A disk of a fixed size, which others use too.
+private final class SharedDisk: ForwardingFileSystem, @unchecked Sendable {
+    let base: any FileSystem = POSIXFileSystem()
+    private let lock = NSLock()
+    private let capacity: UInt64
+    private var others: UInt64 = 0
+
+    init(capacity: UInt64) { self.capacity = capacity }
+
+    func others(take bytes: UInt64) { lock.withLock { others = bytes } }
+
+    func space(at path: String) throws(IOFailure) -> DiskSpace {
+        var used = lock.withLock { others }
+        for entry in (try? base.list(path)) ?? [] where entry.kind == .regular {
+            used += ((try? base.stamp(of: path + "/" + entry.name)) ?? nil)?.byteCount ?? 0
+        }
+        return DiskSpace(freeBytes: capacity > used ? capacity - used : 0, totalBytes: capacity)
+    }
+}
+
+@Suite("Limits of age, disk space and bytes, and what they can't be asked")
+struct StoreLimitTests {
+    private let directory: TemporaryDirectory
+    private let path: String
+
+    init() throws {
+        directory = try TemporaryDirectory()
+        path = directory.path("store")
+    }
+
+    private func sequences(_ store: EventStore) throws -> [UInt64] {
+        var found: [UInt64] = []
+        var cursor = try store.cursor()
+        while let event = try cursor.nextEvent() {
+            #expect(event.payload == noise(event.sequence, event.payload.count))
+            found.append(event.sequence)
+        }
+        return found
+    }
+
+    private func bytes() throws -> UInt64 {
+        try contents(of: path).values.reduce(0) { $0 + UInt64($1.count) }
+    }
+
+    private func append(
+        _ numbers: Range<UInt64>, of count: Int = 600, to store: EventStore, at timestamp: Int64 = 0
+    ) throws {
+        let kind = try store.kind("noise", .binary)
+        let session = try store.startSession("s")
+        for number in numbers { try session.append(noise(number, count), kind: kind, at: timestamp) }
+        try store.flush()
+        try session.end()
+    }
+
+    // MARK: Age
+
+    private static let hour: UInt64 = 3_600_000_000_000
+
+    @Test(
+        "What was written longer ago than the limit goes, whatever its timestamps say",
+        arguments: [Int64.min, -1, 0, 4_000_000_000_000_000_000, .max])
+    func age(timestamp: Int64) throws {
+        let system = ControlledFileSystem()
+        var options = smallBlocks(on: system)
+        options.limits = RetentionLimits(ageNanoseconds: Self.hour)
+        let store = try EventStore.open(path, options: options)
+        try append(0..<20, to: store, at: timestamp)
+        system.advanceClock(nanoseconds: Self.hour - 1)
+        try append(20..<40, to: store)
+        #expect(try sequences(store) == Array(0..<40))
+        try store.close()
+        system.advanceClock(nanoseconds: 1)
+        let second = try EventStore.open(path, options: options)
+        #expect(try sequences(second) == Array(20..<40))
+        try append(40..<60, to: second, at: timestamp)
+        try second.close()
+        let dropped = try #require(try EventStore.openReadOnly(path).info().droppings.last)
+        #expect(dropped.limit == .age && dropped.sequences == 0..<20 && dropped.events == 20)
+        system.advanceClock(nanoseconds: 2 * Self.hour)
+        let third = try EventStore.open(path, options: options)
+        #expect(try sequences(third) == [] && third.nextSequence == 60)
+        // The log's last segment stays, with nothing in it that is kept: compaction ends all the same.
+        #expect(try third.compact().isComplete)
+        // Numbers go on.
+        try append(60..<70, to: third)
+        #expect(try sequences(third) == Array(60..<70))
+        try third.close()
+    }
+
+    @Test("While a store is open what has become too old goes by itself")
+    func ageWhileOpen() throws {
+        let system = ControlledFileSystem()
+        var options = smallBlocks(on: system)
+        options.limits = RetentionLimits(ageNanoseconds: Self.hour)
+        let dropped = DispatchSemaphore(value: 0)
+        options.diagnostics = { if case .dropped = $0 { dropped.signal() } }
+        options.segmentBytes = 16 << 10
+        let store = try EventStore.open(path, options: options)
+        try append(0..<100, to: store)
+        system.advanceClock(nanoseconds: 2 * Self.hour)
+        // The keeper looks once a second by the store's clock, which has moved, when there is something to do.
+        try append(100..<120, to: store)
+        #expect(dropped.wait(timeout: .now() + 60) == .success)
+        #expect(try sequences(store) == Array(100..<120))
+        try store.close()
+    }
+
+    // MARK: Disk space
+
+    @Test("The oldest goes so that the disk keeps the space that is to be left to others")
+    func freeSpace() throws {
+        let disk = SharedDisk(capacity: 8 << 20)
+        var options = smallBlocks(on: disk)
+        options.segmentBytes = 64 << 10
+        options.keepsTail = false
+        options.limits = RetentionLimits(freeBytes: 4 << 20)
+        let store = try EventStore.open(path, options: options)
+        try append(0..<1_000, of: 2_000, to: store)
+        #expect(try sequences(store) == Array(0..<1_000))
+        disk.others(take: 3 << 20)
+        try append(1_000..<2_000, of: 2_000, to: store)
+        try store.close()
+        // At each segment's beginning there was as much, and one segment has come since.
+        #expect(try disk.space(at: path).freeBytes >= 4 << 20 - 128 << 10)
+        let reader = try EventStore.openReadOnly(path)
+        let kept = try sequences(reader)
+        #expect(kept == Array((kept.first ?? 0)..<2_000) && kept.count > 300)
+        #expect(try reader.info().droppings.contains { $0.limit == .freeBytes })
+    }
+
+    @Test(
+        "Where nothing more may go for the disk's sake, an append says so; what is there stays, and once there is space it goes on"
+    )
+    func noFreeSpace() throws {
+        let disk = SharedDisk(capacity: 8 << 20)
+        var options = smallBlocks(on: disk)
+        options.segmentBytes = 64 << 10
+        options.keepsTail = false
+        let free = try EventStore.open(path, options: options)
+        try append(0..<500, of: 2_000, to: free)
+        try free.pin(sequences: 0...10_000)
+        try free.close()
+        disk.others(take: 6 << 20)
+        options.limits = RetentionLimits(freeBytes: 4 << 20)
+        let store = try EventStore.open(path, options: options)
+        let kind = try store.kind("noise", .binary)
+        let session = try store.startSession("without space")
+        func appendNext() throws { try session.append(noise(store.nextSequence, 2_000), kind: kind) }
+        #expect {
+            for _ in 500..<900 { try appendNext() }
+        } throws: {
+            if case .limitReached? = $0 as? StoreError { true } else { false }
+        }
+        #expect(try sequences(store).prefix(500) == Array(0..<500)[...])
+        disk.others(take: 0)
+        // What waits is written within a moment.
+        while (try? appendNext()) == nil { sched_yield() }
+        for _ in 0..<10 { try appendNext() }
+        try session.end()
+        try store.close()
+        let reader = try EventStore.openReadOnly(path)
+        #expect(try reader.verify().damage == [])
+        let kept = try sequences(reader)
+        #expect(kept == Array(0..<UInt64(kept.count)) && kept.count >= 510)
+    }
+
+    // MARK: Files that stay
+
+    @Test("Segments that the system does not let go are dropped all the same, and removed once it does")
+    func filesStay() throws {
+        let system = ClingingFileSystem()
+        var options = smallBlocks(on: system)
+        options.segmentBytes = 16 << 10
+        options.limits = RetentionLimits(events: 50)
+        let failures = Locked(0)
+        options.diagnostics = { if case .maintenanceFailed = $0 { failures.withLock { $0 += 1 } } }
+        let store = try EventStore.open(path, options: options)
+        system.clings = true
+        try append(0..<400, to: store)
+        #expect(try sequences(store) == Array(350..<400))
+        _ = try store.compact()
+        #expect(try segments(of: path).count > 10 && failures.withLock { $0 } > 0)
+        #expect(try sequences(EventStore.openReadOnly(path)) == Array(350..<400))
+        system.clings = false
+        #expect(try store.compact().isComplete)
+        #expect(try segments(of: path).count < 10)
+        #expect(try sequences(store) == Array(350..<400))
+        try store.close()
+    }
+
+    @Test("What recovery has set aside goes with the segments of its time")
+    func asides() throws {
+        var options = smallBlocks()
+        options.segmentBytes = 16 << 10
+        let first = try EventStore.open(path, options: options)
+        try append(0..<200, to: first)
+        try first.close()
+        let names = try segments(of: path)
+        let aside = [
+            "\(names[0]).cut", "\(names[1]).1.cut", "\(names[names.count - 1]).cut", path + "/other.cut",
+        ]
+        for name in aside { try Data([1, 2, 3]).write(to: URL(filePath: name)) }
+        func left() -> [Bool] { aside.map { FileManager.default.fileExists(atPath: $0) } }
+        options.limits = RetentionLimits(events: 50)
+        let store = try EventStore.open(path, options: options)
+        #expect(try sequences(store) == Array(150..<200) && left() == [false, false, true, true])
+        try append(200..<400, to: store)
+        _ = try store.compact()
+        #expect(try sequences(store) == Array(350..<400) && left() == [false, false, false, true])
+        try store.close()
+    }
+
+    @Test(
+        "Where what was dropped takes its room all the same, an append says so, and nothing more is dropped for it"
+    )
+    func roomStays() throws {
+        let system = ClingingFileSystem()
+        var options = smallBlocks(on: system)
+        options.limits = RetentionLimits(bytes: 1 << 20)
+        let store = try EventStore.open(path, options: options)
+        let kind = try store.kind("noise", .binary)
+        let session = try store.startSession("s")
+        func appendNext() throws { try session.append(noise(store.nextSequence, 2_000), kind: kind) }
+        for _ in 0..<600 { try appendNext() }
+        system.clings = true
+        #expect {
+            for _ in 0..<600 { try appendNext() }
+        } throws: {
+            if case .limitReached? = $0 as? StoreError { true } else { false }
+        }
+        let first = try #require(try store.info().sequences?.lowerBound)
+        for _ in 0..<50 {
+            #expect(throws: StoreError.self) { try store.flush() }
+            #expect(try store.info().sequences?.lowerBound == first)
+        }
+        #expect(try bytes() <= 1 << 20)
+        system.clings = false
+        while (try? appendNext()) == nil { sched_yield() }
+        for _ in 0..<600 { try appendNext() }
+        try store.close()
+        #expect(try bytes() <= 1 << 20)
+        let kept = try sequences(EventStore.openReadOnly(path))
+        #expect(kept.count > 100 && kept == Array((kept.first ?? 0)..<store.nextSequence))
+    }
+
+    // MARK: What stays
+
+    @Test("Pins that exceed a limit are reported once, all else goes, and unpinned it is as the limit says")
+    func unreachable() throws {
+        let reports = Locked([RetentionLimit]())
+        var options = smallBlocks()
+        options.diagnostics = {
+            if case .limitUnreachable(let limit) = $0 { reports.withLock { $0.append(limit) } }
+        }
+        options.limits = RetentionLimits(events: 100, checkpoints: 2)
+        let store = try EventStore.open(path, options: options)
+        let kind = try store.kind("noise", .binary)
+        let evidence = try store.startSession("evidence")
+        for number in 0..<60 as Range<UInt64> {
+            try evidence.append(noise(number, 600), kind: kind)
+            if number % 20 == 0 { try evidence.checkpoint("cp", state: [1]) }
+        }
+        try evidence.end()
+        try store.pin(session: evidence.ordinal)
+        #expect(store.unreachableLimits == [])
+        try append(60..<200, to: store)
+        #expect(try sequences(store) == Array(0..<60) + Array(160..<200))
+        try store.pin(sequences: 160...199)
+        #expect(store.unreachableLimits == [])
+        try append(200..<230, to: store)
+        // What is pinned is as many as may be kept: there is no room for others.
+        #expect(try sequences(store) == Array(0..<60) + Array(160..<200))
+        try store.pin(session: try #require(try store.sessions().last?.ordinal))
+        try store.unpin(session: evidence.ordinal)
+        #expect(try sequences(store).first == 160)
+        try store.close()
+        options.limits = RetentionLimits(events: 20)
+        let lowered = try EventStore.open(path, options: options)
+        #expect(lowered.unreachableLimits == [.events])
+        #expect(try sequences(lowered) == Array(160..<200))
+        try append(230..<240, to: lowered)
+        #expect(try sequences(lowered) == Array(160..<200))
+        try lowered.unpin(sequences: 160...199)
+        #expect(lowered.unreachableLimits == [])
+        try append(240..<300, to: lowered)
+        #expect(try sequences(lowered) == Array(280..<300))
+        try lowered.close()
+        #expect(reports.withLock { $0 } == [.events])
+    }
+
+    @Test("The checkpoint from which the oldest event left can be reached goes last", arguments: [0, 100])
+    func baseCheckpoint(before: UInt64) throws {
+        var options = smallBlocks()
+        options.limits = RetentionLimits(bytes: 1 << 20)
+        let store = try EventStore.open(path, options: options)
+        let kind = try store.kind("noise", .binary)
+        let session = try store.startSession("long")
+        for number in 0..<before { try session.append(noise(number, 600), kind: kind) }
+        try session.checkpoint("older", state: noise(1, 300))
+        let base = try session.checkpoint("base", state: noise(2, 300))
+        for number in before..<4_000 { try session.append(noise(number, 600), kind: kind) }
+        try store.flush()
+        let kept = try sequences(store)
+        #expect((kept.first ?? 0) > before + 1_000 && kept.last == 3_999)
+        let snapshot = try store.snapshot()
+        #expect(try snapshot.checkpoints() == [base])
+        #expect(try snapshot.state(of: base) == noise(2, 300))
+        #expect(try bytes() <= 1 << 20)
+        #expect(try store.compact().droppedCheckpoints == 1)
+        // A later one is nearer.
+        let next = try session.checkpoint("next", state: noise(3, 300))
+        for number in 4_000..<8_000 as Range<UInt64> { try session.append(noise(number, 600), kind: kind) }
+        try store.flush()
+        #expect(try store.snapshot().checkpoints() == [next])
+        try session.end()
+        try store.close()
+        #expect(try bytes() <= 1 << 20)
+        #expect(try EventStore.openReadOnly(path).verify().damage == [])
+    }
+
+    @Test("Unpinned, what fills the limit of bytes goes, and recording goes on", arguments: [false, true])
+    func unpinnedWhenFull(reopens: Bool) throws {
+        var options = smallBlocks()
+        options.limits = RetentionLimits(bytes: 1 << 20)
+        var store = try EventStore.open(path, options: options)
+        let kind = try store.kind("noise", .binary)
+        let evidence = try store.startSession("evidence")
+        try evidence.append(noise(0, 600), kind: kind)
+        try store.pin(session: evidence.ordinal)
+        #expect {
+            for number in 1..<4_000 as Range<UInt64> { try evidence.append(noise(number, 600), kind: kind) }
+        } throws: {
+            if case .limitReached? = $0 as? StoreError { true } else { false }
+        }
+        if reopens {
+            // What could not be written is lost with the process.
+            try? store.close()
+            store = try EventStore.open(path, options: options)
+        }
+        let kept = store.nextSequence
+        #expect(try sequences(store).prefix(1_000) == Array(0..<1_000)[...])
+        try store.unpin(session: evidence.ordinal)
+        if !reopens { try evidence.end() }
+        try append(store.nextSequence..<store.nextSequence + 3_000, to: store)
+        let now = try sequences(store)
+        #expect(now.count > 500 && (now.first ?? 0) > kept && now == Array(now[0]...(now.last ?? 0)))
+        try store.close()
+        #expect(try bytes() <= 1 << 20)
+        #expect(try EventStore.openReadOnly(path).verify().damage == [])
+    }
+
+    // MARK: What can't be asked
+
+    @Test(
+        "A limit that nobody can keep is refused before anything is made",
+        arguments: [
+            RetentionLimits(events: 0), RetentionLimits(checkpoints: 0), RetentionLimits(bytes: 0),
+            RetentionLimits(ageNanoseconds: 0), RetentionLimits(freeBytes: 0),
+            RetentionLimits(bytes: 1 << 20 - 1), RetentionLimits(events: 5, bytes: 1),
+            RetentionLimits(freeBytes: .max), RetentionLimits(freeBytes: 1 << 60),
+        ])
+    func refused(limits: RetentionLimits) throws {
+        var options = smallBlocks()
+        options.limits = limits
+        #expect {
+            try EventStore.open(path, options: options)
+        } throws: {
+            if case .invalid? = $0 as? StoreError { true } else { false }
+        }
+        #expect(!FileManager.default.fileExists(atPath: path))
+        // A store that is there stays as it is.
+        let store = try EventStore.open(path, options: smallBlocks())
+        try append(0..<30, to: store)
+        try store.close()
+        let before = try contents(of: path)
+        #expect(throws: StoreError.self) { try EventStore.open(path, options: options) }
+        #expect(try contents(of: path) == before)
+    }
+
+    @Test("Of several limits the tightest rules")
+    func tightest() throws {
+        var options = smallBlocks()
+        options.limits = RetentionLimits(events: 100, bytes: 1 << 20)
+        let store = try EventStore.open(path, options: options)
+        try append(0..<500, of: 100, to: store)
+        #expect(try sequences(store) == Array(400..<500))
+        // Of large ones fewer fit than may be kept.
+        try append(500..<700, of: 20_000, to: store)
+        let kept = try sequences(store)
+        #expect(kept.count < 60 && kept.count > 5 && kept.last == 699)
+        try store.close()
+        #expect(try bytes() <= 1 << 20)
+    }
+
+    @Test("An event that is larger than the limit allows is refused, and what is there stays")
+    func tooLarge() throws {
+        var options = smallBlocks()
+        options.limits = RetentionLimits(bytes: 1 << 20)
+        let store = try EventStore.open(path, options: options)
+        try append(0..<50, to: store)
+        let kind = try store.kind("noise", .binary)
+        let session = try store.startSession("large")
+        #expect(
+            throws: StoreError.beyondLimit(
+                what: "the size of a payload", value: 1 << 17 + 1, limit: 1 << 17)
+        ) { try session.append(noise(50, 1 << 17 + 1), kind: kind) }
+        #expect(throws: StoreError.self) { try session.checkpoint("cp", state: noise(1, 1 << 17 + 1)) }
+        #expect(try sequences(store) == Array(0..<50))
+        #expect(try session.append(noise(50, 1 << 17), kind: kind) == 50)
+        #expect(try sequences(store) == Array(0..<51))
+        try store.close()
+        #expect(try bytes() <= 1 << 20)
+    }
+
+    @Test(
+        "A limit below what a store has drops the oldest at opening, and keeps as much of the newest as it allows",
+        arguments: [64 << 10, 1 << 20, 64 << 20])
+    func lowered(segmentBytes: UInt64) throws {
+        var options = smallBlocks()
+        options.segmentBytes = segmentBytes
+        let store = try EventStore.open(path, options: options)
+        let session = try store.startSession("checkpoints")
+        try session.checkpoint("first", state: noise(7, 100))
+        try session.end()
+        try append(0..<3_000, of: 2_000, to: store)
+        try store.close()
+        #expect(try bytes() > 6_000_000)
+        options.limits = RetentionLimits(bytes: 2 << 20)
+        let lowered = try EventStore.open(path, options: options)
+        #expect(try bytes() <= 2 << 20)
+        let kept = try sequences(lowered)
+        #expect(kept == Array((kept.first ?? 0)..<3_000))
+        // At least a third of the limit: an eighth is kept free, another one is for `TAIL`, and segments go whole.
+        #expect(kept.count * 2_000 > (2 << 20) / 3)
+        try append(3_000..<3_010, of: 2_000, to: lowered)
+        #expect(try sequences(lowered).suffix(10) == Array(3_000..<3_010)[...])
+        try lowered.close()
+        #expect(try bytes() <= 2 << 20)
+        #expect(try EventStore.openReadOnly(path).verify().damage == [])
+    }
+
+    @Test("A disk that is full when a store is made, or opened, says so; with space it works")
+    func fullAtStart() throws {
+        let system = SimulatedFileSystem(seed: 1)
+        try system.makeDirectory("/data")
+        system.limitSpace(to: 10)
+        var options = smallBlocks(on: system)
+        options.limits = RetentionLimits(bytes: 2 << 20)
+        #expect {
+            try EventStore.open("/data/store", options: options)
+        } throws: {
+            if case .outOfSpace? = $0 as? StoreError { true } else { false }
+        }
+        system.limitSpace(to: nil)
+        let store = try EventStore.open("/data/store", options: options)
+        try append(0..<100, to: store)
+        try store.close()
+        system.limitSpace(to: 0)
+        #expect {
+            try EventStore.open("/data/store", options: options)
+        } throws: {
+            if case .outOfSpace? = $0 as? StoreError { true } else { false }
+        }
+        #expect(try sequences(EventStore.openReadOnly("/data/store", options: options)) == Array(0..<100))
+        system.limitSpace(to: nil)
+        let again = try EventStore.open("/data/store", options: options)
+        try append(100..<110, to: again)
+        #expect(try sequences(again) == Array(0..<110))
+        try again.close()
+    }
+}
