@@ -52,9 +52,9 @@ build: setup
 demo: build
 	@scripts/demo.sh "$(CURDIR)/.build/release/varve"
 
-# One optimised run for everything: the randomised suites take minutes without optimisation.
+# One optimised run for everything: the randomised suites take minutes without optimisation. Failures stand once more at the end.
 test: setup
-	$(SWIFT) test -c release -Xswiftc -enable-testing $(TEST)
+	@scripts/failures.sh $(SWIFT) test -c release -Xswiftc -enable-testing $(TEST)
 
 lint:
 	$(SWIFT) format lint --strict --parallel --configuration .swift-format --recursive $(SOURCES)
@@ -88,12 +88,12 @@ check-formats:
 SANITIZED_SKIP = --skip 'CrashTests\.(SystemCallTests|LimitTests|PowerCutTests)'
 
 asan: setup
-	ASAN_OPTIONS=detect_leaks=0 VARVE_CRASH_STATES=500 VARVE_MODEL_OPERATIONS=2400 $(SWIFT) test -c release -Xswiftc -enable-testing --sanitize=address \
+	ASAN_OPTIONS=detect_leaks=0 VARVE_CRASH_STATES=500 VARVE_MODEL_OPERATIONS=2400 scripts/failures.sh $(SWIFT) test -c release -Xswiftc -enable-testing --sanitize=address \
 		--scratch-path .build/asan --filter 'VarveFormatTests|VarveIOTests|VarveTests|VarveJSONTests|VarveRecorderTests|CrashTests' \
 		$(SANITIZED_SKIP)
 
 tsan: setup
-	VARVE_MODEL_OPERATIONS=500 $(SWIFT) test --sanitize=thread --scratch-path .build/tsan --filter 'VarveTests|VarveRecorderTests|CrashTests' \
+	VARVE_MODEL_OPERATIONS=500 scripts/failures.sh $(SWIFT) test --sanitize=thread --scratch-path .build/tsan --filter 'VarveTests|VarveRecorderTests|CrashTests' \
 		$(SANITIZED_SKIP) --skip 'PowerLossTests|RetentionCrashTests|SimulatedFaultTests|DamageTableTests' \
 		--skip 'StoreLimitTests|CompactionRewriteTests|CompactionFaultTests|CompactionPolicyTests|RetainedReadTests'
 
