@@ -125,7 +125,7 @@ struct FaultTests {
         }
         try store.flush()
         let copy = directory.path("crashed")
-        try FileManager.default.copyItem(atPath: live, toPath: copy)
+        try copyLive(live, to: copy)
         try store.close()
         return (copy, events)
     }

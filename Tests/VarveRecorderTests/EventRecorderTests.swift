@@ -498,7 +498,7 @@ struct EventRecorderTests {
         try recorder.importSession(session([5, 9, 2]))
         try record(0..<2, in: recorder)
         try store.flush()
-        try FileManager.default.copyItem(atPath: path, toPath: directory.path("killed"))
+        try copyLive(path, to: directory.path("killed"))
         try store.close()
         let found = try EventStore.open(directory.path("killed"))
         #expect(try found.recordedSession(ordinal: 1).events.all().map(\.index) == [5, 9, 2, 3, 4])

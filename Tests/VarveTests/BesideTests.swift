@@ -153,7 +153,7 @@ struct BesideTests {
         for number in 0..<400 as Range<UInt64> { try session.append(noise(number, 256), kind: kind) }
         try session.checkpoint("written", state: [])
         for number in 400..<410 as Range<UInt64> { try session.append(noise(number, 256), kind: kind) }
-        try FileManager.default.copyItem(atPath: live, toPath: path)
+        try copyLive(live, to: path)
         try store.close()
         for _ in 0..<20 {
             let copy = directory.path("copy")

@@ -279,7 +279,7 @@ struct CallerTests {
         for number in UInt64(20)..<40 {
             try session.append(noise(number, 300), kind: kind, at: 100 + Int64(number))
         }
-        try FileManager.default.copyItem(atPath: path, toPath: copy)
+        try copyLive(path, to: copy)
         let reader = try EventStore.openReadOnly(copy)
         let events = try reader.collect()
         #expect((20...40).contains(events.count))
@@ -299,7 +299,7 @@ struct CallerTests {
         let session = try store.startSession("empty", at: 123)
         #expect(session.nextIndex == 0)
         try store.flush()
-        try FileManager.default.copyItem(atPath: path, toPath: copy)
+        try copyLive(path, to: copy)
         try store.close()
         for opened in [try EventStore.openReadOnly(copy), try EventStore.open(copy)] {
             let info = try #require(try opened.sessions().first)

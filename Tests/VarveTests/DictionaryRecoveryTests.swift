@@ -58,7 +58,7 @@ struct DictionaryRecoveryTests {
             try session.append(payload(number), kind: kind, at: Int64(number))
             if flushes.contains(number) { try store.flush() }
         }
-        try FileManager.default.copyItem(atPath: live, toPath: killed)
+        try copyLive(live, to: killed)
         try store.close()
         #expect(try blockTypes(killed).contains(.dictionary))
         for opening in 0..<2 {

@@ -328,7 +328,7 @@ struct FollowTests {
         try store.flush()
         system.closeGate()
         try append(50..<80, to: session, kind)
-        try FileManager.default.copyItem(atPath: live, toPath: path)
+        try copyLive(live, to: path)
         system.openGate()
         try store.close()
 

@@ -32,7 +32,7 @@ struct ForgedStoreTests {
         for number in 0..<16 as Range<UInt64> { try session.append(noise(number, 512), kind: kind, at: 1) }
         // The next beginning returns once it is written, and so are the batches before it.
         let checkpoint = try session.checkpoint("cp", state: [])
-        try FileManager.default.copyItem(atPath: live, toPath: path)
+        try copyLive(live, to: path)
         try store.close()
         try FileManager.default.removeItem(atPath: path + "/TAIL")
 
@@ -122,7 +122,7 @@ struct ForgedStoreTests {
         for number in 8..<48 as Range<UInt64> { try session.append(noise(number, 1024), kind: kind, at: 2) }
         // Returns once it is written, and what comes before it.
         try session.checkpoint("cp", state: [], at: 3)
-        try FileManager.default.copyItem(atPath: live, toPath: path)
+        try copyLive(live, to: path)
         try store.close()
         try FileManager.default.removeItem(atPath: path + "/TAIL")
         // None of them was sealed, and the first block, which begins the session, can't be read.

@@ -29,7 +29,7 @@ struct HeldBackTests {
     /// A copy of the files of an open store is what a kill leaves.
     private func kill() throws -> EventStore {
         try? FileManager.default.removeItem(atPath: killed)
-        try FileManager.default.copyItem(atPath: live, toPath: killed)
+        try copyLive(live, to: killed)
         return try EventStore.openReadOnly(killed)
     }
 

@@ -103,7 +103,7 @@ struct ImportLimitTests {
         case .closed: try store.close()
         case .killed:
             path = directory.path("killed")
-            try FileManager.default.copyItem(atPath: self.path, toPath: path)
+            try copyLive(self.path, to: path)
             try store.close()
         }
         let isWhole = outcome == .completed
@@ -191,7 +191,7 @@ struct ImportLimitTests {
             case 4: isOver = false
             default:
                 let copy = directory.path("copy\(step)")
-                try FileManager.default.copyItem(atPath: path, toPath: copy)
+                try copyLive(path, to: copy)
                 try store.close()
                 path = copy
                 store = try EventStore.open(path, options: options)

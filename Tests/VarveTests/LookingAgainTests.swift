@@ -120,7 +120,7 @@ struct LookingAgainTests {
                 try session.append(noise(seed << 32 + number, 256), kind: kind)
             }
             try store.flush()
-            try FileManager.default.copyItem(atPath: path, toPath: path + ".copy")
+            try copyLive(path, to: path + ".copy")
             try store.close()
         }
         let live = path + ".copy"
@@ -144,7 +144,7 @@ struct LookingAgainTests {
         }
         try store.flush()
         let live = directory.path("live")
-        try FileManager.default.copyItem(atPath: path, toPath: live)
+        try copyLive(path, to: live)
         try store.close()
         let lock = try POSIXFileSystem().lock(live + "/LOCK")
         defer { lock.release() }

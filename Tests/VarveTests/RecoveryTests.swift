@@ -75,7 +75,7 @@ struct RecoveryTests {
         }
         // A checkpoint returns once everything before it is written.
         try session.checkpoint("end", state: [], at: 0)
-        try FileManager.default.copyItem(atPath: live, toPath: path)
+        try copyLive(live, to: path)
         try FileManager.default.removeItem(atPath: path + "/TAIL")
         for _ in 0..<100 { goesOn.signal() }
         try store.close()
@@ -148,7 +148,7 @@ struct RecoveryTests {
         let checkpoint = try session.checkpoint("lost", state: [])
         try store.flush()
         let (epoch, ordinal) = (try store.info().epoch, session.ordinal)
-        try FileManager.default.copyItem(atPath: live, toPath: path)
+        try copyLive(live, to: path)
         try store.close()
         try FileManager.default.removeItem(atPath: path + "/TAIL")
         let last = try #require(try segments(of: path).last)
@@ -428,7 +428,7 @@ struct RecoveryTests {
             try session.append(noise(number, 256), kind: kind)
             try store.flush()
         }
-        try FileManager.default.copyItem(atPath: live, toPath: path)
+        try copyLive(live, to: path)
         try FileManager.default.removeItem(atPath: path + "/TAIL")
         try store.close()
         let file = try segments(of: path)[0]
@@ -453,7 +453,7 @@ struct RecoveryTests {
         for number in unwritten {
             try session.append(noise(number, 256), kind: number % 2 == 0 ? kind : late, at: Int64(number))
         }
-        try FileManager.default.copyItem(atPath: live, toPath: path)
+        try copyLive(live, to: path)
         system.openGate()
         try store.close()
     }

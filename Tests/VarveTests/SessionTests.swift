@@ -180,7 +180,7 @@ struct SessionTests {
         try session.append("8", kind: kind)
         try store.flush()
         var crashed = directory.path("crashed")
-        try FileManager.default.copyItem(atPath: path, toPath: crashed)
+        try copyLive(path, to: crashed)
         try store.close()
         if isRepaired {
             _ = try EventStore.repair(crashed, into: directory.path("repaired"))
@@ -261,7 +261,7 @@ struct SessionTests {
             if number % 20 == 9 { try session.checkpoint("cp", state: noise(number, 50)) }
         }
         try store.flush()
-        try FileManager.default.copyItem(atPath: path, toPath: copy)
+        try copyLive(path, to: copy)
         let made = try store.checkpoints()
         try store.close()
 

@@ -28,7 +28,7 @@ struct TailTests {
 
     private func kill() throws {
         try? FileManager.default.removeItem(atPath: killed)
-        try FileManager.default.copyItem(atPath: live, toPath: killed)
+        try copyLive(live, to: killed)
     }
 
     private func payload(_ number: UInt64) -> [UInt8] { noise(number, 20 + Int(number % 5) * 100) }

@@ -462,6 +462,8 @@ public final class EventStore: @unchecked Sendable {
             compactor.wake()
         }
         if let report { options.diagnostics?(.recovered(report)) }
+        // Pins that exceed a lowered limit do so from now on, even if they are gone before the keeper looks.
+        reclaimer.reportUnreachable()
         if orders.limits != standing.limits { _ = try ending.recordWaiting([.limits(orders.limits)]) }
     }
 
