@@ -57,9 +57,12 @@ struct ArticleTests {
     static let articles = files(under: catalogue, "md")
     private static let sources = files(under: "Tests/DocumentationTests", "swift")
 
-    @Test("There are the four articles and the module's page")
+    @Test("There are the five articles and the module's page")
     func thereAre() {
-        let names = ["DurabilityAndRecovery", "Querying", "Recording", "TimeTravelAndReplay", "Varve"]
+        let names = [
+            "DurabilityAndRecovery", "LimitsAndCompaction", "Querying", "Recording", "TimeTravelAndReplay",
+            "Varve",
+        ]
         #expect(Self.articles == names.map { "\(Self.catalogue)/\($0).md" })
     }
 

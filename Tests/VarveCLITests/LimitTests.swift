@@ -186,6 +186,31 @@ struct LimitTests {
         #expect(kept.compactMap { $0["id"] as? String } == ["cp-2", "cp-3"])
     }
 
+    @Test(
+        "A session that goes on in an export after the limits have dropped all of it goes on in the store",
+        arguments: [("5", [7, 8, 9, 2, 3]), ("13", [1, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 2, 3])])
+    func importingPaused(limit: String, indices: [Int]) throws {
+        let source = harness.path("source")
+        try harness.succeed("record", source, "--session", "paused", input: lines(0..<4))
+        try harness.succeed("record", source, "--session", "between", input: lines(0..<10))
+        let export = try harness.succeed("export", source).lines
+        func place(_ record: String) throws -> Int {
+            try #require(export.firstIndex { $0.hasPrefix(#"{"record":"\#(record)""#) })
+        }
+        let (event, end) = (try place("event"), try place("end"))
+        let lines =
+            export[..<(event + 2)] + [#"{"record":"pause","session":1}"#] + export[(end + 1)...]
+            + [#"{"record":"resume","session":1}"#] + export[(event + 2)...end]
+        let outcome = try harness.run(
+            ["import", store, "-", "--max-events", limit],
+            input: Data((lines.joined(separator: "\n") + "\n").utf8))
+        #expect(outcome.status == 0, "\(outcome.errors)")
+        let kept = try harness.objects(harness.succeed("query", store, "-o", "json"))
+        #expect(kept.compactMap { $0["index"] as? Int } == indices)
+        let sessions = try harness.objects(harness.succeed("sessions", store, "--json"))
+        #expect(Set(sessions.compactMap { $0["id"] as? String }) == ["paused", "between"])
+    }
+
     // MARK: What was dropped
 
     @Test("A query over the dropped past says so, and that is no failure")

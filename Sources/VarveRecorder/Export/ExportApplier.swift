@@ -12,10 +12,16 @@ package final class ExportApplier {
         case live
     }
 
+    private struct Begun {
+        let begin: ExportLine.SessionBegin
+        let ordinal: UInt64
+    }
+
     private let store: EventStore
     private let mode: Mode
     private var session: Session?
-    private var ordinals: [UInt64: UInt64] = [:]
+    /// The sessions of the export, by their numbers there.
+    private var begun: [UInt64: Begun] = [:]
     private var kinds: [UInt64: EventKind] = [:]
     /// The latest line of the session: where it ends when its end line has no time.
     private var lastTimestamp: Int64 = 0
@@ -42,25 +48,14 @@ package final class ExportApplier {
         switch line {
         case .header: break
         case .session(let begin):
-            let new =
-                switch mode {
-                case .importing:
-                    try store.startImportedSession(begin.id, at: begin.startedAt, metadata: begin.metadata)
-                case .live: try store.startSession(begin.id, at: begin.startedAt, metadata: begin.metadata)
-                }
-            session = new
-            ordinals[begin.number] = new.ordinal
+            session = try start(begin)
             lastTimestamp = begin.startedAt
             sessions += 1
         case .pause:
             try end()
         case .resume(let number):
-            guard let ordinal = ordinals[number] else { return }
-            session =
-                switch mode {
-                case .importing: try store.resumeImport(session: ordinal)
-                case .live: try store.resume(session: ordinal)
-                }
+            guard let earlier = begun[number] else { return }
+            session = try resume(earlier)
         case .end(let end):
             try self.end(at: end.endedAt, as: end.state)
         case .kind(let kind):
@@ -88,6 +83,27 @@ package final class ExportApplier {
             checkpoints += 1
         case .ledger:
             ledgerLines += 1
+        }
+    }
+
+    private func start(_ begin: ExportLine.SessionBegin) throws -> Session {
+        let new =
+            switch mode {
+            case .importing:
+                try store.startImportedSession(begin.id, at: begin.startedAt, metadata: begin.metadata)
+            case .live: try store.startSession(begin.id, at: begin.startedAt, metadata: begin.metadata)
+            }
+        begun[begin.number] = Begun(begin: begin, ordinal: new.ordinal)
+        return new
+    }
+
+    private func resume(_ earlier: Begun) throws -> Session {
+        guard case .importing = mode else { return try store.resume(session: earlier.ordinal) }
+        do {
+            return try store.resumeImport(session: earlier.ordinal)
+        } catch StoreError.noSuchSession {
+            // The store's limits have dropped all of it: what follows is a session like it.
+            return try start(earlier.begin)
         }
     }
 
