@@ -7,7 +7,7 @@ TIME ?= 60
 # Executions of each fuzz target, instead of a time; fuzz targets that run at the same time.
 RUNS ?=
 JOBS ?= 1
-# Arguments of the benchmarks: BENCH="--events 500000 --only scan".
+# Arguments of the benchmarks: BENCH="--events 500000 --rounds 3".
 BENCH ?=
 # Arguments of the soak: SOAK="--minutes 2".
 SOAK ?=
@@ -30,7 +30,7 @@ help:
 	@echo "make build          build the command: .build/release/varve"
 	@echo "make install        install it (PREFIX=$(PREFIX))"
 	@echo "make lint           check the formatting; make format corrects it"
-	@echo "make bench          measure on workload A (BENCH=\"--events 500000 --only scan\")"
+	@echo "make bench          measure beside the machine's limits and other stores (BENCH=\"--events 500000 --rounds 3\")"
 	@echo "make soak           record for ten minutes within 256 MB beside readers and compaction (SOAK=\"--minutes 2\")"
 	@echo "make fuzz           fuzz decoders, import and whole stores, TIME=60 seconds or RUNS=20000000 executions each (JOBS=2 at a time)"
 	@echo "make check-formats  read all golden vectors with the independent reader in Python"
@@ -66,8 +66,10 @@ format:
 soak: setup
 	$(SWIFT) run -c release --package-path Benchmarks varve-bench soak --plot Benchmarks/soak.svg $(SOAK)
 
-bench: setup
-	$(SWIFT) run -c release --package-path Benchmarks varve-bench $(BENCH)
+# Without BENCH the tables go to Benchmarks/RESULTS.md too.
+bench:
+	@scripts/setup.sh --peers
+	@SWIFT="$(SWIFT)" scripts/bench.sh $(BENCH)
 
 fuzz: setup
 	RUNS=$(RUNS) JOBS=$(JOBS) scripts/fuzz.sh $(TIME)

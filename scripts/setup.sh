@@ -1,10 +1,20 @@
 #!/usr/bin/env bash
 # Installs the three libraries that Varve is built on (LZ4, simdjson, RE2) and pkg-config; does nothing where they are.
 # With --all also what the checks need: a linker for libFuzzer, Python with its lz4 package, strace, mkfs.ext4.
+# With --peers also the stores that the benchmarks measure beside Varve; they do without those that can't be installed.
 set -euo pipefail
 
-all=0
-[ "${1:-}" = "--all" ] && all=1
+all=0 peers=0
+for option in "$@"; do
+    case "$option" in
+    --all) all=1 ;;
+    --peers) peers=1 ;;
+    *)
+        echo "setup: $option is not known" >&2
+        exit 64
+        ;;
+    esac
+done
 
 as_root() {
     if [ "$(id -u)" -eq 0 ]; then "$@"; else sudo "$@"; fi
@@ -67,3 +77,23 @@ Linux)
     exit 1
     ;;
 esac
+
+if [ $peers -eq 1 ]; then
+    install_peer() { # HEADER DEBIAN BREW
+        for place in /usr/include /usr/local/include /opt/homebrew/include; do
+            [ -e "$place/$1" ] && return
+        done
+        if command -v apt-get >/dev/null; then
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$2" >&2 && return
+            as_root apt-get update >&2
+            as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$2" >&2 && return
+        elif command -v brew >/dev/null; then
+            brew install "$3" && return
+        fi
+        echo "setup: $2 can't be installed: the benchmarks go without it" >&2
+    }
+    install_peer sqlite3.h libsqlite3-dev sqlite
+    install_peer lmdb.h liblmdb-dev lmdb
+    install_peer leveldb/c.h libleveldb-dev leveldb
+    install_peer rocksdb/c.h librocksdb-dev rocksdb
+fi

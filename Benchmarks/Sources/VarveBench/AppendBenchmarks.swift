@@ -62,14 +62,7 @@ struct AppendBenchmarks {
         let store = try EventStore.open(path, options: .recording)
         try append(to: store)
         try store.close()
-        return try bytes(in: path)
-    }
-
-    func bytes(in path: String) throws -> UInt64 {
-        try FileManager.default.subpathsOfDirectory(atPath: path).reduce(0) { sum, name in
-            let attributes = try FileManager.default.attributesOfItem(atPath: "\(path)/\(name)")
-            return sum + ((attributes[.size] as? NSNumber)?.uint64Value ?? 0)
-        }
+        return try storedBytes(in: path)
     }
 
     private func kinds(of store: EventStore) throws -> [EventKind] {

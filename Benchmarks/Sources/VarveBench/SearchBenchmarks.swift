@@ -3,18 +3,6 @@ import Varve
 import VarveJSON
 import VarveTestKit
 
-#if canImport(Darwin)
-import Darwin
-#else
-import Glibc
-#endif
-
-/// The C library's, which Swift's view of it leaves out on Linux.
-@_silgen_name("memmem")
-private func memmem(
-    _ haystack: UnsafeRawPointer?, _ length: Int, _ needle: UnsafeRawPointer?, _ needleLength: Int
-) -> UnsafeMutableRawPointer?
-
 /// How fast a store is searched, counted and followed.
 struct SearchBenchmarks {
     let data: Dataset
@@ -30,10 +18,8 @@ struct SearchBenchmarks {
 
     func measure(_ wants: (Figure) -> Bool, into samples: inout Samples) throws {
         let rare = WorkloadA.rareText
-        let expected = UInt64(
-            (0..<data.count).count { position in
-                data.payload(position).contains(rare.utf8)
-            })
+        let needle = Needle(rare)
+        let expected = UInt64((0..<data.count).count { needle.stands(in: data.payload($0)) })
         let events = Double(data.count)
         do {
             let store = try EventStore.openReadOnly(path, options: StoreOptions())
@@ -46,15 +32,7 @@ struct SearchBenchmarks {
                         / (seconds {
                             var found = 0
                             for number in 0..<data.pieceCount {
-                                let piece = data.piece(number)
-                                rare.utf8CString.withUnsafeBufferPointer { needle in
-                                    if memmem(
-                                        piece.baseAddress, piece.count, needle.baseAddress, needle.count - 1)
-                                        != nil
-                                    {
-                                        found += 1
-                                    }
-                                }
+                                if needle.stands(in: data.piece(number)) { found += 1 }
                             }
                             keep(found)
                         }))
@@ -159,12 +137,5 @@ struct SearchBenchmarks {
         try writer.close()
         try reader.close()
         samples.add(.follow, Double(durations.percentile(0.5)))
-    }
-}
-
-extension UnsafeRawBufferPointer {
-    fileprivate func contains(_ text: String.UTF8View) -> Bool {
-        let needle = Array(text)
-        return memmem(baseAddress!, count, needle, needle.count) != nil
     }
 }

@@ -5,7 +5,8 @@ import VarveTestKit
 @main
 struct VarveBench: ParsableCommand {
     static let configuration = CommandConfiguration(
-        commandName: "varve-bench", abstract: "Measures Varve.", subcommands: [Measure.self, Soak.self],
+        commandName: "varve-bench", abstract: "Measures Varve.",
+        subcommands: [Measure.self, Peers.self, Soak.self],
         defaultSubcommand: Measure.self)
 }
 
@@ -136,7 +137,7 @@ struct Measure: ParsableCommand {
         {
             samples.add(.compact, Double(data.count) / cost.seconds)
             samples.add(.compactMemory, cost.bytes)
-            samples.add(.settledBytes, Double(try appending.bytes(in: path)))
+            samples.add(.settledBytes, Double(try storedBytes(in: path)))
         }
     }
 }

@@ -1,0 +1,369 @@
+import ArgumentParser
+import Foundation
+import VarveTestKit
+
+extension PeerFigure {
+    /// Each measurement of one store.
+    struct Samples {
+        private(set) var values: [PeerFigure: [Double]] = [:]
+        mutating func add(_ figure: PeerFigure, _ value: Double) { values[figure, default: []].append(value) }
+        func median(_ figure: PeerFigure) -> Double? { values[figure]?.percentile(0.5) }
+    }
+}
+
+/// What is compared between stores. The raw value is the key in JSON.
+enum PeerFigure: String, CaseIterable {
+    case append
+    case storedBytes = "stored-bytes"
+    case durable1 = "durable-batch-1"
+    case durable100 = "durable-batch-100"
+    case durable1000 = "durable-batch-1000"
+    case open
+    case scan
+    case point = "point-by-sequence-p50"
+    case time1000 = "time-1000-p50"
+    case time100000 = "time-100000-p50"
+    case grep
+    case countKind = "count-kind"
+
+    var title: String {
+        switch self {
+        case .append: "append"
+        case .storedBytes: "on disk"
+        case .durable1: "batch 1"
+        case .durable100: "batch 100"
+        case .durable1000: "batch 1,000"
+        case .open: "open"
+        case .scan: "scan"
+        case .point: "point by sequence p50"
+        case .time1000: "1,000 by time p50"
+        case .time100000: "100,000 by time p50"
+        case .grep: "grep 0.01 %"
+        case .countKind: "count one kind"
+        }
+    }
+
+    /// Whether more is better.
+    var isRate: Bool { [.append, .durable1, .durable100, .durable1000, .scan].contains(self) }
+
+    static let tables: [(title: String, figures: [PeerFigure])] = [
+        ("append, durable at close, events/s", [.append, .storedBytes]),
+        ("durable append, one caller, events/s", [.durable1, .durable100, .durable1000]),
+        ("read, page cache warm", [.scan, .point, .time1000, .time100000, .grep, .countKind, .open]),
+    ]
+
+    func text(_ value: Double) -> String {
+        switch self {
+        case _ where isRate:
+            value >= 1e6 ? String(format: "%.2f M/s", value / 1e6) : String(format: "%.0f/s", value)
+        case .storedBytes: String(format: "%.0f MB", value / 1e6)
+        default:
+            value >= 1e6
+                ? String(format: "%.2f ms", value / 1e6)
+                : value >= 1e3 ? String(format: "%.1f µs", value / 1e3) : String(format: "%.0f ns", value)
+        }
+    }
+}
+
+/// `varve-bench peers`.
+struct Peers: ParsableCommand {
+    static let configuration = CommandConfiguration(
+        abstract: "Measures Varve beside other stores, in turn, on the same events.",
+        discussion: """
+            Each round makes every store in turn and asks all of them the same questions; what they answer is compared \
+            with the workload, so that nobody is fast by answering something else. A store whose library was not installed when this \
+            was built is named and left out, and so is what one of them fails at. A first, shorter round warms up.
+
+            The figure in brackets is the ratio to Varve's, by the medians: of rates more is better, of times and sizes less.
+            """)
+
+    @Option(help: "Events of the workload.")
+    var events = 2_000_000
+
+    @Option(help: "Rounds that count.")
+    var rounds = 5
+
+    @Option(
+        help: "Only stores whose name begins with one of these, separated by commas; Varve is always there.")
+    var stores: String?
+
+    @Option(help: "Where the stores are made: a directory on the disk to measure.")
+    var directory: String?
+
+    @Option(help: "Also write the tables to this file.")
+    var results: String?
+
+    @Flag(help: "Print one JSON object instead of tables.")
+    var json = false
+
+    func validate() throws {
+        guard events >= 1_000, events <= Int(UInt32.max) else {
+            throw ValidationError("--events is at least 1000")
+        }
+        guard rounds >= 1 else { throw ValidationError("--rounds is at least 1") }
+    }
+
+    /// Those that this was built with, and the names of the others.
+    private static func all() -> (peers: [any Peer], absent: [String]) {
+        var peers: [any Peer] = [VarvePeer(isCompacted: false), VarvePeer(isCompacted: true), LinesPeer()]
+        var absent: [String] = []
+        #if canImport(CLMDB)
+        peers.append(LMDBPeer())
+        #else
+        absent.append("LMDB (liblmdb-dev)")
+        #endif
+        #if canImport(CSQLite)
+        peers.append(SQLitePeer())
+        #else
+        absent.append("SQLite (libsqlite3-dev)")
+        #endif
+        #if canImport(CRocksDB)
+        peers.append(RocksDBPeer())
+        #else
+        absent.append("RocksDB (librocksdb-dev)")
+        #endif
+        #if canImport(CLevelDB)
+        peers.append(LevelDBPeer())
+        #else
+        absent.append("LevelDB (libleveldb-dev)")
+        #endif
+        return (peers, absent)
+    }
+
+    func run() throws {
+        var (peers, absent) = Self.all()
+        if let stores {
+            let prefixes = stores.lowercased().split(separator: ",")
+            peers.removeAll { peer in
+                !(peer is VarvePeer) && !prefixes.contains { peer.name.lowercased().hasPrefix($0) }
+            }
+        }
+        for name in absent { note("\(name) was not installed when this was built: left out") }
+        var report = PeerReport(peers: peers, absent: absent)
+        try withDirectory(in: directory) { place in
+            note("making \(events) events")
+            let data = Dataset(count: events)
+            report.settings =
+                Machine.lines + [
+                    "files: \(Machine.fileSystem(of: place)); page cache warm",
+                    "workload: A, \(data.count) events, \(data.byteCount / 1_000_000) MB of payloads",
+                    "rounds: \(rounds), each store in turn; medians",
+                ]
+            note("warming up")
+            var ignored = PeerReport(peers: peers, absent: [])
+            try round(Dataset(count: min(events, 50_000)), peers, in: place, into: &ignored)
+            for number in 1...rounds {
+                note("round \(number) of \(rounds)")
+                try round(data, peers, in: place, into: &report)
+            }
+        }
+        let text = json ? try report.json() : report.tables
+        print(text)
+        if let results {
+            try Data("\(report.tables)\n".utf8).write(to: URL(filePath: results), options: .atomic)
+        }
+        guard report.failures.isEmpty else { throw ExitCode.failure }
+    }
+
+    private func round(
+        _ data: Dataset, _ peers: [any Peer], in place: String, into report: inout PeerReport
+    ) throws {
+        let questions = PeerQuestions(data)
+        for (number, peer) in peers.enumerated() {
+            let directory = "\(place)/\(number)"
+            defer { try? FileManager.default.removeItem(atPath: directory) }
+            do {
+                try measure(peer, data, questions, directory, &report.samples[number])
+            } catch {
+                // Said once, and the others go on.
+                report.fail(peer.name, "\(error)")
+            }
+        }
+    }
+
+    private func measure(
+        _ peer: any Peer, _ data: Dataset, _ questions: PeerQuestions, _ directory: String,
+        _ samples: inout PeerFigure.Samples
+    ) throws {
+        func fresh() throws {
+            try? FileManager.default.removeItem(atPath: directory)
+            try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+        }
+        let isCompacted = (peer as? VarvePeer)?.isCompacted == true
+        if !isCompacted {
+            for (figure, batch, batches) in [
+                (PeerFigure.durable1, 1, 500), (.durable100, 100, 200), (.durable1000, 1_000, 100),
+            ] {
+                try fresh()
+                let batches = min(batches, data.count / batch)
+                guard batches > 0 else { continue }
+                let duration = try peer.appendDurably(data, batch: batch, batches: batches, in: directory)
+                samples.add(figure, Double(batch * batches) / duration)
+            }
+        }
+        try fresh()
+        let took = try seconds { try peer.append(data, in: directory) }
+        if isCompacted { try (peer as? VarvePeer)?.compact(directory) }
+        if !isCompacted { samples.add(.append, Double(data.count) / took) }
+        samples.add(.storedBytes, Double(try storedBytes(in: directory)))
+        try questions.ask(peer, directory, &samples)
+    }
+}
+
+/// The questions to every store, with the answers that the workload itself gives.
+struct PeerQuestions {
+    private let data: Dataset
+    private let whole: Answer
+    private let points: [(sequence: UInt64, answer: Answer)]
+    private let ranges: [(figure: PeerFigure, ranges: [(ClosedRange<Int64>, Answer)])]
+    private let kind = 3
+    private let kindCount: Int
+    private let rareCount: Int
+
+    init(_ data: Dataset) {
+        self.data = data
+        func answer(_ positions: Range<Int>) -> Answer {
+            var answer = Answer()
+            for position in positions {
+                answer.add(UInt64(position), data.timestamps[position], data.payload(position))
+            }
+            return answer
+        }
+        whole = answer(0..<data.count)
+        var random = SplitMix64(seed: 99)
+        func start(_ count: Int) -> Int { Int(random.below(UInt32(data.count - count + 1))) }
+        points = (0..<2_000).map { _ in
+            let position = start(1)
+            return (UInt64(position), answer(position..<position + 1))
+        }
+        ranges = [(PeerFigure.time1000, 1_000, 200), (.time100000, 100_000, 20)].map { figure, count, runs in
+            let count = min(count, data.count)
+            return (
+                figure,
+                (0..<runs).map { _ in
+                    let first = start(count)
+                    return (
+                        data.timestamps[first]...data.timestamps[first + count - 1],
+                        answer(first..<first + count)
+                    )
+                }
+            )
+        }
+        let wanted = kind
+        kindCount = (0..<data.count).count { Int(data.kinds[$0]) == wanted }
+        let needle = Needle(WorkloadA.rareText)
+        rareCount = (0..<data.count).count { needle.stands(in: data.payload($0)) }
+    }
+
+    private func check<T: Equatable>(_ found: T, _ expected: T, _ what: String) throws {
+        guard found == expected else { throw PeerFailure("\(what): \(found), and it is \(expected)") }
+    }
+
+    private func time<T>(_ body: () throws -> T) rethrows -> (T, Double) {
+        let start = nanoseconds()
+        let result = try body()
+        return (result, Double(nanoseconds() - start))
+    }
+
+    func ask(_ peer: any Peer, _ directory: String, _ samples: inout PeerFigure.Samples) throws {
+        var openings: [Double] = []
+        for _ in 0..<10 {
+            let (reader, took) = try time { try peer.open(directory) }
+            openings.append(took)
+            try reader.close()
+        }
+        samples.add(.open, openings.percentile(0.5))
+        let reader = try peer.open(directory)
+        defer { try? reader.close() }
+        let (found, took) = try time { try reader.scan() }
+        try check(found, whole, "the scan")
+        samples.add(.scan, Double(data.count) / (took / 1e9))
+        var durations: [Double] = []
+        for (sequence, expected) in points {
+            let (found, took) = try time { try reader.event(sequence) }
+            try check(found, expected, "event \(sequence)")
+            durations.append(took)
+        }
+        samples.add(.point, durations.percentile(0.5))
+        for (figure, ranges) in ranges {
+            durations = []
+            for (range, expected) in ranges {
+                let (found, took) = try time { try reader.events(in: range) }
+                try check(found, expected, "events from \(range.lowerBound) to \(range.upperBound)")
+                durations.append(took)
+            }
+            samples.add(figure, durations.percentile(0.5))
+        }
+        durations = []
+        for _ in 0..<3 {
+            let (found, took) = try time { try reader.count(text: WorkloadA.rareText) }
+            try check(found, rareCount, "events with the rare text")
+            durations.append(took)
+        }
+        samples.add(.grep, durations.percentile(0.5))
+        durations = []
+        for _ in 0..<3 {
+            let (found, took) = try time { try reader.count(kind: kind) }
+            try check(found, kindCount, "events of one kind")
+            durations.append(took)
+        }
+        samples.add(.countKind, durations.percentile(0.5))
+    }
+}
+
+/// The figures of all stores, for people and for programs.
+struct PeerReport {
+    let peers: [any Peer]
+    let absent: [String]
+    var settings: [String] = []
+    var samples: [PeerFigure.Samples]
+    private(set) var failures: [String] = []
+
+    init(peers: [any Peer], absent: [String]) {
+        self.peers = peers
+        self.absent = absent
+        samples = peers.map { _ in PeerFigure.Samples() }
+    }
+
+    mutating func fail(_ name: String, _ reason: String) {
+        note("\(name) failed: \(reason)")
+        failures.append("\(name): \(reason)")
+    }
+
+    private func cell(_ number: Int, _ figure: PeerFigure) -> String {
+        guard let median = samples[number].median(figure) else { return "-" }
+        guard number > 0, let varve = samples[0].median(figure), varve > 0 else { return figure.text(median) }
+        return figure.text(median) + String(format: " (%.2f)", median / varve)
+    }
+
+    /// Markdown.
+    var tables: String {
+        var lines = settings.map { "- \($0)" }
+        for peer in peers { lines.append("- \(peer.name): \(peer.settings)") }
+        for name in absent { lines.append("- not installed, and left out: \(name)") }
+        for failure in failures { lines.append("- failed: \(failure)") }
+        for (title, figures) in PeerFigure.tables {
+            lines += ["", "| \(title) | " + figures.map(\.title).joined(separator: " | ") + " |"]
+            lines.append("|---|" + figures.map { _ in "---:|" }.joined())
+            for (number, peer) in peers.enumerated()
+            where figures.contains(where: { samples[number].median($0) != nil }) {
+                lines.append(
+                    "| \(peer.name) | " + figures.map { cell(number, $0) }.joined(separator: " | ") + " |")
+            }
+        }
+        return lines.joined(separator: "\n")
+    }
+
+    /// One object: `settings`, `failures`, and by store and figure the samples.
+    func json() throws -> String {
+        var stores: [String: Any] = [:]
+        for (number, peer) in peers.enumerated() {
+            stores[peer.name] = Dictionary(
+                uniqueKeysWithValues: samples[number].values.map { ($0.key.rawValue, $0.value) })
+        }
+        let object: [String: Any] = ["settings": settings, "failures": failures, "stores": stores]
+        let bytes = try JSONSerialization.data(
+            withJSONObject: object, options: [.prettyPrinted, .sortedKeys])
+        return String(decoding: bytes, as: UTF8.self)
+    }
+}

@@ -1,0 +1,182 @@
+#if canImport(CLMDB)
+import CLMDB
+
+/// LMDB: integer keys in ascending order, appended; a second tree from time to sequence number.
+final class LMDBPeer: Peer {
+    let name = "LMDB \(MDB_VERSION_MAJOR).\(MDB_VERSION_MINOR).\(MDB_VERSION_PATCH)"
+    let settings =
+        "MDB_APPEND, MDB_WRITEMAP, MDB_NOSYNC and one sync at the end, 10,000 events a transaction; durable appends: a synced commit a batch"
+
+    func append(_ data: Dataset, in directory: String) throws {
+        let base = try LMDBBase(directory, flags: UInt32(MDB_WRITEMAP | MDB_NOSYNC), isNew: true)
+        for first in stride(from: 0, to: data.count, by: 10_000) {
+            try base.append(data, first..<min(first + 10_000, data.count))
+        }
+        try check(mdb_env_sync(base.environment, 1), "mdb_env_sync")
+        base.close()
+    }
+
+    func appendDurably(_ data: Dataset, batch: Int, batches: Int, in directory: String) throws -> Double {
+        let base = try LMDBBase(directory, flags: 0, isNew: true)
+        defer { base.close() }
+        return try seconds {
+            for number in 0..<batches { try base.append(data, number * batch..<(number + 1) * batch) }
+        }
+    }
+
+    func open(_ directory: String) throws -> any PeerReader {
+        try LMDBReader(LMDBBase(directory, flags: UInt32(MDB_RDONLY), isNew: false))
+    }
+}
+
+private func check(_ code: Int32, _ what: String) throws {
+    guard code == 0 else { throw PeerFailure("\(what): \(String(cString: mdb_strerror(code)))") }
+}
+
+private final class LMDBBase {
+    let environment: OpaquePointer
+    private(set) var events: MDB_dbi = 0, times: MDB_dbi = 0
+
+    init(_ directory: String, flags: UInt32, isNew: Bool) throws {
+        var made: OpaquePointer?
+        try check(mdb_env_create(&made), "mdb_env_create")
+        guard let made else { throw PeerFailure("mdb_env_create") }
+        environment = made
+        try check(mdb_env_set_mapsize(made, 16 << 30), "mdb_env_set_mapsize")
+        try check(mdb_env_set_maxdbs(made, 2), "mdb_env_set_maxdbs")
+        try check(mdb_env_open(made, directory, flags, 0o644), "mdb_env_open")
+        let transaction = try begin(isReading: !isNew)
+        let create = UInt32(MDB_INTEGERKEY | (isNew ? MDB_CREATE : 0))
+        try check(mdb_dbi_open(transaction, "events", create, &events), "mdb_dbi_open")
+        try check(mdb_dbi_open(transaction, "times", create, &times), "mdb_dbi_open")
+        try check(mdb_txn_commit(transaction), "mdb_txn_commit")
+    }
+
+    func close() { mdb_env_close(environment) }
+
+    func begin(isReading: Bool) throws -> OpaquePointer {
+        var transaction: OpaquePointer?
+        try check(
+            mdb_txn_begin(environment, nil, isReading ? UInt32(MDB_RDONLY) : 0, &transaction), "mdb_txn_begin"
+        )
+        guard let transaction else { throw PeerFailure("mdb_txn_begin") }
+        return transaction
+    }
+
+    func append(_ data: Dataset, _ positions: Range<Int>) throws {
+        let transaction = try begin(isReading: false)
+        let append = UInt32(MDB_APPEND)
+        for position in positions {
+            var sequence = UInt64(position)
+            var time = UInt64(bitPattern: data.timestamps[position])
+            try withUnsafeMutableBytes(of: &sequence) { sequence in
+                try withUnsafeMutableBytes(of: &time) { time in
+                    var key = MDB_val(mv_size: 8, mv_data: sequence.baseAddress)
+                    var value = MDB_val(
+                        mv_size: PeerRecord.headBytes + data.payload(position).count, mv_data: nil)
+                    try check(
+                        mdb_put(transaction, events, &key, &value, append | UInt32(MDB_RESERVE)), "mdb_put")
+                    // SAFETY: the library has made room for as many bytes as were asked for.
+                    if let room = value.mv_data { PeerRecord.write(data, position, to: room) }
+                    var timeKey = MDB_val(mv_size: 8, mv_data: time.baseAddress)
+                    try check(mdb_put(transaction, times, &timeKey, &key, append), "mdb_put")
+                }
+            }
+        }
+        try check(mdb_txn_commit(transaction), "mdb_txn_commit")
+    }
+}
+
+private final class LMDBReader: PeerReader {
+    private let base: LMDBBase
+    private let transaction: OpaquePointer
+
+    init(_ base: LMDBBase) throws {
+        self.base = base
+        transaction = try base.begin(isReading: true)
+    }
+
+    func close() {
+        mdb_txn_abort(transaction)
+        base.close()
+    }
+
+    @inline(__always)
+    private func bytes(_ value: MDB_val) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(start: value.mv_data, count: value.mv_size)
+    }
+
+    private func withCursor<R>(_ tree: MDB_dbi, _ body: (OpaquePointer) throws -> R) throws -> R {
+        var cursor: OpaquePointer?
+        try check(mdb_cursor_open(transaction, tree, &cursor), "mdb_cursor_open")
+        guard let cursor else { throw PeerFailure("mdb_cursor_open") }
+        defer { mdb_cursor_close(cursor) }
+        return try body(cursor)
+    }
+
+    private func forEach(_ body: (UInt64, UnsafeRawBufferPointer) -> Void) throws {
+        try withCursor(base.events) { cursor in
+            var (key, value) = (MDB_val(), MDB_val())
+            var code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST)
+            while code == 0 {
+                body(bytes(key).loadUnaligned(as: UInt64.self), bytes(value))
+                code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)
+            }
+            guard code == MDB_NOTFOUND else { return try check(code, "mdb_cursor_get") }
+        }
+    }
+
+    func scan() throws -> Answer {
+        var answer = Answer()
+        try forEach { answer.add($0, PeerRecord.timestamp($1), PeerRecord.payload($1)) }
+        return answer
+    }
+
+    private func add(_ number: UInt64, to answer: inout Answer) throws {
+        var sequence = number
+        try withUnsafeMutableBytes(of: &sequence) { sequence in
+            var key = MDB_val(mv_size: 8, mv_data: sequence.baseAddress)
+            var value = MDB_val()
+            try check(mdb_get(transaction, base.events, &key, &value), "mdb_get")
+            let record = bytes(value)
+            answer.add(number, PeerRecord.timestamp(record), PeerRecord.payload(record))
+        }
+    }
+
+    func event(_ sequence: UInt64) throws -> Answer {
+        var answer = Answer()
+        try add(sequence, to: &answer)
+        return answer
+    }
+
+    func events(in range: ClosedRange<Int64>) throws -> Answer {
+        try withCursor(base.times) { cursor in
+            var answer = Answer()
+            var first = UInt64(bitPattern: range.lowerBound)
+            try withUnsafeMutableBytes(of: &first) { first in
+                var key = MDB_val(mv_size: 8, mv_data: first.baseAddress)
+                var value = MDB_val()
+                var code = mdb_cursor_get(cursor, &key, &value, MDB_SET_RANGE)
+                while code == 0, bytes(key).loadUnaligned(as: Int64.self) <= range.upperBound {
+                    try add(bytes(value).loadUnaligned(as: UInt64.self), to: &answer)
+                    code = mdb_cursor_get(cursor, &key, &value, MDB_NEXT)
+                }
+            }
+            return answer
+        }
+    }
+
+    func count(kind: Int) throws -> Int {
+        var count = 0
+        try forEach { if PeerRecord.kind($1) == kind { count += 1 } }
+        return count
+    }
+
+    func count(text: String) throws -> Int {
+        let needle = Needle(text)
+        var count = 0
+        try forEach { if needle.stands(in: PeerRecord.payload($1)) { count += 1 } }
+        return count
+    }
+}
+#endif

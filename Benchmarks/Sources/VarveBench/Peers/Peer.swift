@@ -1,0 +1,95 @@
+import Foundation
+
+#if canImport(Darwin)
+import Darwin
+#else
+import Glibc
+#endif
+
+/// What a question is answered with, so far as it can be compared between stores.
+struct Answer: Equatable {
+    var events = 0
+    var bytes = 0
+    /// Of sequence numbers, timestamps and payloads: other events give another one.
+    var check: UInt64 = 0
+
+    @inline(__always)
+    mutating func add(_ sequence: UInt64, _ timestamp: Int64, _ payload: UnsafeRawBufferPointer) {
+        events += 1
+        bytes += payload.count
+        let last = payload.isEmpty ? 0 : UInt64(payload[payload.count / 2])
+        check &+= (sequence &+ 1) &* 0x9E37_79B9_7F4A_7C15 ^ UInt64(bitPattern: timestamp) &+ last
+    }
+}
+
+/// A store of events beside Varve, in a directory of its own, with a key by sequence number and one by time.
+///
+/// For one thread. What it throws ends its part of the comparison, and not the others'.
+protocol Peer: AnyObject {
+    var name: String { get }
+    /// The settings that are not the library's own.
+    var settings: String { get }
+
+    /// Makes the store of all events and closes it; everything is durable then.
+    func append(_ data: Dataset, in directory: String) throws
+    /// Seconds for so many batches of events, each durable before the next one is made; opening is left out.
+    func appendDurably(_ data: Dataset, batch: Int, batches: Int, in directory: String) throws -> Double
+    /// What `append` made, to be read.
+    func open(_ directory: String) throws -> any PeerReader
+}
+
+protocol PeerReader: AnyObject {
+    func scan() throws -> Answer
+    func event(_ sequence: UInt64) throws -> Answer
+    /// In the order of time.
+    func events(in range: ClosedRange<Int64>) throws -> Answer
+    func count(kind: Int) throws -> Int
+    /// Events whose payload has the text.
+    func count(text: String) throws -> Int
+    func close() throws
+}
+
+/// What a peer's library said.
+struct PeerFailure: Error, CustomStringConvertible {
+    let description: String
+    init(_ description: String) { self.description = description }
+}
+
+/// A record as the peers without columns have it: timestamp, kind and payload.
+enum PeerRecord {
+    static let headBytes = 9
+
+    @inline(__always)
+    static func write(_ data: Dataset, _ position: Int, to target: UnsafeMutableRawPointer) {
+        target.storeBytes(of: data.timestamps[position], as: Int64.self)
+        target.storeBytes(of: data.kinds[position], toByteOffset: 8, as: UInt8.self)
+        let payload = data.payload(position)
+        if let source = payload.baseAddress {
+            (target + headBytes).copyMemory(from: source, byteCount: payload.count)
+        }
+    }
+
+    @inline(__always)
+    static func timestamp(_ record: UnsafeRawBufferPointer) -> Int64 {
+        record.loadUnaligned(as: Int64.self)
+    }
+
+    @inline(__always)
+    static func kind(_ record: UnsafeRawBufferPointer) -> Int { Int(record[8]) }
+
+    @inline(__always)
+    static func payload(_ record: UnsafeRawBufferPointer) -> UnsafeRawBufferPointer {
+        UnsafeRawBufferPointer(rebasing: record[headBytes...])
+    }
+}
+
+/// Bytes that all files below a directory take on the disk: some libraries make theirs as large as they may become.
+func storedBytes(in directory: String) throws -> UInt64 {
+    try FileManager.default.subpathsOfDirectory(atPath: directory).reduce(0) { sum, name in
+        var status = stat()
+        guard lstat("\(directory)/\(name)", &status) == 0, status.st_mode & S_IFMT == S_IFREG else {
+            return sum
+        }
+        return sum + UInt64(status.st_blocks) * 512
+    }
+}
