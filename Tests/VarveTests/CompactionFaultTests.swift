@@ -235,10 +235,12 @@ struct CompactionFaultTests {
         #expect(throws: RewriteError.self) { _ = try bed.rewriter([handles[0], handles[0]]).run() }
     }
 
-    @Test("What is left of an earlier attempt is no hindrance")
-    func leftOver() throws {
-        guard let segment = try bed.rewrite(handles) else { throw CocoaError(.fileReadUnknown) }
-        #expect(try bed.rewrite(handles)?.temporaryPath == segment.temporaryPath)
+    // They had one name: who gave up removed the other's file.
+    @Test("Two attempts at the same segments have each a file of its own")
+    func twice() throws {
+        let first = try #require(try bed.rewrite(handles)?.temporaryPath)
+        let second = try #require(try bed.rewrite(handles)?.temporaryPath)
+        #expect(first != second && bed.temporaries.count == 2)
     }
 }
 

@@ -38,7 +38,8 @@ struct StoreLimitTests {
         var found: [UInt64] = []
         var cursor = try store.cursor()
         while let event = try cursor.nextEvent() {
-            #expect(event.payload == noise(event.sequence, event.payload.count))
+            let isRight = event.payload == noise(event.sequence, event.payload.count)
+            #expect(isRight, "event \(event.sequence) is another one")
             found.append(event.sequence)
         }
         return found
@@ -109,6 +110,34 @@ struct StoreLimitTests {
         #expect(dropped.wait(timeout: .now() + 60) == .success)
         #expect(try sequences(store) == Array(100..<120))
         try store.close()
+    }
+
+    // Only blocks of events were looked at, and only beyond the first event that was kept.
+    @Test(
+        "So do checkpoints, whatever the other limits keep of the events", arguments: [nil, 10] as [UInt64?])
+    func ageOfCheckpoints(events: UInt64?) throws {
+        let system = ControlledFileSystem()
+        var options = smallBlocks(on: system)
+        options.limits = RetentionLimits(events: events, ageNanoseconds: Self.hour)
+        let store = try EventStore.open(path, options: options)
+        let kind = try store.kind("noise", .binary)
+        for id in ["first", "second"] {
+            let session = try store.startSession(id)
+            for number in 0..<20 as Range<UInt64> {
+                if id == "first" || number > 17 { try session.append(noise(number, 600), kind: kind) }
+                try session.checkpoint("\(id) \(number)", state: noise(number, 50))
+            }
+            try session.end()
+            system.advanceClock(nanoseconds: Self.hour / 3)
+        }
+        try append(22..<24, to: store)
+        try store.close()
+        for (passed, left) in [(0, 40), (Self.hour / 3 + 1, 20), (Self.hour / 3, 0)] as [(UInt64, Int)] {
+            system.advanceClock(nanoseconds: passed)
+            let again = try EventStore.open(path, options: options)
+            #expect(try again.checkpoints().count == left)
+            try again.close()
+        }
     }
 
     // MARK: Disk space
@@ -247,6 +276,145 @@ struct StoreLimitTests {
         #expect(try bytes() <= 1 << 20)
         let kept = try sequences(EventStore.openReadOnly(path))
         #expect(kept.count > 100 && kept == Array((kept.first ?? 0)..<store.nextSequence))
+    }
+
+    // Of segments whose events were all dropped nothing more was thought to go, and recording came to its end.
+    @Test(
+        "Where one limit has dropped the events, the limit of bytes drops the oldest checkpoints",
+        arguments: [1, 10, 60])
+    func checkpointsForRoom(events: UInt64) throws {
+        let reports = Locked([RetentionLimit]())
+        var options = smallBlocks()
+        options.diagnostics = {
+            if case .limitUnreachable(let limit) = $0 { reports.withLock { $0.append(limit) } }
+        }
+        options.limits = RetentionLimits(events: events, bytes: 1 << 20)
+        let store = try EventStore.open(path, options: options)
+        let kind = try store.kind("noise", .binary)
+        let sessions = try ["a", "b"].map { id in
+            let session = try store.startSession(id)
+            for number in 0..<200 as Range<UInt64> {
+                for _ in 0..<3 { try session.append(noise(store.nextSequence, 600), kind: kind) }
+                try session.checkpoint("\(id) \(number)", state: noise(number, 20_000))
+                if number % 20 == 0 {
+                    try store.flush()
+                    #expect(try bytes() <= 1 << 20)
+                }
+            }
+            try session.end()
+            return session.ordinal
+        }
+        #expect(try sequences(store) == Array(1_200 - events..<1_200))
+        let kept = try store.checkpoints()
+        #expect(kept.count > 15 && kept.count < 60 && kept.allSatisfy { $0.sessionOrdinal == sessions[1] })
+        #expect(kept.map(\.ordinal) == Array(401 - UInt64(kept.count)...400))
+        for checkpoint in kept {
+            #expect(try store.snapshot().state(of: checkpoint) == noise(checkpoint.ordinal - 201, 20_000))
+        }
+        try store.close()
+        #expect(try bytes() <= 1 << 20 && reports.withLock { $0 } == [])
+        #expect(try EventStore.openReadOnly(path).verify().damage == [])
+    }
+
+    // It took heads of what had been written since it looked at the segments.
+    @Test("A snapshot beside appends has as many events as the limit keeps, no fewer")
+    func snapshots() throws {
+        var options = smallBlocks()
+        options.durability = .none
+        options.segmentBytes = 256 << 10
+        options.limits = RetentionLimits(events: 50)
+        let store = try EventStore.open(path, options: options)
+        let kind = try store.kind("noise", .binary)
+        let session = try store.startSession("s")
+        for number in 0..<50 as Range<UInt64> { try session.append(noise(number, 200), kind: kind) }
+        let writing = DispatchGroup()
+        writing.enter()
+        Thread.detachNewThread {
+            do {
+                for number in 50..<40_000 as Range<UInt64> {
+                    try session.append(noise(number, 200), kind: kind)
+                }
+            } catch {
+                Issue.record(error)
+            }
+            writing.leave()
+        }
+        var looks = 0
+        while writing.wait(timeout: .now()) != .success {
+            let found = try sequences(store)
+            try #require(found.count == 50 && found == Array(found[0]...found[0] + 49), "\(found.count)")
+            looks += 1
+        }
+        #expect(looks > 0)
+        try store.close()
+    }
+
+    // Orders from before were taken for those in force, and what they asked for was dropped.
+    @Test("Where the system does not let the orders in force be read, opening says so and drops nothing")
+    func unreadableOrders() throws {
+        var options = smallBlocks()
+        options.segmentBytes = 64 << 10
+        options.limits = RetentionLimits(events: 500)
+        let first = try EventStore.open(path, options: options)
+        try append(0..<300, to: first)
+        try first.close()
+        options.limits = RetentionLimits()
+        // One segment has them.
+        options.segmentBytes = 64 << 20
+        let second = try EventStore.open(path, options: options)
+        try append(300..<900, to: second)
+        try second.close()
+        func files() throws -> [String: Data] { try contents(of: path).filter { $0.key.hasSuffix(".seg") } }
+        let before = try files()
+        let last = try #require(try segments(of: path).last)
+        options.limits = nil
+        for count in 0..<12 {
+            let system = FaultInjectingFileSystem()
+            system.inject(.init(.open, onPathsEndingIn: last, after: count, code: EMFILE))
+            options.fileSystem = system
+            if let store = try? EventStore.open(path, options: options) {
+                #expect(store.limits == RetentionLimits())
+                #expect(try sequences(store) == Array(0..<900))
+                try store.close()
+            }
+            #expect(try files() == before)
+        }
+        options.fileSystem = POSIXFileSystem()
+        let store = try EventStore.open(path, options: options)
+        #expect(try store.limits == RetentionLimits() && sequences(store) == Array(0..<900))
+        try store.close()
+    }
+
+    // Opening dropped all else, and then failed for want of room for `TAIL`: nobody could unpin under that limit.
+    @Test(
+        "Pins above a lowered limit of bytes leave a store that opens, refuses appends, and can be unpinned")
+    func pinsAboveBytes() throws {
+        var options = smallBlocks()
+        options.segmentBytes = 128 << 10
+        let free = try EventStore.open(path, options: options)
+        try append(0..<1_500, of: 2_000, to: free)
+        try free.pin(sequences: 0...1_000)
+        try free.close()
+        options.limits = RetentionLimits(bytes: 1 << 20)
+        for _ in 0..<2 {
+            let store = try EventStore.open(path, options: options)
+            #expect(try sequences(store).prefix(1_001) == Array(0...1_000)[...])
+            let session = try? store.startSession("more")
+            #expect {
+                try session?.append(noise(1, 600), kind: store.kind("noise", .binary))
+                try store.flush()
+            } throws: {
+                if case .limitReached? = $0 as? StoreError { true } else { false }
+            }
+            try? store.close()
+        }
+        let store = try EventStore.open(path, options: options)
+        try store.unpin(sequences: 0...1_000)
+        try append(store.nextSequence..<store.nextSequence + 100, of: 2_000, to: store)
+        try store.close()
+        #expect(try bytes() <= 1 << 20)
+        let kept = try sequences(EventStore.openReadOnly(path))
+        #expect((kept.first ?? 0) > 1_000 && kept.count > 50)
     }
 
     // MARK: What stays

@@ -74,7 +74,7 @@ final class Compactor: @unchecked Sendable {
         }
     }
 
-    /// A segment was sealed, or something was dropped.
+    /// A segment was sealed.
     func wake() {
         monitor.withLock {
             hasNews = true
@@ -307,12 +307,20 @@ final class Compactor: @unchecked Sendable {
     private func publish(_ handles: [SegmentHandle], _ outcome: RewriteOutcome) throws(IOFailure) -> Bool {
         let entries = catalog.view().entries
         let isPoisoned = pipeline.monitor.withLock { pipeline.poisoned != nil }
-        guard !isPoisoned, Compactor.areThere(handles, in: entries) else {
+        func giveUp() {
             if case .segment(let written) = outcome { try? fileSystem.unlink(written.temporaryPath) }
+        }
+        guard !isPoisoned, Compactor.areThere(handles, in: entries) else {
+            giveUp()
             return false
         }
-        // Who has them in a snapshot goes on reading.
-        for handle in handles { try handle.hold() }
+        do throws(IOFailure) {
+            // Who has them in a snapshot goes on reading.
+            for handle in handles { try handle.hold() }
+        } catch {
+            giveUp()
+            throw error
+        }
         let ordinals = Set(handles.map(\.summary.ordinal))
         switch outcome {
         case .nothing:

@@ -40,8 +40,9 @@ struct SegmentRewriter {
             guard settings.usesDictionary else { return (samples, nil) }
             return (samples, try survey.sampling.dictionary(from: samples, opened, settings.encoding))
         }
-        let temporary = directory + "/" + header.fileName + ".tmp"
-        try? fileSystem.unlink(temporary)
+        // Of its own: two may be writing the same segments anew, of which one is too late.
+        let name = "\(header.fileName).\(header.segment).tmp"
+        let temporary = directory + "/" + name
         let file = try RewriteError.onDisk { () throws(IOFailure) in
             try fileSystem.open(temporary, .createExclusive)
         }
@@ -59,7 +60,7 @@ struct SegmentRewriter {
                     headSequence: opened.map(\.index.headSequence).reduce(retained.headSequence, max),
                     headCheckpoint: opened.map(\.index.headCheckpoint).reduce(retained.headCheckpoint, max)),
                 sync: sync)
-            try readBack(header.fileName + ".tmp", header, sealed, digest)
+            try readBack(name, header, sealed, digest)
             return .segment(
                 RewrittenSegment(
                     temporaryPath: temporary, fileName: header.fileName, trailer: sealed.trailer,

@@ -29,9 +29,11 @@ extension EventStore {
                 reason: "was dropped before: the first number that is kept is \(head)")
         }
         try pin(isPinned: true) {
-            Pin(
-                session: 0, first: min(max(sequences.lowerBound, $0.headSequence), sequences.upperBound),
-                last: sequences.upperBound, firstCheckpoint: $0.headCheckpoint)
+            // It may have been dropped since.
+            guard sequences.upperBound >= $0.headSequence else { return nil }
+            return Pin(
+                session: 0, first: max(sequences.lowerBound, $0.headSequence), last: sequences.upperBound,
+                firstCheckpoint: $0.headCheckpoint)
         }
     }
 

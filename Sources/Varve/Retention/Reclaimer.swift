@@ -88,7 +88,7 @@ final class Reclaimer: @unchecked Sendable {
             if bytes == 0 { return }
             // Somebody may be writing segments anew meanwhile.
             let before = quota.usedBytes(suffix: ".tmp").others
-            let head = retention.retained.headSequence
+            let heads = retention.retained
             // As long as what went before takes its room all the same nothing more goes for it.
             if !leftovers.isEmpty || !unwritten.isEmpty {
                 if try isStuck() { throw IOFailure(.write, path: path, code: IOFailure.quotaCode) }
@@ -96,7 +96,7 @@ final class Reclaimer: @unchecked Sendable {
             }
             // What pins keep of a segment may take as much as all of it: then the next one goes.
             guard try drop(bytes, for: .bytes),
-                quota.usedBytes(suffix: ".tmp").others < before || retention.retained.headSequence > head
+                quota.usedBytes(suffix: ".tmp").others < before || isDropped(since: heads)
             else {
                 if leftovers.isEmpty { report(.bytes) }
                 throw IOFailure(.write, path: path, code: IOFailure.quotaCode)
@@ -129,7 +129,10 @@ final class Reclaimer: @unchecked Sendable {
         try retryLeftovers()
         let again = unwritten
         unwritten = []
-        if !again.isEmpty { _ = try dispose(of: again, dead: [], catalog.view().entries) }
+        if !again.isEmpty {
+            try makeFloorDurable()
+            _ = try dispose(of: again, dead: [], catalog.view().entries)
+        }
         return !leftovers.isEmpty || !unwritten.isEmpty
     }
 
@@ -138,16 +141,22 @@ final class Reclaimer: @unchecked Sendable {
         if reported.insert(limit).inserted { diagnostics?(.limitUnreachable(limit)) }
     }
 
-    /// Drops the oldest segments, so many bytes together; false where none may go. Call with `maintenance` held.
+    /// Whether the heads have moved up.
+    private func isDropped(since before: Retained) -> Bool {
+        let now = retention.retained
+        return now.headSequence > before.headSequence || now.headCheckpoint > before.headCheckpoint
+    }
+
+    /// Drops the oldest segments, so many bytes together; false where nothing may go. Call with `maintenance` held.
     private func drop(_ bytes: UInt64, for limit: RetentionLimit) throws(IOFailure) -> Bool {
         let entries = catalog.view().entries
         let retained = retention.retained
-        let segments = Reclaimer.describe(entries, retained, findsPinned: true)
+        let segments = Reclaimer.describe(entries, retained, findsWhatMayGo: true)
         guard let plan = RetentionPolicy.toFree(bytes, of: segments) else { return false }
         try drop(below: plan.head, checkpointsMade: plan.checkpointsMade, entries, limit)
         // What held the checkpoint before, say, holds nothing any more.
         let dead = RetentionPolicy.dead(Reclaimer.describe(entries, floor))
-        return try dispose(of: Set(plan.segments), dead: Set(dead), entries)
+        return try dispose(of: Set(plan.segments), dead: Set(dead), entries) || isDropped(since: retained)
     }
 
     /// Moves the heads up, durably. Call with `maintenance` held.
@@ -158,7 +167,7 @@ final class Reclaimer: @unchecked Sendable {
         let checkpoint = Reclaimer.headCheckpoint(
             below: head, checkpointsMade: checkpointsMade, entries, retained)
         // What the limits on numbers have dropped before is theirs.
-        note(retained.headSequence > recorded.headSequence ? .events : .checkpoints)
+        noteNumbers()
         retention.raise(
             head: head, checkpoint: checkpoint,
             uncounted: retention.limits.checkpoints == nil
@@ -166,10 +175,14 @@ final class Reclaimer: @unchecked Sendable {
                     retained.headCheckpoint..<max(checkpoint, retained.headCheckpoint), entries, retained)
                 : 0)
         note(limit)
-        // Before anything is removed: nobody may look for it. What only the limits on numbers have dropped may have been dropped for
-        // events that are not durable yet.
-        try state.raise(head: head, checkpoint: checkpoint)
+        // What only the limits on numbers have dropped may have been dropped for events that are not durable yet.
         raiseFloor(head: head, checkpoint: checkpoint)
+        try makeFloorDurable()
+    }
+
+    /// Before anything is removed: nobody may look for it. Call with `maintenance` held.
+    private func makeFloorDurable() throws(IOFailure) {
+        try state.raise(head: floor.headSequence, checkpoint: floor.headCheckpoint)
     }
 
     /// How many checkpoints with these ordinals there are that no pin keeps.
@@ -209,23 +222,41 @@ final class Reclaimer: @unchecked Sendable {
     static func headCheckpoint(
         below head: UInt64, checkpointsMade: UInt64, _ entries: [Catalog.Entry], _ retained: Retained
     ) -> UInt64 {
-        let base = base(entries, head: max(head, retained.headSequence), retained)
-        return min(base ?? .max, checkpointsMade.addingClamped(1))
+        do throws(StoreError) {
+            let base = try base(entries, head: max(head, retained.headSequence), retained)
+            return min(base ?? .max, checkpointsMade.addingClamped(1))
+        } catch {
+            // What the system does not let be read now may be the one.
+            return retained.headCheckpoint
+        }
+    }
+
+    /// The index of a segment; nil: it is damaged.
+    private static func index(of entry: Catalog.Entry) throws(StoreError) -> SegmentIndex? {
+        do throws(StoreError) {
+            return try entry.load().index
+        } catch {
+            if case .damaged = error { return nil }
+            throw error
+        }
     }
 
     /// The last checkpoint that the first event from `head` on can be reached from.
-    private static func base(_ entries: [Catalog.Entry], head: UInt64, _ retained: Retained) -> UInt64? {
+    private static func base(
+        _ entries: [Catalog.Entry], head: UInt64, _ retained: Retained
+    ) throws(StoreError) -> UInt64? {
         var session: UInt64?
         for entry in entries where session == nil && entry.summary.nextSequence > head {
-            guard let index = try? entry.load().index else { continue }
-            session = index.entries.first { $0.type == .events && $0.nextSequence > head }?.sessionOrdinal
+            session = try index(of: entry)?.entries.first { $0.type == .events && $0.nextSequence > head }?
+                .sessionOrdinal
         }
-        if session == nil { session = (try? entries.last?.load().index)??.activeSession?.begin.ordinal }
+        if session == nil, let last = entries.last {
+            session = try index(of: last)?.activeSession?.begin.ordinal
+        }
         guard let session else { return nil }
         for entry in entries.reversed()
         where entry.summary.baseSequence <= head && entry.summary.checkpointCount > 0 {
-            guard let index = try? entry.load().index else { continue }
-            let found = index.checkpoints.last {
+            let found = try index(of: entry)?.checkpoints.last {
                 $0.record.session == session && $0.record.sequence <= head && retained.keeps($0.record)
             }
             if let found { return found.record.ordinal }
@@ -245,7 +276,11 @@ final class Reclaimer: @unchecked Sendable {
         let now = fileSystem.now()
         var head: UInt64?
         var made: UInt64 = 0
-        search: for entry in entries where entry.summary.nextSequence > retained.headSequence {
+        search: for entry in entries
+        where entry.summary.nextSequence > retained.headSequence
+            || entry.summary.checkpointCount > 0
+                && entry.summary.checkpointsMade >= retained.headCheckpoint
+        {
             let segment: LoadedSegment
             do throws(StoreError) {
                 segment = try entry.load()
@@ -254,7 +289,7 @@ final class Reclaimer: @unchecked Sendable {
                 if case .damaged = error { continue }
                 break
             }
-            for block in segment.writingTimes(from: retained.headSequence) {
+            for block in segment.writingTimes(of: retained) {
                 switch RetentionPolicy.age(of: block, now: now, limit: age) {
                 case .undecided: continue
                 case .young: break search
@@ -262,7 +297,7 @@ final class Reclaimer: @unchecked Sendable {
                 }
             }
         }
-        guard let head, head > retained.headSequence else { return }
+        guard let head, head > retained.headSequence || made >= retained.headCheckpoint else { return }
         try drop(below: head, checkpointsMade: made, entries, .age)
     }
 
@@ -290,8 +325,8 @@ final class Reclaimer: @unchecked Sendable {
             ? nil
             : (floor, segments.map(\.sequences.upperBound).filter { $0 > floor.headSequence }.min() ?? 0)
         guard !dead.isEmpty else { return }
-        note(.events)
-        try state.raise(head: floor.headSequence, checkpoint: floor.headCheckpoint)
+        noteNumbers()
+        try makeFloorDurable()
         _ = try dispose(of: [], dead: Set(dead), entries)
     }
 
@@ -300,7 +335,7 @@ final class Reclaimer: @unchecked Sendable {
         maintenance.lock()
         defer { maintenance.unlock() }
         raiseFloor(head: durable.headSequence, checkpoint: durable.headCheckpoint)
-        try state.raise(head: floor.headSequence, checkpoint: floor.headCheckpoint)
+        try makeFloorDurable()
         return floor
     }
 
@@ -421,9 +456,9 @@ final class Reclaimer: @unchecked Sendable {
         do throws(StoreError) {
             index = try entry.load().index
         } catch {
-            // One that is damaged holds nothing that anybody could read; one that the system does not let be read may.
-            if case .damaged = error { return true }
-            return false
+            // Of one that is damaged only salvage gets something, which is kept for pins; one that the system does not let be read may hold all.
+            guard case .damaged = error else { return false }
+            return retained.hidesAll(summary.sequences)
         }
         return kept(index, retained).isEmpty
             && !index.sessions.contains { $0.state != .active && alive.contains($0.begin.ordinal) }
@@ -438,21 +473,33 @@ final class Reclaimer: @unchecked Sendable {
         return sessions
     }
 
-    /// The segments as a policy sees them. Which are pinned is found out only on request: with pins all indices are read for it.
+    /// The segments as a policy sees them. What may go that is not dropped yet is found out only on request: with pins all indices are
+    /// read for it.
     static func describe(
-        _ entries: [Catalog.Entry], _ retained: Retained, findsPinned: Bool = false
+        _ entries: [Catalog.Entry], _ retained: Retained, findsWhatMayGo: Bool = false
     ) -> [RetentionPolicy.Segment] {
         let pinned = retained.pinnedAlone
+        // Checkpoints before this one may go, also where the events beside them are dropped already.
+        var needed: UInt64 = 0
+        if findsWhatMayGo, entries.contains(where: { $0.summary.checkpointCount > 0 }) {
+            needed = headCheckpoint(below: 0, checkpointsMade: .max, entries, retained)
+        }
         // Sessions of which something is retained in a segment all of whose events are dropped.
         var alive: Set<UInt64> = []
         return entries.enumerated().map { number, entry in
             let summary = entry.summary
+            let mayLoseCheckpoints =
+                summary.checkpointCount > 0 && summary.checkpointsMade >= retained.headCheckpoint
+                && max(
+                    retained.headCheckpoint, number > 0 ? entries[number - 1].summary.checkpointsMade + 1 : 0)
+                    < needed
             var segment = RetentionPolicy.Segment(
                 ordinal: summary.ordinal,
                 sequences: summary.sequences,
                 checkpointsMade: summary.checkpointsMade, fileBytes: 0, isRemovable: false,
                 isDropped: summary.nextSequence <= retained.headSequence
-                    && summary.baseSequence < retained.headSequence, isDead: false, isPinned: false)
+                    && summary.baseSequence < retained.headSequence && !mayLoseCheckpoints, isDead: false,
+                isPinned: false)
             guard case .sealed(let handle) = entry else { return segment }
             segment.fileBytes = handle.trailer.fileLength
             // The log's end stays.
@@ -463,7 +510,7 @@ final class Reclaimer: @unchecked Sendable {
             {
                 alive.formUnion(kept(index, retained))
             }
-            segment.isPinned = findsPinned && !retained.pins.isEmpty && keepsAll(entry, pinned)
+            segment.isPinned = findsWhatMayGo && !retained.pins.isEmpty && keepsAll(entry, pinned)
             return segment
         }
     }
@@ -508,9 +555,12 @@ final class Reclaimer: @unchecked Sendable {
 
     /// Notes what the limits on numbers have dropped so far, so that the ledger is told. Any thread may call, with no monitor held.
     func noteDropped() {
-        maintenance.withLock {
-            note(retention.retained.headSequence > recorded.headSequence ? .events : .checkpoints)
-        }
+        maintenance.withLock { noteNumbers() }
+    }
+
+    /// The same for who holds `maintenance`.
+    private func noteNumbers() {
+        note(retention.retained.headSequence > recorded.headSequence ? .events : .checkpoints)
     }
 
     /// What the ledger is to be told; until `body` returns true it stays to be told. Any thread may call, with no monitor held.
@@ -525,11 +575,17 @@ final class Reclaimer: @unchecked Sendable {
 }
 
 extension LoadedSegment {
-    /// When its blocks were written that reach beyond a number, read as it is asked for. What can't be read is not decided by itself.
-    func writingTimes(from head: UInt64) -> some Sequence<RetentionPolicy.Written> {
+    /// When its blocks of events and checkpoints were written that the heads keep some of, read as it is asked for. What can't be read is
+    /// not decided by itself.
+    func writingTimes(of retained: Retained) -> some Sequence<RetentionPolicy.Written> {
         let scratch = ScratchBuffer()
+        let firstCheckpoint = index.checkpoints.first { $0.record.ordinal >= retained.headCheckpoint }?.block
         return index.entries.enumerated().lazy.compactMap { number, entry in
-            guard entry.type == .events, entry.nextSequence > head else { return nil }
+            switch entry.type {
+            case .events where entry.nextSequence > retained.headSequence: break
+            case .checkpoint where firstCheckpoint.map { number >= Int($0) } ?? false: break
+            default: return nil
+            }
             let header = (try? self.bytes(at: entry.offset, count: BlockHeader.byteCount, scratch)).flatMap {
                 try? BlockHeader(decoding: $0, segment: self.index.header.segment, number: UInt32(number))
             }

@@ -66,9 +66,14 @@ final class Retention: @unchecked Sendable {
         }
     }
 
-    /// What is retained once these are written, too.
-    func retained(after items: [PendingItem], open: (batch: Batch, count: Int)?) -> Retained {
+    /// What the catalog shows, and what is retained once these are written, too. Nil where something is counted that is neither in the catalog
+    /// nor among these: it is being written, and was queued after they were looked at.
+    func view(
+        with items: [PendingItem], open: (batch: Batch, count: Int)?
+    ) -> (entries: [Catalog.Entry], item: UInt64, retained: Retained)? {
         monitor.withLock {
+            let (entries, shown) = catalog.view()
+            guard countedItem <= max(shown, items.last?.number ?? 0) else { return nil }
             var ahead = count
             var source = LogSource(lazily: catalog)
             if let countedRun { source.latest.append(countedRun) }
@@ -77,7 +82,7 @@ final class Retention: @unchecked Sendable {
             if let open, open.batch.start.nextSequence >= countedSequence {
                 ahead.add(open.batch.run(open.count), &source)
             }
-            return ahead.retained
+            return (entries, shown, ahead.retained)
         }
     }
 
@@ -91,9 +96,9 @@ final class Retention: @unchecked Sendable {
 
     /// Pins or unpins something from what is retained now on; the record to be written, nil where that changes nothing. Call in the writer's
     /// turn, with all written that was appended before.
-    func pin(_ change: (Retained) -> Pin, isPinned: Bool) -> LedgerRecord? {
+    func pin(_ change: (Retained) -> Pin?, isPinned: Bool) -> LedgerRecord? {
         monitor.withLock {
-            let pin = change(count.retained)
+            guard let pin = change(count.retained) else { return nil }
             let before = orders.pins
             orders.pins.apply(pin, isPinned: isPinned)
             guard orders.pins != before else { return nil }

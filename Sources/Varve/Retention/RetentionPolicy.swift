@@ -13,7 +13,7 @@ enum RetentionPolicy {
         var fileBytes: UInt64
         /// Whether its file may go: it is sealed, and no segment that is not relies on it.
         var isRemovable: Bool
-        /// Whether all of its events are below the head: what is left of it is pinned, or a checkpoint.
+        /// Whether all of it is below the heads: what is left is pinned, or the checkpoint that what is kept starts from.
         var isDropped = false
         /// Whether it holds nothing that is retained; and whether pins keep all that it holds.
         var isDead: Bool

@@ -44,11 +44,27 @@ struct StandingOrders: Hashable, Sendable {
     }
 }
 
+extension [Catalog.Entry] {
+    /// Reads the indices that say which limits and pins are in force, or all of them, which stay read. What the system refuses now is no
+    /// reason to go on with orders from before, as damage is. Returns whether the newest of them is there.
+    func readOrders(all: Bool) throws(StoreError) -> Bool {
+        var (isCertain, isKnown) = (true, false)
+        for entry in reversed() where all || !isKnown {
+            do throws(StoreError) {
+                if try !entry.load().index.header.isFromSummary { isKnown = true }
+            } catch {
+                guard case .damaged = error else { throw error }
+                if !isKnown { isCertain = false }
+            }
+        }
+        return isCertain
+    }
+}
+
 extension Retained {
     /// What segments, and the cache where there is one, say is retained: the highest heads, and the pins.
     init(_ entries: [Catalog.Entry], _ state: StateSlot?, pins: [Pin]) {
-        // Heads that no number reaches are none that a writer gave.
-        func possible(_ value: UInt64) -> UInt64 { value < .max >> 2 ? value : 0 }
+        let possible = Retained.possible
         headSequence = possible(state?.headSequence ?? 0)
         headCheckpoint = possible(state?.headCheckpoint ?? 0)
         for entry in entries {
@@ -58,4 +74,7 @@ extension Retained {
         }
         self.pins = pins
     }
+
+    /// A head; one that no number reaches is none that a writer gave.
+    static func possible(_ head: UInt64) -> UInt64 { head < .max >> 2 ? head : 0 }
 }

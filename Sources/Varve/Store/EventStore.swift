@@ -375,6 +375,9 @@ public final class EventStore: @unchecked Sendable {
         position.checkpointsMade = max(
             entries.map(\.summary.checkpointsMade).max() ?? 0, plan.checkpointsMade)
         let standing = StandingOrders(entries)
+        let countsAll =
+            options.limits?.events != nil || options.limits?.checkpoints != nil || !standing.pins.isEmpty
+        _ = try entries.readOrders(all: countsAll)
         var orders = standing
         orders.limits = options.limits ?? RetentionLimits()
         let kept = Retained(entries, directory.state, pins: orders.pins)
@@ -409,6 +412,8 @@ public final class EventStore: @unchecked Sendable {
             } catch {
                 // What is pinned leaves too little room: then appends say so.
                 guard error.isOverQuota else { throw error }
+                options.diagnostics?(.withoutTail(error.description))
+                options.keepsTail = false
             }
         } catch {
             throw .writing(error)
@@ -548,19 +553,25 @@ public final class EventStore: @unchecked Sendable {
     public var unreachableLimits: [RetentionLimit] { writing?.retention.unreachable ?? [] }
 
     /// Keeps something from now on, or no more, and returns when that is durable.
-    func pin(isPinned: Bool, _ change: (Retained) -> Pin) throws(StoreError) {
+    func pin(isPinned: Bool, _ change: (Retained) -> Pin?) throws(StoreError) {
         let writing = try writer()
         pinning.lock()
         defer { pinning.unlock() }
         // What is dropped by now stays dropped: all that was appended counts. Where a limit leaves no room for it, unpinning makes some.
+        var full: StoreError?
         do throws(StoreError) {
             try flush()
         } catch {
             guard case .limitReached = error, !isPinned else { throw error }
+            full = error
         }
         let before = writing.retention.standing.pins
         let change = writing.pipeline.asWriter { writing.retention.pin(change, isPinned: isPinned) }
-        guard let record = change else { return }
+        guard let record = change else {
+            // An earlier call may have changed it, and not have seen that become durable.
+            if let full { throw full }
+            return writing.reclaimer.pinsAreDurable()
+        }
         var item: UInt64?
         for attempt in 0... {
             do throws(StoreError) {
@@ -869,8 +880,12 @@ public final class EventStore: @unchecked Sendable {
         if let writing {
             // The queue first, the segments after: what is written in between shows in both, and is told apart by its number.
             let (items, open, position) = writing.tail.pin()
-            let (entries, shown) = catalog.view()
-            let retained = writing.retention.retained(after: items, open: open)
+            let pinned = items.compactMap(\.batch) + (open.map { [$0.batch] } ?? [])
+            defer { writing.pipeline.unpin(pinned) }
+            guard let (entries, shown, retained) = writing.retention.view(with: items, open: open) else {
+                // What is being written now is in the queue the next time.
+                return try snapshot()
+            }
             // Copied: the memory of a batch is used again once it is written.
             var batches: [Batch] = []
             var records: [(ControlRecord, LogPosition)] = []
@@ -885,7 +900,6 @@ public final class EventStore: @unchecked Sendable {
             if let open, open.batch.start.nextSequence >= written {
                 batches.append(open.batch.copy(count: open.count))
             }
-            writing.pipeline.unpin(items.compactMap(\.batch) + (open.map { [$0.batch] } ?? []))
             return Snapshot(
                 store: self, entries: entries, batches: batches, records: records,
                 pendingKinds: registry.definitions(), position: position, retained: retained,

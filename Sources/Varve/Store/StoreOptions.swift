@@ -119,7 +119,7 @@ public struct StoreOptions: Sendable {
     ///   that are written anew. Whole segments go; the checkpoint from which the oldest event left can be reached goes last.
     /// - `ageNanoseconds`: since the time of writing, whatever timestamps say. Blocks go whole, no more than a thousandth of the limit, and a
     ///   minute, too late.
-    /// - `freeBytes`: of the disk, for others. Looked at with each segment and every second.
+    /// - `freeBytes`: of the disk, for others. Looked at with each segment, and every second while something is recorded.
     ///
     /// Where nothing more may be dropped appends fail with `StoreError.limitReached`, until something is unpinned; so they do where pins
     /// keep more than an eighth of the limit in one segment, from the time of a higher limit, that has to be written anew. Opening with limits

@@ -14,10 +14,13 @@ struct StoreSpace {
         let base = options.fileSystem
         for name in directory.temporaries { try? base.unlink(path + "/" + name) }
         let entries = directory.readableEntries(RecoveryPlan(directory.findings))
+        let isCertain = try entries.readOrders(all: false)
         let standing = StandingOrders(entries)
         let limits = options.limits ?? standing.limits
         options = options.keeping(limits)
         var slot = directory.state ?? StateSlot(store: directory.identifier, counter: 0)
+        slot.headSequence = Retained.possible(slot.headSequence)
+        slot.headCheckpoint = Retained.possible(slot.headCheckpoint)
         if directory.state == nil { slot.epoch = entries.map(\.summary.lastEpoch).max() ?? 0 }
         do throws(IOFailure) {
             guard let bytes = limits.bytes else {
@@ -36,7 +39,8 @@ struct StoreSpace {
                 if case .open(let segment) = entry { copies += 2 * segment.index.dataEnd }
             }
             let need = UInt64(options.tailBytes) + 64 << 10 + max(copies, bytes / 8)
-            if quota.usedBytes.addingClamped(need) <= bytes {
+            // What damage hides may be a higher limit, or a pin.
+            if !isCertain || quota.usedBytes.addingClamped(need) <= bytes {
                 quota.byteCountMax = bytes
                 return
             }
@@ -45,7 +49,7 @@ struct StoreSpace {
                 let lacking = quota.usedBytes.addingClamped(need)
                 guard lacking > bytes,
                     let plan = RetentionPolicy.toFree(
-                        lacking - bytes, of: Reclaimer.describe(left, retained, findsPinned: true))
+                        lacking - bytes, of: Reclaimer.describe(left, retained, findsWhatMayGo: true))
                 else { break }
                 let (used, head) = (quota.usedBytes, retained.headSequence)
                 (left, retained) = try dropFirst(plan, left, retained, quota, path, options.rewriteSettings)
@@ -140,7 +144,8 @@ struct StoreSpace {
             let head = StoreSpace.firstSequence(of: segment.index, fitting: room),
             head > retained.headSequence
         else { return entries }
-        let made = Array(segment.writingTimes(from: 0)).last { $0.nextSequence <= head }?.checkpointsMade
+        let made = Array(segment.writingTimes(of: Retained())).last { $0.nextSequence <= head }?
+            .checkpointsMade
         var kept = retained
         kept.headSequence = head
         kept.headCheckpoint = max(
