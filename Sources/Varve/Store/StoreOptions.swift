@@ -122,7 +122,8 @@ public struct StoreOptions: Sendable {
     /// - `freeBytes`: of the disk, for others. Looked at with each segment, and every second while something is recorded.
     ///
     /// Where nothing more may be dropped appends fail with `StoreError.limitReached`, until something is unpinned; so they do where pins
-    /// keep more than an eighth of the limit in one segment, from the time of a higher limit, that has to be written anew. Opening with limits
+    /// keep more than an eighth of the limit in one segment, from the time of a higher limit, that has to be written anew. A store whose pins
+    /// take more than the limit opens without `TAIL` (`Diagnostic.withoutTail`). Opening with limits
     /// below what the store has drops the rest before it returns; a segment that is large beside the limit is written anew then, so that
     /// its newest part stays, for which the directory may once take up to the limit more than it did.
     public var limits: RetentionLimits?
