@@ -23,6 +23,21 @@ private final class HookedFileSystem: ForwardingFileSystem, @unchecked Sendable 
     }
 }
 
+/// A file system that syncs nothing: for what does not depend on it, and asks for it very often.
+private final class UnsyncedFileSystem: ForwardingFileSystem, @unchecked Sendable {
+    let base: any FileSystem = POSIXFileSystem()
+
+    private final class Unsynced: PassThroughFile {
+        let base: any File
+        init(_ base: any File) { self.base = base }
+        func sync() {}
+    }
+
+    func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File {
+        Unsynced(try base.open(path, mode))
+    }
+}
+
 @Suite("Compacting a store changes no answer")
 struct StoreCompactionTests {
     private static let path = "/data/store"
@@ -146,6 +161,39 @@ struct StoreCompactionTests {
         #expect(try store.compact().segmentsBefore == 0)
         try Self.check(store, 0..<20)
         try store.close()
+    }
+
+    // Of 100,000 events, as they are recorded one by one with `synced`, and in one go.
+    @Test("Appends synced one by one settle to the same size as those that were not, within a twentieth")
+    func oneByOne() throws {
+        // Fewer under a sanitizer.
+        let count = environmentNumber("VARVE_MODEL_OPERATIONS") ?? 100_000
+        var sizes: [UInt64] = []
+        for isSynced in [true, false] {
+            let directory = try TemporaryDirectory()
+            var options = StoreOptions()
+            options.fileSystem = UnsyncedFileSystem()
+            options.compactsInBackground = false
+            options.durability = isSynced ? .synced : .none
+            let store = try EventStore.open(directory.path("store"), options: options)
+            let kinds = try WorkloadA.kindNames.map { try store.kind($0, .json) }
+            let session = try store.startSession("s", at: 0)
+            var workload = WorkloadA()
+            for _ in 0..<count {
+                let event = workload.next()
+                try session.append(
+                    workload.payload, kind: kinds[event.kind], at: event.timestamp)
+            }
+            try session.end(at: 0)
+            let before = try store.info().storedBytes
+            #expect(try store.compact().isComplete)
+            let info = try store.info()
+            #expect(info.eventCount == count && (count < 100_000 || info.storedBytes < before * 3 / 4))
+            sizes.append(info.storedBytes)
+            try store.close()
+        }
+        print("\(count) events settle to \(sizes[0]) bytes from blocks of one, and to \(sizes[1])")
+        #expect(abs(Double(sizes[0]) / Double(sizes[1]) - 1) < 0.05)
     }
 
     @Test("A damaged segment stays as it is, by its name; those beside it are compacted")
