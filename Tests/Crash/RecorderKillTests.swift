@@ -81,7 +81,7 @@ private struct RecorderRun {
         try readEvents(of: info, in: store)
         try readCheckpoints(of: info, in: store)
         let report = try store.verify()
-        #expect(report.damage == [] && report.gaps == [], "run \(run)")
+        #expect(report.damage == [] && report.gaps == [], "run \(run): \(report.damage), \(report.gaps)")
         try store.close()
     }
 

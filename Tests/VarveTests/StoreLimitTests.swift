@@ -316,6 +316,31 @@ struct StoreLimitTests {
         #expect(try EventStore.openReadOnly(path).verify().damage == [])
     }
 
+    // The segment of the checkpoint that the first event is reached from was written anew for ever, and what comes after it stayed.
+    @Test(
+        "A segment that has only the checkpoint which is needed does not keep those after it from going",
+        arguments: [false, true])
+    func checkpointAlone(compacts: Bool) throws {
+        var options = smallBlocks()
+        options.compactsInBackground = compacts
+        options.limits = RetentionLimits(bytes: 1 << 20)
+        let store = try EventStore.open(path, options: options)
+        let kind = try store.kind("noise", .binary)
+        let session = try store.startSession("s")
+        for number in 0..<40 as Range<UInt64> {
+            for _ in 0..<100 { try session.append(noise(store.nextSequence, 600), kind: kind) }
+            try session.checkpoint("\(number)", state: noise(number, 120_000))
+            #expect(try bytes() <= 1 << 20)
+        }
+        let kept = try sequences(store)
+        #expect(kept.count > 100 && kept == Array(kept[0]..<4_000))
+        let first = try #require(try store.checkpoints().first)
+        #expect(first.sequence <= kept[0] + 100)
+        try store.close()
+        #expect(try bytes() <= 1 << 20)
+        #expect(try EventStore.openReadOnly(path).verify().damage == [])
+    }
+
     // It took heads of what had been written since it looked at the segments.
     @Test("A snapshot beside appends has as many events as the limit keeps, no fewer")
     func snapshots() throws {

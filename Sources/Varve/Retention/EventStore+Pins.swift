@@ -22,18 +22,19 @@ extension EventStore {
     ///
     /// Errors: `invalid` when all of them were dropped before; else as `pin(session:)`.
     public func pin(sequences: ClosedRange<UInt64>) throws(StoreError) {
-        let head = try snapshot().retained.headSequence
+        // Others may append until the pin has its turn, and the limits drop for that.
+        var head: UInt64 = 0
+        try pin(isPinned: true) {
+            head = $0.headSequence
+            guard sequences.upperBound >= head else { return nil }
+            return Pin(
+                session: 0, first: max(sequences.lowerBound, head), last: sequences.upperBound,
+                firstCheckpoint: $0.headCheckpoint)
+        }
         guard sequences.upperBound >= head else {
             throw .invalid(
                 what: "the range \(sequences.lowerBound) to \(sequences.upperBound)",
                 reason: "was dropped before: the first number that is kept is \(head)")
-        }
-        try pin(isPinned: true) {
-            // It may have been dropped since.
-            guard sequences.upperBound >= $0.headSequence else { return nil }
-            return Pin(
-                session: 0, first: max(sequences.lowerBound, $0.headSequence), last: sequences.upperBound,
-                firstCheckpoint: $0.headCheckpoint)
         }
     }
 

@@ -153,19 +153,21 @@ final class Reclaimer: @unchecked Sendable {
         let retained = retention.retained
         let segments = Reclaimer.describe(entries, retained, findsWhatMayGo: true)
         guard let plan = RetentionPolicy.toFree(bytes, of: segments) else { return false }
-        try drop(below: plan.head, checkpointsMade: plan.checkpointsMade, entries, limit)
+        let checkpoint = Reclaimer.headCheckpoint(
+            below: plan.head, checkpointsMade: plan.checkpointsMade, entries, retained)
+        try drop(below: plan.head, checkpoint: checkpoint, entries, limit)
         // What held the checkpoint before, say, holds nothing any more.
         let dead = RetentionPolicy.dead(Reclaimer.describe(entries, floor))
-        return try dispose(of: Set(plan.segments), dead: Set(dead), entries) || isDropped(since: retained)
+        let isChanged = try dispose(of: Set(plan.segments), dead: Set(dead), entries)
+        // Where nothing can be written anew, nothing is gained by going on either.
+        return isChanged || rewrite != nil && isDropped(since: retained)
     }
 
     /// Moves the heads up, durably. Call with `maintenance` held.
     private func drop(
-        below head: UInt64, checkpointsMade: UInt64, _ entries: [Catalog.Entry], _ limit: RetentionLimit
+        below head: UInt64, checkpoint: UInt64, _ entries: [Catalog.Entry], _ limit: RetentionLimit
     ) throws(IOFailure) {
         let retained = retention.retained
-        let checkpoint = Reclaimer.headCheckpoint(
-            below: head, checkpointsMade: checkpointsMade, entries, retained)
         // What the limits on numbers have dropped before is theirs.
         noteNumbers()
         retention.raise(
@@ -297,8 +299,10 @@ final class Reclaimer: @unchecked Sendable {
                 }
             }
         }
-        guard let head, head > retained.headSequence || made >= retained.headCheckpoint else { return }
-        try drop(below: head, checkpointsMade: made, entries, .age)
+        guard let head else { return }
+        let checkpoint = Reclaimer.headCheckpoint(below: head, checkpointsMade: made, entries, retained)
+        guard head > retained.headSequence || checkpoint > retained.headCheckpoint else { return }
+        try drop(below: head, checkpoint: checkpoint, entries, .age)
     }
 
     // MARK: Files
@@ -488,18 +492,16 @@ final class Reclaimer: @unchecked Sendable {
         var alive: Set<UInt64> = []
         return entries.enumerated().map { number, entry in
             let summary = entry.summary
+            let before = number > 0 ? entries[number - 1].summary.checkpointsMade : 0
             let mayLoseCheckpoints =
                 summary.checkpointCount > 0 && summary.checkpointsMade >= retained.headCheckpoint
-                && max(
-                    retained.headCheckpoint, number > 0 ? entries[number - 1].summary.checkpointsMade + 1 : 0)
-                    < needed
+                && max(retained.headCheckpoint, before.addingClamped(1)) < needed
             var segment = RetentionPolicy.Segment(
                 ordinal: summary.ordinal,
                 sequences: summary.sequences,
                 checkpointsMade: summary.checkpointsMade, fileBytes: 0, isRemovable: false,
-                isDropped: summary.nextSequence <= retained.headSequence
-                    && summary.baseSequence < retained.headSequence && !mayLoseCheckpoints, isDead: false,
-                isPinned: false)
+                isDropped: summary.nextSequence <= retained.headSequence && !mayLoseCheckpoints,
+                isDead: false, isPinned: false)
             guard case .sealed(let handle) = entry else { return segment }
             segment.fileBytes = handle.trailer.fileLength
             // The log's end stays.

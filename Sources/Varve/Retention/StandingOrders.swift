@@ -46,18 +46,16 @@ struct StandingOrders: Hashable, Sendable {
 
 extension [Catalog.Entry] {
     /// Reads the indices that say which limits and pins are in force, or all of them, which stay read. What the system refuses now is no
-    /// reason to go on with orders from before, as damage is. Returns whether the newest of them is there.
-    func readOrders(all: Bool) throws(StoreError) -> Bool {
-        var (isCertain, isKnown) = (true, false)
+    /// reason to go on with orders from before, as damage is: that throws.
+    func readOrders(all: Bool) throws(StoreError) {
+        var isKnown = false
         for entry in reversed() where all || !isKnown {
             do throws(StoreError) {
                 if try !entry.load().index.header.isFromSummary { isKnown = true }
             } catch {
                 guard case .damaged = error else { throw error }
-                if !isKnown { isCertain = false }
             }
         }
-        return isCertain
     }
 }
 

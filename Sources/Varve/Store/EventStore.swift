@@ -355,6 +355,7 @@ public final class EventStore: @unchecked Sendable {
             try? fileSystem.setAside(path + "/" + name)
         }
         recovery = report
+        try entries.readOrders(all: false)
         do throws(IOFailure) {
             let pins = StandingOrders(entries).pins
             entries = try space.keepNewest(
@@ -374,10 +375,8 @@ public final class EventStore: @unchecked Sendable {
             plan.sessionsBegun)
         position.checkpointsMade = max(
             entries.map(\.summary.checkpointsMade).max() ?? 0, plan.checkpointsMade)
+        try entries.readOrders(all: options.limits?.events != nil || options.limits?.checkpoints != nil)
         let standing = StandingOrders(entries)
-        let countsAll =
-            options.limits?.events != nil || options.limits?.checkpoints != nil || !standing.pins.isEmpty
-        _ = try entries.readOrders(all: countsAll)
         var orders = standing
         orders.limits = options.limits ?? RetentionLimits()
         let kept = Retained(entries, directory.state, pins: orders.pins)
@@ -412,8 +411,6 @@ public final class EventStore: @unchecked Sendable {
             } catch {
                 // What is pinned leaves too little room: then appends say so.
                 guard error.isOverQuota else { throw error }
-                options.diagnostics?(.withoutTail(error.description))
-                options.keepsTail = false
             }
         } catch {
             throw .writing(error)
@@ -479,14 +476,25 @@ public final class EventStore: @unchecked Sendable {
         let fileSystem = options.fileSystem
         do throws(IOFailure) {
             if options.keepsTail {
+                func make() throws(IOFailure) -> TailMapping {
+                    try TailMapping(directory: path, store: store, epoch: epoch, options: options)
+                }
                 do throws(IOFailure) {
-                    return try TailMapping(directory: path, store: store, epoch: epoch, options: options)
+                    do throws(IOFailure) {
+                        return try make()
+                    } catch {
+                        guard error.isOverQuota else { throw error }
+                        // The room of the old one may do.
+                        try fileSystem.unlinkIfThere(path + "/TAIL")
+                        return try make()
+                    }
                 } catch {
-                    guard error.isUnsupported else { throw error }
+                    // What is pinned may take more than the limit: without room for this nobody could unpin it.
+                    guard error.isUnsupported || error.isOverQuota else { throw error }
                     options.diagnostics?(.withoutTail(error.description))
                 }
             }
-            if try fileSystem.kind(of: path + "/TAIL") != nil { try fileSystem.unlink(path + "/TAIL") }
+            try fileSystem.unlinkIfThere(path + "/TAIL")
             return nil
         } catch {
             throw .writing(error)

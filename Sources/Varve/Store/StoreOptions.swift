@@ -57,7 +57,8 @@ public enum Diagnostic: Hashable, Sendable {
     case resumed
     /// A sync failed: the store takes nothing more until it is opened again.
     case poisoned(String)
-    /// The file system has no shared mappings: what a killed process had not written yet would be lost.
+    /// The file system has no shared mappings, or the limit of bytes no room for one: what a killed process had not written yet would be
+    /// lost.
     case withoutTail(String)
     /// A segment was removed: the limits have dropped all that it held. The bytes are those of its file.
     case dropped(segment: UInt64, bytes: UInt64)

@@ -14,7 +14,7 @@ struct StoreSpace {
         let base = options.fileSystem
         for name in directory.temporaries { try? base.unlink(path + "/" + name) }
         let entries = directory.readableEntries(RecoveryPlan(directory.findings))
-        let isCertain = try entries.readOrders(all: false)
+        try entries.readOrders(all: false)
         let standing = StandingOrders(entries)
         let limits = options.limits ?? standing.limits
         options = options.keeping(limits)
@@ -39,8 +39,7 @@ struct StoreSpace {
                 if case .open(let segment) = entry { copies += 2 * segment.index.dataEnd }
             }
             let need = UInt64(options.tailBytes) + 64 << 10 + max(copies, bytes / 8)
-            // What damage hides may be a higher limit, or a pin.
-            if !isCertain || quota.usedBytes.addingClamped(need) <= bytes {
+            if quota.usedBytes.addingClamped(need) <= bytes {
                 quota.byteCountMax = bytes
                 return
             }
@@ -51,9 +50,9 @@ struct StoreSpace {
                     let plan = RetentionPolicy.toFree(
                         lacking - bytes, of: Reclaimer.describe(left, retained, findsWhatMayGo: true))
                 else { break }
-                let (used, head) = (quota.usedBytes, retained.headSequence)
+                let (used, before) = (quota.usedBytes, retained)
                 (left, retained) = try dropFirst(plan, left, retained, quota, path, options.rewriteSettings)
-                if quota.usedBytes >= used, retained.headSequence == head { break }
+                if quota.usedBytes >= used, retained == before { break }
             }
         } catch {
             throw .writing(error)
