@@ -2,13 +2,13 @@
 import Foundation
 import PackageDescription
 
-/// The stores that Varve is measured beside, as far as their headers are installed.
+/// The stores that Varve is measured beside, as far as their headers are installed where the compiler looks by itself.
 let peers = [
     ("CSQLite", "sqlite3.h", "libsqlite3-dev", "sqlite"), ("CLMDB", "lmdb.h", "liblmdb-dev", "lmdb"),
     ("CLevelDB", "leveldb/c.h", "libleveldb-dev", "leveldb"),
     ("CRocksDB", "rocksdb/c.h", "librocksdb-dev", "rocksdb"),
 ].filter { _, header, _, _ in
-    ["/usr/include", "/usr/local/include", "/opt/homebrew/include"].contains {
+    ["/usr/include", "/usr/local/include"].contains {
         FileManager.default.fileExists(atPath: "\($0)/\(header)")
     }
 }

@@ -5,13 +5,14 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 swift="${SWIFT:-swift}"
 
-"$swift" build -c release --package-path Benchmarks
+# Which stores there are is found out anew: what was installed meanwhile changes no file of the package.
+"$swift" build -c release --package-path Benchmarks --manifest-cache none
 bench="$("$swift" build -c release --package-path Benchmarks --show-bin-path)/varve-bench"
 tables="$(mktemp -d)"
 trap 'rm -rf "$tables"' EXIT
 
 "$bench" "$@" | tee "$tables/limits"
-case " $* " in *" --only "*) exit ;; esac
+case " $* " in *" --only"*) exit ;; esac
 echo
 "$bench" peers "$@" | tee "$tables/peers"
 if [ $# -eq 0 ]; then

@@ -80,12 +80,12 @@ esac
 
 if [ $peers -eq 1 ]; then
     install_peer() { # HEADER DEBIAN BREW
-        for place in /usr/include /usr/local/include /opt/homebrew/include; do
+        for place in /usr/include /usr/local/include; do
             [ -e "$place/$1" ] && return
         done
         if command -v apt-get >/dev/null; then
             as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$2" >&2 && return
-            as_root apt-get update >&2
+            as_root apt-get update >&2 || true
             as_root env DEBIAN_FRONTEND=noninteractive apt-get install -y --no-install-recommends "$2" >&2 && return
         elif command -v brew >/dev/null; then
             brew install "$3" && return

@@ -108,9 +108,10 @@ struct Verifier {
         }
         let listed = Set(names.map(\.name))
         log = Log(entries, prefix: path, isBeingWritten: isBeingWritten)
-        for case .sealed(let handle) in entries where !listed.contains(handle.fileName) {
-            if isBeingWritten, verifyHeld(handle.fileName) { continue }
-            add(handle.fileName, 0, sequences(of: handle.summary), "the file is gone")
+        for entry in entries {
+            let name = log.name(of: entry)
+            if listed.contains(name) || isBeingWritten && verifyHeld(name) { continue }
+            add(name, 0, sequences(of: entry.summary), "the file is gone")
         }
         for entry in names {
             switch entry.kind {
@@ -147,13 +148,23 @@ struct Verifier {
 
     /// Verifies a segment whose file a writer has removed meanwhile; false where it is no such segment, or can't be read.
     private mutating func verifyHeld(_ name: String) -> Bool {
-        guard log.isBeingWritten, let handle = log.sealed[name] else { return false }
+        guard log.isBeingWritten else { return false }
         do {
+            if let handle = log.sealed[name] {
+                try sealed(name, handle)
+            } else if let segment = log.open[name] {
+                // Sealed anew.
+                var scan = SegmentScan(
+                    fileName: name, file: segment.file, header: segment.index.header,
+                    headerBytes: segment.index.headerBytes)
+                try scan.run(upTo: segment.index.dataEnd)
+                scanned(name, scan, end: segment.index.dataEnd, isBeingWritten: false)
+            } else {
+                return false
+            }
             report.segments += 1
-            try sealed(name, handle)
             return true
         } catch {
-            report.segments -= 1
             return false
         }
     }
@@ -188,7 +199,7 @@ struct Verifier {
 
     /// The segments that a reader of the store reads.
     private struct Log {
-        var open: [String: SegmentIndex] = [:]
+        var open: [String: OpenSegment] = [:]
         var sealed: [String: SegmentHandle] = [:]
         /// How long a segment without a footer was when the next one was begun, by its UUID.
         var lengths: [UniqueID: UInt64] = [:]
@@ -200,25 +211,24 @@ struct Verifier {
         /// The last sealed segment of each epoch.
         var lastSealed: [UInt64: UInt64] = [:]
         var isBeingWritten = false
+        private var prefix = ""
 
         init() {}
 
         init(_ entries: [Catalog.Entry], prefix: String, isBeingWritten: Bool) {
             self.isBeingWritten = isBeingWritten
+            self.prefix = prefix
             var before: (segment: UniqueID, ordinal: UInt64) = (.zero, 0)
             for entry in entries {
                 switch entry {
-                case .open(let segment):
-                    let name = String(segment.file.path.dropFirst(prefix.count + 1))
-                    names.insert(name)
-                    open[name] = segment.index
+                case .open(let segment): open[name(of: entry)] = segment
                 case .sealed(let handle):
-                    names.insert(handle.fileName)
                     sealed[handle.fileName] = handle
                     if handle.summary.firstEpoch == handle.summary.lastEpoch {
                         lastSealed[handle.summary.lastEpoch] = handle.summary.ordinal
                     }
                 }
+                names.insert(name(of: entry))
                 generations[entry.ordinal] = entry.summary.generation
                 last = max(last, entry.ordinal)
                 lengths[entry.summary.predecessor] = entry.summary.predecessorLength
@@ -226,6 +236,13 @@ struct Verifier {
                     skipped.append(before.ordinal + 1..<entry.ordinal)
                 }
                 before = (entry.summary.segment, entry.ordinal)
+            }
+        }
+
+        func name(of entry: Catalog.Entry) -> String {
+            switch entry {
+            case .open(let segment): String(segment.file.path.dropFirst(prefix.count + 1))
+            case .sealed(let handle): handle.fileName
             }
         }
 
@@ -312,7 +329,7 @@ struct Verifier {
             switch found {
             case .unsealed(var scan):
                 try scan.run()
-                let end = log.open[name]?.dataEnd ?? .max
+                let end = log.open[name]?.index.dataEnd ?? .max
                 report.bytes += (try? scan.file.size()) ?? 0
                 let isActive = log.isBeingWritten && scan.failure == nil && scan.header.ordinal >= log.last
                 let length = log.open[name] == nil ? 0 : log.lengths[scan.header.segment] ?? 0

@@ -2,11 +2,18 @@ import ArgumentParser
 import Foundation
 import VarveTestKit
 
+#if canImport(Darwin)
+import Darwin
+#else
+import Glibc
+#endif
+
 extension PeerFigure {
     /// Each measurement of one store.
     struct Samples {
         private(set) var values: [PeerFigure: [Double]] = [:]
         mutating func add(_ figure: PeerFigure, _ value: Double) { values[figure, default: []].append(value) }
+        mutating func add(_ others: Samples) { values.merge(others.values, uniquingKeysWith: +) }
         func median(_ figure: PeerFigure) -> Double? { values[figure]?.percentile(0.5) }
     }
 }
@@ -173,7 +180,10 @@ struct Peers: ParsableCommand {
             let directory = "\(place)/\(number)"
             defer { try? FileManager.default.removeItem(atPath: directory) }
             do {
-                try measure(peer, data, questions, directory, &report.samples[number])
+                // Whoever answers wrongly has no figures.
+                var samples = PeerFigure.Samples()
+                try measure(peer, data, questions, directory, &samples)
+                report.samples[number].add(samples)
             } catch {
                 // Said once, and the others go on.
                 report.fail(peer.name, "\(error)")
@@ -188,6 +198,8 @@ struct Peers: ParsableCommand {
         func fresh() throws {
             try? FileManager.default.removeItem(atPath: directory)
             try FileManager.default.createDirectory(atPath: directory, withIntermediateDirectories: true)
+            // What the one before has left to be written is not this one's.
+            sync()
         }
         let isCompacted = (peer as? VarvePeer)?.isCompacted == true
         if !isCompacted {

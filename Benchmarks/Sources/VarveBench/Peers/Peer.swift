@@ -10,15 +10,24 @@ import Glibc
 struct Answer: Equatable {
     var events = 0
     var bytes = 0
-    /// Of sequence numbers, timestamps and payloads: other events give another one.
+    /// Of sequence numbers, timestamps and all bytes of the payloads, which are read for that: other events give another one.
     var check: UInt64 = 0
 
     @inline(__always)
     mutating func add(_ sequence: UInt64, _ timestamp: Int64, _ payload: UnsafeRawBufferPointer) {
         events += 1
         bytes += payload.count
-        let last = payload.isEmpty ? 0 : UInt64(payload[payload.count / 2])
-        check &+= (sequence &+ 1) &* 0x9E37_79B9_7F4A_7C15 ^ UInt64(bitPattern: timestamp) &+ last
+        var sum = (sequence &+ 1) &* 0x9E37_79B9_7F4A_7C15 ^ UInt64(bitPattern: timestamp)
+        var place = 0
+        while place &+ 8 <= payload.count {
+            sum &+= payload.loadUnaligned(fromByteOffset: place, as: UInt64.self)
+            place &+= 8
+        }
+        while place < payload.count {
+            sum &+= UInt64(payload[place]) &<< UInt64(place & 7 &* 8)
+            place &+= 1
+        }
+        check &+= sum ^ sum &>> 29
     }
 }
 
@@ -91,5 +100,15 @@ func storedBytes(in directory: String) throws -> UInt64 {
             return sum
         }
         return sum + UInt64(status.st_blocks) * 512
+    }
+}
+
+/// Syncs every file in a directory, and the directory.
+func syncFiles(in directory: String) throws {
+    for name in try FileManager.default.contentsOfDirectory(atPath: directory) + ["."] {
+        let descriptor = open("\(directory)/\(name)", O_RDONLY)
+        guard descriptor >= 0 else { throw PeerFailure("can't open \(name)") }
+        defer { close(descriptor) }
+        guard fsync(descriptor) == 0 else { throw PeerFailure("can't sync \(name)") }
     }
 }

@@ -5,7 +5,7 @@ import CRocksDB
 final class RocksDBPeer: Peer {
     let name = "RocksDB"
     let settings =
-        "LZ4, blocks of 16 KiB, write buffer of 64 MiB, cache of 64 MiB, two background threads, checksums verified; no WAL and one flush at the end, 1,000 events a batch; durable appends: WAL, a synced batch each"
+        "LZ4, blocks of 16 KiB, write buffer of 64 MiB, cache of 64 MiB, two background threads, checksums verified, no Bloom filter, read uncompacted; no WAL and one flush at the end, 1,000 events a batch; durable appends: WAL, a synced batch each"
 
     func append(_ data: Dataset, in directory: String) throws {
         let base = try RocksDBBase(directory, isNew: true)
