@@ -226,6 +226,32 @@ struct RecoveryTests {
         #expect(try EventStore.openReadOnly(path).verify().strays == [])
     }
 
+    // Only the next opening knew that the log goes on without it: merged by this one, it was damage for good.
+    @Test(
+        "A segment with a torn header in the hole where the log ends is set aside before anything is merged around it"
+    )
+    func tornInHole() throws {
+        try crash(events: 200, segmentBytes: 16 << 10)
+        let files = try segments(of: path)
+        try #require(files.count >= 3)
+        let torn = files[files.count - 2]
+        var bytes = try Data(contentsOf: URL(filePath: torn))
+        bytes.replaceSubrange(0..<300, with: Data(count: 300))
+        try bytes.write(to: URL(filePath: torn))
+        let before = try numbers(path)
+        let store = try EventStore.open(path, options: smallBlocks())
+        let session = try store.startSession("more")
+        try session.append(noise(1, 256), kind: try store.kind("k", .binary))
+        #expect(try store.compact().isComplete)
+        try store.close()
+        #expect(!FileManager.default.fileExists(atPath: torn))
+        let reader = try EventStore.openReadOnly(path)
+        let report = try reader.verify()
+        #expect(report.damage == [] && report.strays.allSatisfy { $0.file.hasSuffix(".cut") })
+        #expect(try reader.count() == UInt64(before.count) + 1)
+        #expect(try Data(contentsOf: URL(filePath: torn + ".cut")) == bytes)
+    }
+
     /// A crashed store whose log ends between two segments: the one before the last is gone, and nothing proves that it was durable.
     private func crashBetweenSegments() throws -> (last: String, events: ClosedRange<UInt64>) {
         try crash(events: 200, segmentBytes: 16 << 10)

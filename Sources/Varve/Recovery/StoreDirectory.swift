@@ -456,6 +456,17 @@ struct StoreDirectory: Sendable {
         }
     }
 
+    /// Files whose header can't be read, by their names behind the end that recovery has found: in a hole, behind which others were set
+    /// aside. Once this opening has merged what is around them, nobody could tell any more.
+    func rejects(after last: UInt64) -> [Reject] {
+        rejects.filter { reject in
+            guard !reject.isForeign, let ordinal = SegmentName(fileName: reject.fileName)?.ordinal else {
+                return false
+            }
+            return ordinal > last && ordinal <= ordinalMax
+        }
+    }
+
     /// Why the system did not let an unsealed segment be read to its end; nil when it did.
     var refusal: IOFailure? {
         for case .unsealed(let scan) in segments {

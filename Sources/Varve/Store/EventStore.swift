@@ -350,8 +350,9 @@ public final class EventStore: @unchecked Sendable {
         var (entries, report) = try worker.carryOut(readable: readable)
         for name in directory.replaced { try? fileSystem.unlink(path + "/" + name) }
         // Nobody knows any more whether all that they hold was copied.
-        let ends = directory.lostEnds + directory.passedOver
-        for name in directory.leftovers + ends.map(\.fileName) {
+        let last = entries.map(\.ordinal).filter { $0 <= directory.ordinalMax }.max() ?? 0
+        let ends = directory.lostEnds + directory.passedOver + directory.rejects(after: last)
+        for name in Set(directory.leftovers + ends.map(\.fileName)) {
             try? fileSystem.setAside(path + "/" + name)
         }
         recovery = report

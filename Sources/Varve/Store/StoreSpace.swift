@@ -13,6 +13,11 @@ struct StoreSpace {
         let path = directory.path
         let base = options.fileSystem
         for name in directory.temporaries { try? base.unlink(path + "/" + name) }
+        // For good, before the segment that has replaced them is written anew: the new one says that it has replaced that one alone.
+        if !directory.replaced.isEmpty {
+            for name in directory.replaced { try? base.unlink(path + "/" + name) }
+            do throws(IOFailure) { try base.syncDirectory(path) } catch { throw .writing(error) }
+        }
         let entries = directory.readableEntries(RecoveryPlan(directory.findings))
         try entries.readOrders(all: false)
         let standing = StandingOrders(entries)
