@@ -123,7 +123,7 @@ struct RecoveryWorker {
             header.session?.flags.insert(.continued)
             if active.events > 0 || active.checkpoints > 0 { header.session?.flags.insert(.used) }
         }
-        StandingOrders(keptEntries()).put(into: &header)
+        ordersBefore().put(into: &header)
         return try RecoveryWorker.publish(header, directory: directory.path, fileSystem: fileSystem) {
             file, index throws(IOFailure) in
             try copyBlocks(to: file, &index)
@@ -131,6 +131,15 @@ struct RecoveryWorker {
             try put(batches, to: file, &index)
             try putRecords(readable: readable, batches, now: now, to: file, &index)
         }
+    }
+
+    /// The limits and pins in force before what is copied. Where nothing is kept, the first segment that was left without a footer says so:
+    /// its header goes with it.
+    private func ordersBefore() -> StandingOrders {
+        let kept = keptEntries()
+        guard kept.isEmpty else { return StandingOrders(kept) }
+        for case .unsealed(let scan) in directory.segments { return StandingOrders(scan.header) }
+        return StandingOrders()
     }
 
     /// Copies what is readable after the watermark.

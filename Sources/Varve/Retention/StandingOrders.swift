@@ -8,6 +8,12 @@ struct StandingOrders: Hashable, Sendable {
     /// Those that a writer sets who has no others.
     init() {}
 
+    /// Those that a header repeats.
+    init(_ header: SegmentHeader) {
+        limits = header.limits ?? RetentionLimits()
+        pins = header.pins ?? []
+    }
+
     /// What the segments say. Reads the last one's header and index; earlier ones where that header can't be read.
     init(_ entries: [Catalog.Entry]) {
         self.init(reversed: entries.reversed().lazy.map { try? $0.load().index })
@@ -17,12 +23,12 @@ struct StandingOrders: Hashable, Sendable {
     init(_ indices: [SegmentIndex]) { self.init(reversed: indices.reversed().lazy.map { $0 }) }
 
     private init(reversed indices: some Sequence<SegmentIndex?>) {
+        self.init()
         var ledgers: [[LedgerRecord]] = []
         for case let index? in indices {
             ledgers.append(index.ledger)
             guard !index.header.isFromSummary else { continue }
-            limits = index.header.limits ?? RetentionLimits()
-            pins = index.header.pins ?? []
+            self = StandingOrders(index.header)
             break
         }
         for record in ledgers.reversed().joined() { apply(record) }
