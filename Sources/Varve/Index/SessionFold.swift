@@ -98,7 +98,7 @@ struct SessionFold {
         let hidesCheckpoints = checkpoints.contains { !retained.keeps($0.record) }
         for var summary in segment.index.sessions {
             let ordinal = summary.begin.ordinal
-            let range = summary.firstSequence..<summary.nextSequence
+            let range = Range(from: summary.firstSequence, upTo: summary.nextSequence)
             let (events, hadCheckpoints) = (summary.events, summary.checkpoints > 0)
             let isKept = events == 0 || !retained.hidesPart(of: range, session: ordinal)
             if !isKept { summary.events = 0 }

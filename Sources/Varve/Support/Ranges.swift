@@ -10,10 +10,15 @@ extension Optional {
 
 extension BlockIndexEntry {
     /// The numbers of its events.
-    var sequences: Range<UInt64> { firstSequence..<nextSequence }
+    var sequences: Range<UInt64> { Range(from: firstSequence, upTo: nextSequence) }
 }
 
 extension SegmentSummary {
     /// The numbers that the segment's events may have.
-    var sequences: Range<UInt64> { baseSequence..<nextSequence }
+    var sequences: Range<UInt64> { Range(from: baseSequence, upTo: nextSequence) }
+}
+
+extension Range<UInt64> {
+    /// Empty where the end is below the start: numbers in forged files, with good checksums, need not ascend.
+    init(from start: UInt64, upTo end: UInt64) { self = start..<Swift.max(start, end) }
 }
