@@ -87,7 +87,7 @@ private final class LMDBBase {
     }
 }
 
-private final class LMDBReader: PeerReader {
+private final class LMDBReader: RecordReader {
     private let base: LMDBBase
     private let transaction: OpaquePointer
 
@@ -114,7 +114,7 @@ private final class LMDBReader: PeerReader {
         return try body(cursor)
     }
 
-    private func forEach(_ body: (UInt64, UnsafeRawBufferPointer) -> Void) throws {
+    func forEach(_ body: (UInt64, UnsafeRawBufferPointer) -> Void) throws {
         try withCursor(base.events) { cursor in
             var (key, value) = (MDB_val(), MDB_val())
             var code = mdb_cursor_get(cursor, &key, &value, MDB_FIRST)
@@ -124,12 +124,6 @@ private final class LMDBReader: PeerReader {
             }
             guard code == MDB_NOTFOUND else { return try check(code, "mdb_cursor_get") }
         }
-    }
-
-    func scan() throws -> Answer {
-        var answer = Answer()
-        try forEach { answer.add($0, PeerRecord.timestamp($1), PeerRecord.payload($1)) }
-        return answer
     }
 
     private func add(_ number: UInt64, to answer: inout Answer) throws {
@@ -177,19 +171,6 @@ private final class LMDBReader: PeerReader {
                 return answer
             }
         }
-    }
-
-    func count(kind: Int) throws -> Int {
-        var count = 0
-        try forEach { if PeerRecord.kind($1) == kind { count += 1 } }
-        return count
-    }
-
-    func count(text: String) throws -> Int {
-        let needle = Needle(text)
-        var count = 0
-        try forEach { if needle.stands(in: PeerRecord.payload($1)) { count += 1 } }
-        return count
     }
 }
 #endif

@@ -95,7 +95,7 @@ private final class LevelDBBase {
     }
 }
 
-private final class LevelDBReader: PeerReader {
+private final class LevelDBReader: RecordReader {
     private let base: LevelDBBase
     private let options: OpaquePointer?
 
@@ -111,7 +111,7 @@ private final class LevelDBReader: PeerReader {
         base.close()
     }
 
-    private func forEach(_ body: (UInt64, UnsafeRawBufferPointer) -> Void) throws {
+    func forEach(_ body: (UInt64, UnsafeRawBufferPointer) -> Void) throws {
         let iterator = leveldb_create_iterator(base.handle, options)
         defer { leveldb_iter_destroy(iterator) }
         KeyBytes.event(0) { leveldb_iter_seek(iterator, $0, KeyBytes.count) }
@@ -131,12 +131,6 @@ private final class LevelDBReader: PeerReader {
         var failure: UnsafeMutablePointer<CChar>?
         leveldb_iter_get_error(iterator, &failure)
         if failure != nil { throw PeerFailure(LevelDBBase.text(failure)) }
-    }
-
-    func scan() throws -> Answer {
-        var answer = Answer()
-        try forEach { answer.add($0, PeerRecord.timestamp($1), PeerRecord.payload($1)) }
-        return answer
     }
 
     func event(_ sequence: UInt64) throws -> Answer {
@@ -190,19 +184,6 @@ private final class LevelDBReader: PeerReader {
         try check(times)
         try check(events)
         return answer
-    }
-
-    func count(kind: Int) throws -> Int {
-        var count = 0
-        try forEach { if PeerRecord.kind($1) == kind { count += 1 } }
-        return count
-    }
-
-    func count(text: String) throws -> Int {
-        let needle = Needle(text)
-        var count = 0
-        try forEach { if needle.stands(in: PeerRecord.payload($1)) { count += 1 } }
-        return count
     }
 }
 #endif

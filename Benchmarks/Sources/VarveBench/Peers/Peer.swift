@@ -92,6 +92,33 @@ enum PeerRecord {
     }
 }
 
+/// A reader of a store of `PeerRecord`s, that passes over all of them for what it has no index of.
+protocol RecordReader: PeerReader {
+    /// All records with their sequence numbers, ascending.
+    func forEach(_ body: (UInt64, UnsafeRawBufferPointer) -> Void) throws
+}
+
+extension RecordReader {
+    func scan() throws -> Answer {
+        var answer = Answer()
+        try forEach { answer.add($0, PeerRecord.timestamp($1), PeerRecord.payload($1)) }
+        return answer
+    }
+
+    func count(kind: Int) throws -> Int {
+        var count = 0
+        try forEach { if PeerRecord.kind($1) == kind { count += 1 } }
+        return count
+    }
+
+    func count(text: String) throws -> Int {
+        let needle = Needle(text)
+        var count = 0
+        try forEach { if needle.stands(in: PeerRecord.payload($1)) { count += 1 } }
+        return count
+    }
+}
+
 /// Bytes that all files below a directory take on the disk: some libraries make theirs as large as they may become.
 func storedBytes(in directory: String) throws -> UInt64 {
     try FileManager.default.subpathsOfDirectory(atPath: directory).reduce(0) { sum, name in

@@ -112,7 +112,7 @@ private final class RocksDBBase {
     }
 }
 
-private final class RocksDBReader: PeerReader {
+private final class RocksDBReader: RecordReader {
     private let base: RocksDBBase
     private let options: OpaquePointer?
 
@@ -128,7 +128,7 @@ private final class RocksDBReader: PeerReader {
         base.close()
     }
 
-    private func forEach(_ body: (UInt64, UnsafeRawBufferPointer) -> Void) throws {
+    func forEach(_ body: (UInt64, UnsafeRawBufferPointer) -> Void) throws {
         let iterator = rocksdb_create_iterator(base.handle, options)
         defer { rocksdb_iter_destroy(iterator) }
         KeyBytes.event(0) { rocksdb_iter_seek(iterator, $0, KeyBytes.count) }
@@ -148,12 +148,6 @@ private final class RocksDBReader: PeerReader {
         var failure: UnsafeMutablePointer<CChar>?
         rocksdb_iter_get_error(iterator, &failure)
         if failure != nil { throw PeerFailure(RocksDBBase.text(failure)) }
-    }
-
-    func scan() throws -> Answer {
-        var answer = Answer()
-        try forEach { answer.add($0, PeerRecord.timestamp($1), PeerRecord.payload($1)) }
-        return answer
     }
 
     func event(_ sequence: UInt64) throws -> Answer {
@@ -207,19 +201,6 @@ private final class RocksDBReader: PeerReader {
         try check(times)
         try check(events)
         return answer
-    }
-
-    func count(kind: Int) throws -> Int {
-        var count = 0
-        try forEach { if PeerRecord.kind($1) == kind { count += 1 } }
-        return count
-    }
-
-    func count(text: String) throws -> Int {
-        let needle = Needle(text)
-        var count = 0
-        try forEach { if needle.stands(in: PeerRecord.payload($1)) { count += 1 } }
-        return count
     }
 }
 #endif
