@@ -284,6 +284,43 @@ struct StoreCompactionTests {
         try store.close()
     }
 
+    @Test(
+        "What hides sources that the system does not let go stays until they have gone, also over openings",
+        arguments: [false, true])
+    func sourcesStayLonger(isOpenedAgain: Bool) throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.path("store")
+        try Self.made(POSIXFileSystem(), at: path)
+        let system = ClingingFileSystem()
+        var options = Self.options(on: system)
+        options.limits = RetentionLimits(events: 600)
+        var store = try EventStore.open(path, options: options)
+        let sources = try segments(of: path)
+        system.clings(to: sources)
+        #expect(try store.compact().isComplete)
+        let made = try Set(segments(of: path)).subtracting(sources)
+        if isOpenedAgain {
+            try store.close()
+            store = try EventStore.open(path, options: options)
+        }
+        // Little is kept of what was made: without the sources it would be written anew.
+        try Self.record(600..<1160, to: store)
+        #expect(try store.compact().isComplete)
+        #expect(try made.isSubset(of: segments(of: path)))
+        try Self.check(store, 560..<1160)
+        let copy = directory.path("copy")
+        try FileManager.default.copyItem(atPath: path, toPath: copy)
+        for other in [try EventStore.openReadOnly(path), try EventStore.open(copy)] {
+            try Self.check(other, 560..<1160)
+            try other.close()
+        }
+        system.clings = false
+        #expect(try store.compact().isComplete)
+        #expect(try made.union(sources).isDisjoint(with: segments(of: path)))
+        try Self.check(store, 560..<1160)
+        try store.close()
+    }
+
     @Test("What the limits drop while it is about to be written anew is no reason to refuse anything")
     func droppedMeanwhile() throws {
         let directory = try TemporaryDirectory()

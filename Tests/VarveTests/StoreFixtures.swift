@@ -102,13 +102,15 @@ extension EventStore {
 /// A file system that can be told to let no segment's file go, and that notes what is changed from a moment on.
 final class ClingingFileSystem: ForwardingFileSystem, @unchecked Sendable {
     let base: any FileSystem = POSIXFileSystem()
-    private let state = Locked((clings: false, isOver: false, late: [String]()))
+    private let state = Locked((clinging: Set<String>?.some([]), isOver: false, late: [String]()))
 
     /// Whether segments can't be removed.
     var clings: Bool {
-        get { state.withLock { $0.clings } }
-        set { state.withLock { $0.clings = newValue } }
+        get { state.withLock { $0.clinging == nil } }
+        set { state.withLock { $0.clinging = newValue ? nil : [] } }
     }
+    /// These alone can't be.
+    func clings(to paths: [String]) { state.withLock { $0.clinging = Set(paths) } }
     /// Nothing may be changed from now on.
     func end() { state.withLock { $0.isOver = true } }
     /// What was changed after that.
@@ -128,7 +130,9 @@ final class ClingingFileSystem: ForwardingFileSystem, @unchecked Sendable {
     }
     func unlink(_ path: String) throws(IOFailure) {
         note("unlink", path)
-        if clings, path.hasSuffix(".seg") { throw IOFailure(.unlink, path: path, code: EPERM) }
+        if state.withLock({ $0.clinging?.contains(path) ?? path.hasSuffix(".seg") }) {
+            throw IOFailure(.unlink, path: path, code: EPERM)
+        }
         try base.unlink(path)
     }
     func syncDirectory(_ path: String) throws(IOFailure) {

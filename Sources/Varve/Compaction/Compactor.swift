@@ -142,7 +142,9 @@ final class Compactor: @unchecked Sendable {
             return .stopped
         }
         let retained: Retained
+        let isRidOfSources: Bool
         do throws(IOFailure) {
+            isRidOfSources = try reclaimer.removeLeftovers()
             retained = try reclaimer.mayBeRemoved(durable)
         } catch {
             pipeline.poison(afterSync: error)
@@ -150,7 +152,8 @@ final class Compactor: @unchecked Sendable {
         }
         let entries = catalog.view().entries
         let plans = CompactionPolicy.plans(
-            for: describe(entries, retained), context(entries, retained, isExplicit: isExplicit))
+            for: describe(entries, retained, settledMayGo: isRidOfSources),
+            context(entries, retained, isExplicit: isExplicit))
         for plan in plans {
             var handles = entries[plan.segments].compactMap { entry -> SegmentHandle? in
                 if case .sealed(let handle) = entry { handle } else { nil }
@@ -361,7 +364,10 @@ final class Compactor: @unchecked Sendable {
 
     // MARK: The policy's view
 
-    private func describe(_ entries: [Catalog.Entry], _ retained: Retained) -> [CompactionPolicy.Segment] {
+    /// A settled segment hides what it was made of, as long as that is there: it stays until then.
+    private func describe(
+        _ entries: [Catalog.Entry], _ retained: Retained, settledMayGo: Bool
+    ) -> [CompactionPolicy.Segment] {
         entries.enumerated().map { number, entry in
             let summary = entry.summary
             var segment = CompactionPolicy.Segment(
@@ -372,7 +378,7 @@ final class Compactor: @unchecked Sendable {
                 writtenAt: summary.sealedAt, baseSequence: summary.baseSequence,
                 nextSequence: summary.nextSequence, isPinnedDown: true)
             guard case .sealed(let handle) = entry, !refused.contains(summary.segment),
-                !passedOver.contains(summary.segment)
+                !passedOver.contains(summary.segment), settledMayGo || !summary.isSettled
             else { return segment }
             segment.fileBytes = handle.trailer.fileLength
             if entries.isReliedOn(at: number) { return segment }

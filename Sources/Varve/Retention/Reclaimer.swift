@@ -35,7 +35,7 @@ final class Reclaimer: @unchecked Sendable {
     /// The free space when some was asked for that does not show yet, and when that was.
     private var asked: (free: UInt64, time: UInt64)?
     /// Files that hold nothing any more, and that the system did not let go so far.
-    private var leftovers: [String] = []
+    private var leftovers: [String]
     /// Segments of which little stays, that could not be written anew for want of disk space.
     private var unwritten: Set<UInt64> = []
     /// What `removeDead` found: unless the heads or pins come so far there is nothing new.
@@ -43,7 +43,7 @@ final class Reclaimer: @unchecked Sendable {
 
     init(
         directory: String, options: StoreOptions, catalog: Catalog, retention: Retention, state: StateKeeper,
-        quota: DirectoryQuota?, maintenance: Monitor
+        quota: DirectoryQuota?, maintenance: Monitor, leftovers: [String]
     ) {
         self.directory = directory
         fileSystem = options.fileSystem
@@ -54,6 +54,7 @@ final class Reclaimer: @unchecked Sendable {
         self.quota = quota
         reserveBytes = (retention.limits.bytes ?? 0) / 8
         self.maintenance = maintenance
+        self.leftovers = leftovers
         recorded = retention.retained
         floor = Retained()
         protected = retention.retained.pins
@@ -127,6 +128,8 @@ final class Reclaimer: @unchecked Sendable {
     /// Whether what was dropped takes its room all the same; tries again to change that. Call with `maintenance` held.
     private func isStuck() throws(IOFailure) -> Bool {
         try retryLeftovers()
+        // What hides them stays as it is, too.
+        guard leftovers.isEmpty else { return true }
         let again = unwritten
         unwritten = []
         if !again.isEmpty {
@@ -424,9 +427,12 @@ final class Reclaimer: @unchecked Sendable {
         if leftovers.count < before { try fileSystem.syncDirectory(directory) }
     }
 
-    /// The same, for who does not hold `maintenance`.
-    func removeLeftovers() throws(IOFailure) {
-        try maintenance.withLock { () throws(IOFailure) in try retryLeftovers() }
+    /// The same, for who does not hold `maintenance`; true: all are gone, for good.
+    func removeLeftovers() throws(IOFailure) -> Bool {
+        try maintenance.withLock { () throws(IOFailure) in
+            try retryLeftovers()
+            return leftovers.isEmpty
+        }
     }
 
     /// Removes what recovery has set aside of segments older than all that are left.

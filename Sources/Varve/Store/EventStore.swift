@@ -348,7 +348,6 @@ public final class EventStore: @unchecked Sendable {
             worker.plan = plan
         }
         var (entries, report) = try worker.carryOut(readable: readable)
-        for name in directory.replaced { try? fileSystem.unlink(path + "/" + name) }
         // Nobody knows any more whether all that they hold was copied.
         let last = entries.map(\.ordinal).filter { $0 <= directory.ordinalMax }.max() ?? 0
         let ends = directory.lostEnds + directory.passedOver + directory.rejects(after: last)
@@ -393,7 +392,7 @@ public final class EventStore: @unchecked Sendable {
         let (store, opened) = (uuid, position)
         let reclaimer = Reclaimer(
             directory: path, options: options, catalog: catalog, retention: retention, state: state,
-            quota: space.quota, maintenance: maintenance)
+            quota: space.quota, maintenance: maintenance, leftovers: space.clinging)
         do throws(IOFailure) {
             try state.write {
                 $0 = StateSlot(
@@ -637,7 +636,7 @@ public final class EventStore: @unchecked Sendable {
                 writing.writer.finishActive()
             }
             sealed = try writing.writer.sealRetired()
-            try writing.reclaimer.removeLeftovers()
+            _ = try writing.reclaimer.removeLeftovers()
             try writing.reclaimer.dropAged()
             try writing.reclaimer.removeDead(
                 writing.pipeline.monitor.withLock { writing.pipeline.watermark.retained })

@@ -6,6 +6,8 @@ struct StoreSpace {
     /// Counts the directory's bytes, where those are limited. Until opening has done its work it lets recovery have what it needs.
     let quota: DirectoryQuota?
     let state: StateKeeper
+    /// Paths of segments that another one has replaced, and that the system does not let go.
+    let clinging: [String]
 
     /// Finds the limits, and sets the options accordingly. Where recovery needs more room than is left, the oldest segments go: those
     /// would be the next. `directory` is read again then.
@@ -14,10 +16,14 @@ struct StoreSpace {
         let base = options.fileSystem
         for name in directory.temporaries { try? base.unlink(path + "/" + name) }
         // For good, before the segment that has replaced them is written anew: the new one says that it has replaced that one alone.
+        var clinging: [String] = []
         if !directory.replaced.isEmpty {
-            for name in directory.replaced { try? base.unlink(path + "/" + name) }
+            for replaced in directory.replaced.map({ path + "/" + $0 }) {
+                do throws(IOFailure) { try base.unlinkIfThere(replaced) } catch { clinging.append(replaced) }
+            }
             do throws(IOFailure) { try base.syncDirectory(path) } catch { throw .writing(error) }
         }
+        self.clinging = clinging
         let entries = directory.readableEntries(RecoveryPlan(directory.findings))
         try entries.readOrders(all: false)
         let standing = StandingOrders(entries)
@@ -89,11 +95,12 @@ struct StoreSpace {
         )
     }
 
-    /// Writes anew what is kept of a segment; nil: it is damaged, and stays as it is.
+    /// Writes anew what is kept of a segment; nil: it stays as it is, because it is damaged, or hides others that are there still.
     private func rewrite(
         _ handle: SegmentHandle, _ kept: Retained, _ quota: DirectoryQuota, _ path: String,
         _ settings: RewriteSettings
     ) throws(IOFailure) -> SegmentHandle? {
+        guard clinging.isEmpty || !handle.summary.isSettled else { return nil }
         var settings = settings
         settings.buildsFilters = false
         do throws(RewriteError) {
