@@ -58,8 +58,8 @@ struct FuzzOpen {
         do throws(StoreError) {
             let store = try EventStore.open(path, options: options)
             let snapshot = try store.snapshot()
-            let recovered = Answers(
-                events: try events(of: snapshot), isComplete: true, head: try? snapshot.info().headSequence)
+            var recovered = try first(of: snapshot)
+            recovered.isComplete = true
             if let before { check(before, then: recovered) }
             let appended = try append(to: store)
             try store.close()
@@ -81,8 +81,8 @@ struct FuzzOpen {
         var isComplete = false
         /// Nothing is missing but what limits have dropped.
         var isLossless = false
-        /// The first number that limits have left, as the files say.
-        var head: UInt64?
+        /// The last number that limits have dropped, as the answer says.
+        var dropped: UInt64?
     }
 
     /// All that a reader can ask. Nil: it can't be opened.
@@ -96,29 +96,26 @@ struct FuzzOpen {
         return answers
     }
 
-    static func events(of snapshot: Snapshot) throws(StoreError) -> [Event] {
+    /// The first events.
+    static func first(of snapshot: Snapshot) throws(StoreError) -> Answers {
         var cursor = try snapshot.cursor(Query().limit(UInt64(eventsMax)))
-        return try events(of: &cursor)
-    }
-
-    private static func events(of cursor: inout EventCursor) throws(StoreError) -> [Event] {
-        var events: [Event] = []
+        var answers = Answers()
         while let event = try cursor.nextEvent() {
-            if let last = events.last { require(event.sequence > last.sequence, "sequence numbers ascend") }
-            events.append(event)
+            if let last = answers.events.last {
+                require(event.sequence > last.sequence, "sequence numbers ascend")
+            }
+            answers.events.append(event)
         }
-        return events
+        let gaps = cursor.coverage.gaps
+        answers.isComplete = cursor.coverage.isComplete
+        answers.isLossless = gaps.allSatisfy { $0.reason == .retention }
+        answers.dropped = gaps.filter { $0.reason == .retention }.map(\.sequences.upperBound).max()
+        return answers
     }
 
     static func answers(of store: EventStore, _ question: Question) throws(StoreError) -> Answers {
         let snapshot = try store.snapshot()
-        var answers = Answers()
-        var cursor = try snapshot.cursor(Query().limit(UInt64(eventsMax)))
-        answers.events = try events(of: &cursor)
-        answers.isComplete = cursor.coverage.isComplete
-        answers.head = try? snapshot.info().headSequence
-        answers.isLossless = cursor.coverage.gaps.allSatisfy { $0.reason == .retention }
-
+        let answers = try first(of: snapshot)
         var reversed = try snapshot.cursor(Query().reversed().limit(UInt64(eventsMax)))
         var last: UInt64?
         var position = answers.events.count
@@ -191,7 +188,7 @@ struct FuzzOpen {
     static func check(_ before: Answers, then after: Answers) {
         guard before.isComplete else { return }
         // A forged footer may hide heads that its blocks tell, which show once the segment is sealed anew.
-        if let head = before.head, let later = after.head, later > head { return }
+        if let dropped = after.dropped, before.dropped.map({ dropped > $0 }) ?? true { return }
         require(after.events.starts(with: before.events), "what was answered is answered again")
     }
 
@@ -223,7 +220,7 @@ struct FuzzOpen {
         _ events: [Appended], after recovered: Answers, _ path: String, _ options: StoreOptions
     ) throws(StoreError) {
         let snapshot = try EventStore.openReadOnly(path, options: options).snapshot()
-        check(recovered, then: Answers(events: try Self.events(of: snapshot)))
+        check(recovered, then: try first(of: snapshot))
         for event in events {
             let found = try snapshot.event(sequence: event.sequence)
             require(
