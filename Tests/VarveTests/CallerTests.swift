@@ -76,6 +76,8 @@ struct CallerTests {
         let group = DispatchGroup()
         // Threads of their own: Dispatch would run no more at a time than there are cores.
         for number in 0..<8 {
+            // The first one waits for its sync when the others come.
+            if number == 1 { system.waitForSync() }
             group.enter()
             Thread.detachNewThread {
                 defer { group.leave() }
@@ -90,16 +92,82 @@ struct CallerTests {
                 }
             }
         }
-        system.wait(forWrites: 8)
-        #expect(system.syncs == 1 && store.durableThrough == 0)
+        while store.nextSequence < 9 { sched_yield() }
+        #expect(system.syncs == 1 && system.writes == 1 && store.durableThrough == 0)
         system.release()
         group.wait()
         #expect(failures.withLock { $0 } == [])
         #expect(store.durableThrough == 8)
-        // The one that was held, which is enough where all were written before it began, one for the rest, and one when the last
-        // was written but not yet counted.
-        #expect((1...3).contains(system.syncs))
+        // The one that was held, one for the rest, and one for those that had not begun to wait by then.
+        #expect((2...3).contains(system.syncs) && (2...3).contains(system.writes))
         try store.close()
+    }
+
+    @Test(
+        "Tasks that wait for the disk while it syncs share the next block and sync", .timeLimit(.minutes(5)))
+    func asynchronousGroupCommit() async throws {
+        let system = SyncGateFileSystem()
+        var options = StoreOptions()
+        options.fileSystem = system
+        options.durability = .synced
+        let store = try EventStore.open(path, options: options)
+        let kind = try store.kind("k", .utf8)
+        let session = try store.startSession("s")
+        try session.append("the kind is written with it", kind: kind)
+        system.hold()
+        defer { system.release() }
+        try await withThrowingTaskGroup(of: Void.self) { group in
+            for number in 0..<8 {
+                if number == 1 { while system.syncs == 0 { await Task.yield() } }
+                group.addTask {
+                    let sequence = try await session.appendWhenReady(Array("\(number)".utf8), kind: kind)
+                    let durable = store.durableThrough
+                    #expect(durable.map { $0 >= sequence } ?? false)
+                }
+            }
+            while store.nextSequence < 9 { await Task.yield() }
+            #expect(system.syncs == 1 && system.writes == 1 && store.durableThrough == 0)
+            system.release()
+            try await group.waitForAll()
+        }
+        #expect(store.durableThrough == 8)
+        #expect((2...3).contains(system.syncs) && (2...3).contains(system.writes))
+        try store.close()
+    }
+
+    @Test("Where the sync fails for which others wait all of them are refused, and nothing is taken after")
+    func groupFails() throws {
+        let system = SyncGateFileSystem()
+        var options = StoreOptions()
+        options.fileSystem = system
+        options.durability = .synced
+        let store = try EventStore.open(path, options: options)
+        let kind = try store.kind("k", .utf8)
+        let session = try store.startSession("s")
+        try session.append("the kind is written with it", kind: kind)
+        system.hold()
+        defer { system.release() }
+        let refused = Locked(0)
+        let group = DispatchGroup()
+        for number in 0..<8 {
+            if number == 1 { system.waitForSync() }
+            group.enter()
+            Thread.detachNewThread {
+                defer { group.leave() }
+                do {
+                    try session.append("\(number)", kind: kind)
+                } catch {
+                    refused.withLock { $0 += 1 }
+                }
+            }
+        }
+        while store.nextSequence < 9 { sched_yield() }
+        system.release(failing: true)
+        group.wait()
+        #expect(refused.withLock { $0 } == 8 && store.durableThrough == 0)
+        let next = store.nextSequence
+        #expect(throws: StoreError.self) { try session.append("after", kind: kind) }
+        #expect(store.nextSequence == next)
     }
 
     @Test("Waiting for an event is over once it is durable; for a number not given it is refused")

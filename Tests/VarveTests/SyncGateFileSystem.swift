@@ -9,6 +9,7 @@ final class SyncGateFileSystem: ForwardingFileSystem, @unchecked Sendable {
     private let condition = NSCondition()
     // Guarded by the condition.
     private var isHeld = false
+    private var isFailing = false
     private var writeCount = 0
     private var syncCount = 0
 
@@ -21,9 +22,11 @@ final class SyncGateFileSystem: ForwardingFileSystem, @unchecked Sendable {
         }
     }
 
-    func release() {
+    /// Lets all syncs return, or fail.
+    func release(failing: Bool = false) {
         condition.withLock {
             isHeld = false
+            isFailing = isFailing || failing
             condition.broadcast()
         }
     }
@@ -31,26 +34,26 @@ final class SyncGateFileSystem: ForwardingFileSystem, @unchecked Sendable {
     /// Syncs of segments that were begun since `hold`.
     var syncs: Int { condition.withLock { syncCount } }
 
-    /// Blocks until segments were written `count` times since `hold`, and one of them waits for its sync.
-    func wait(forWrites count: Int) {
+    /// Writes to segments since `hold`.
+    var writes: Int { condition.withLock { writeCount } }
+
+    /// Blocks until a sync was begun since `hold`.
+    func waitForSync() {
         condition.withLock {
-            while writeCount < count || syncCount == 0 { condition.wait() }
+            while syncCount == 0 { condition.wait() }
         }
     }
 
-    fileprivate func didWrite() {
-        condition.withLock {
-            writeCount += 1
-            condition.broadcast()
-        }
-    }
+    fileprivate func didWrite() { condition.withLock { writeCount += 1 } }
 
-    fileprivate func passGate() {
-        condition.withLock {
+    fileprivate func passGate() throws(IOFailure) {
+        let fails = condition.withLock {
             syncCount += 1
             condition.broadcast()
             while isHeld { condition.wait() }
+            return isFailing
         }
+        if fails { throw IOFailure(.sync, path: "a segment", code: EIO) }
     }
 
     func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File {
@@ -73,7 +76,7 @@ private final class SyncGateFile: PassThroughFile {
         system.didWrite()
     }
     func sync() throws(IOFailure) {
-        system.passGate()
+        try system.passGate()
         try base.sync()
     }
 }

@@ -49,8 +49,11 @@ final class Keeper: @unchecked Sendable {
         // Gone through once.
         var crashed = crashed
         while true {
-            let isOpen = tail.handOverIfOlder(than: Keeper.idleNanoseconds)
-            pipeline.monitor.withLock { pipeline.retireAged() }
+            let isAwaited = pipeline.monitor.withLock {
+                pipeline.retireAged()
+                return pipeline.awaitsOpenBatch
+            }
+            let isOpen = tail.handOverIfOlder(than: isAwaited ? 0 : Keeper.idleNanoseconds)
             seal()
             retain()
             pipeline.monitor.lock()
@@ -68,7 +71,10 @@ final class Keeper: @unchecked Sendable {
             let isBusy =
                 isOpen || pipeline.isBusy || pipeline.hasDurabilityWaiters || pipeline.stalled != nil
                 || (interval != nil && pipeline.needsSync)
-            if isBusy || !crashed.isEmpty {
+            if pipeline.isAwaited {
+                // Somebody came while something was synced.
+                pipeline.monitor.unlock()
+            } else if isBusy || !crashed.isEmpty {
                 pipeline.waitAsKeeper(
                     nanoseconds: min(interval ?? Keeper.idleNanoseconds, Keeper.idleNanoseconds))
                 pipeline.monitor.unlock()

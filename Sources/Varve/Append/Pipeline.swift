@@ -1,3 +1,4 @@
+internal import Synchronization
 internal import VarveFormat
 internal import VarveIO
 
@@ -23,14 +24,24 @@ final class Pipeline: @unchecked Sendable {
     private var freeEncoders: [EventBlockEncoder] = []
     private var isWriting = false
     private var isSyncing = false
+    /// One of those who wait for durability works for all of them.
+    private var isLed = false
+    /// The others, in the order in which they came.
+    private var followers: [SyncWaiter] = []
+    /// That one does what it hands over itself: no other thread is woken for it.
+    private var leaderWorks = false
+    /// Number of the last item handed over.
+    private var enqueued: UInt64 = 0
     /// Numbers of the last item written, and synced.
     private(set) var written: UInt64 = 0
     private(set) var synced: UInt64 = 0
     private(set) var watermark: SegmentWriter.DurablePoint
     /// Why writing waits; appends are refused meanwhile.
-    private(set) var stalled: StoreError?
+    private(set) var stalled: StoreError? { didSet { noteFailure() } }
     /// Why nothing is accepted any more.
-    private(set) var poisoned: StoreError?
+    private(set) var poisoned: StoreError? { didSet { noteFailure() } }
+    /// Whether there is a reason of either kind. Any thread may read it: who must not be late asks for `failure`.
+    let hasFailed = Atomic<Bool>(false)
     private var isStopping = false
     /// The background thread sleeps until it is woken.
     private var keeperSleeps = false
@@ -60,6 +71,8 @@ final class Pipeline: @unchecked Sendable {
 
     /// Why an append must be refused now. Call with the monitor held.
     var failure: StoreError? { poisoned ?? stalled }
+
+    private func noteFailure() { hasFailed.store(failure != nil, ordering: .relaxed) }
 
     // MARK: Handing over
 
@@ -96,7 +109,8 @@ final class Pipeline: @unchecked Sendable {
     /// Queues an item. Call with the monitor held, in order of the items' numbers.
     func enqueue(_ item: PendingItem) {
         pending.append(item)
-        monitor.wakeAll()
+        enqueued = item.number
+        if !leaderWorks || pending.count > 1 { monitor.wakeWorker() }
         if keeperSleeps { monitor.wakeKeeper() }
     }
 
@@ -130,6 +144,7 @@ final class Pipeline: @unchecked Sendable {
         case .encode(let item): encode(item)
         case .write: writeReadyItems()
         }
+        if !leaderWorks || pending.count > 1 { monitor.wakeWorker() }
         monitor.wakeAll()
     }
 
@@ -191,6 +206,7 @@ final class Pipeline: @unchecked Sendable {
         defer {
             monitor.withLock {
                 isWriting = false
+                monitor.wakeWorker()
                 monitor.wakeAll()
             }
         }
@@ -268,6 +284,7 @@ final class Pipeline: @unchecked Sendable {
             return
         }
         carryOut(work)
+        monitor.wakeWorkers()
         if stalled == nil { diagnostics?(.resumed) }
     }
 
@@ -303,18 +320,66 @@ final class Pipeline: @unchecked Sendable {
         syncWritten()
     }
 
-    /// Blocks until item `number` is durable, working meanwhile.
-    func waitUntilSynced(_ number: UInt64) throws(StoreError) {
+    /// Blocks until item `number` is durable. Of all that wait one leads: `handOver` hands over what is open, it works until that is
+    /// written, and syncs it. What others append meanwhile is for the next one, which is the first of them.
+    func waitUntilSynced(
+        _ number: UInt64, handOver: () throws(StoreError) -> Void
+    ) throws(StoreError) {
         monitor.lock()
-        defer { monitor.unlock() }
+        if synced >= number { return monitor.unlock() }
+        if isLed {
+            let follower = SyncWaiter(number)
+            followers.append(follower)
+            monitor.unlock()
+            switch follower.wait() {
+            case .isDurable: return
+            case .failed(let failure): throw failure
+            case .leads: monitor.lock()
+            }
+        }
+        isLed = true
+        defer { endLead() }
+        while synced < number {
+            leaderWorks = true
+            if enqueued < number {
+                monitor.unlock()
+                defer { monitor.lock() }
+                try handOver()
+            }
+            try sync(through: number)
+        }
+    }
+
+    /// Tells those who waited for what is durable now, and who leads next. Call with the monitor held, as the one who leads; it is given up.
+    private func endLead() {
+        leaderWorks = false
+        // What others have handed over meanwhile.
+        if !pending.isEmpty { monitor.wakeWorker() }
+        var told: [(SyncWaiter, SyncWaiter.Outcome)] = []
+        if let failure {
+            told = followers.map { ($0, $0.item <= synced ? .isDurable : .failed(failure)) }
+            followers = []
+        } else {
+            followers.removeAll { follower in
+                guard follower.item <= synced else { return false }
+                told.append((follower, .isDurable))
+                return true
+            }
+        }
+        if followers.isEmpty { isLed = false } else { told.insert((followers.removeFirst(), .leads), at: 0) }
+        monitor.unlock()
+        for (follower, outcome) in told { follower.tell(outcome) }
+    }
+
+    /// Works until item `number`, which was handed over, is durable. Call with the monitor held, as the one who leads.
+    private func sync(through number: UInt64) throws(StoreError) {
         while synced < number {
             if let failure { throw failure }
             if let work = takeWork() {
                 carryOut(work)
-            } else if written >= number, !isSyncing {
-                syncWritten()
             } else {
-                monitor.wait()
+                leaderWorks = false
+                if written >= number, !isSyncing { syncWritten() } else { monitor.wait() }
             }
         }
     }
@@ -358,6 +423,12 @@ final class Pipeline: @unchecked Sendable {
     /// Whether an async caller waits for a sync. Call with the monitor held.
     var hasDurabilityWaiters: Bool { durabilityWaiters.contains(through: written) }
 
+    /// Whether an async caller waits for the open batch to be durable. Call with the monitor held.
+    var awaitsOpenBatch: Bool { durabilityWaiters.last > enqueued }
+
+    /// Whether an async caller waits for what can be done now. Call with the monitor held.
+    var isAwaited: Bool { awaitsOpenBatch || hasDurabilityWaiters && needsSync && !isSyncing }
+
     /// Whether items are on their way. Call with the monitor held.
     var isBusy: Bool { !pending.isEmpty }
 
@@ -392,7 +463,7 @@ final class Pipeline: @unchecked Sendable {
             } else if isStopping {
                 return
             } else {
-                monitor.wait()
+                monitor.waitAsWorker()
             }
         }
     }
@@ -403,6 +474,7 @@ final class Pipeline: @unchecked Sendable {
             isStopping = true
             failWaiters(.closed)
             wakeSpaceWaiters()
+            monitor.wakeWorkers()
             monitor.wakeAll()
         }
     }
@@ -434,12 +506,44 @@ final class Pipeline: @unchecked Sendable {
     }
 }
 
+/// A thread that waits for what another one does.
+private final class SyncWaiter: @unchecked Sendable {
+    enum Outcome {
+        case isDurable
+        case failed(StoreError)
+        /// It is its turn to work.
+        case leads
+    }
+
+    /// What it waits for.
+    let item: UInt64
+    private let gate = Gate()
+    private var outcome = Outcome.isDurable
+
+    init(_ item: UInt64) { self.item = item }
+
+    /// Sleeps until it is told.
+    func wait() -> Outcome {
+        gate.wait()
+        return outcome
+    }
+
+    /// Call once.
+    func tell(_ outcome: Outcome) {
+        self.outcome = outcome
+        gate.open()
+    }
+}
+
 /// Async callers, each waiting for an item to get somewhere. Guarded by the pipeline's monitor.
 private struct ItemWaiters {
     private var waiters: [(item: UInt64, resume: @Sendable (StoreError?) -> Void)] = []
+    /// The last item that anybody has waited for.
+    private(set) var last: UInt64 = 0
 
     mutating func add(_ item: UInt64, _ resume: @escaping @Sendable (StoreError?) -> Void) {
         waiters.append((item, resume))
+        last = max(last, item)
     }
 
     /// Whether anybody waits for an item up to this one.

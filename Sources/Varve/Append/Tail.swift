@@ -1,3 +1,4 @@
+internal import Synchronization
 internal import VarveFormat
 internal import VarveIO
 
@@ -101,7 +102,17 @@ final class Tail: @unchecked Sendable {
             // Another thread's large payload is about to be put in: `TAIL` does not hold it.
             !batch.isOversized || byteCount > blockBytes
         else { return nil }
+        // It stays open while it is made durable: who is refused is refused before the event is in it.
+        if isSynced, pipeline.hasFailed.load(ordering: .relaxed) { return nil }
         return batch
+    }
+
+    /// The item that must be written or durable before the append returns that has just put an event into the open batch; 0: none. A
+    /// large payload is handed over at once. Call with the monitor held.
+    @inline(__always)
+    private func itemToWaitFor(_ batch: Batch) -> UInt64 {
+        if batch.isOversized { return handOverOpen() }
+        return isSynced ? state.pointee.nextItem : 0
     }
 
     /// Appends an event. `index` nil: the session's next.
@@ -114,13 +125,9 @@ final class Tail: @unchecked Sendable {
             monitor.lock()
             if let batch = openBatch(for: bytes.count, beginning: beginning, isExplicit: index != nil) {
                 let sequence = add(bytes, kind, timestamp, index, to: batch)
-                if isSynced || batch.isOversized {
-                    let item = handOverOpen()
-                    monitor.unlock()
-                    try wait(for: item)
-                } else {
-                    monitor.unlock()
-                }
+                let item = itemToWaitFor(batch)
+                monitor.unlock()
+                if item > 0 { try wait(for: item) }
                 return sequence
             }
             let refusal = prepare(for: bytes.count, beginning: beginning, id: id, isExplicit: index != nil)
@@ -136,11 +143,16 @@ final class Tail: @unchecked Sendable {
     /// Until an item is as safe as an append that returns promises. Call without the monitor.
     private func wait(for item: UInt64) throws(StoreError) {
         if isSynced {
-            try pipeline.waitUntilSynced(item)
+            try waitUntilSynced(item)
         } else if isMapped, whenFull == .wait {
             // Who asked not to be blocked is not: what comes after the item is refused until it is written.
             try pipeline.waitUntilWritten(item)
         }
+    }
+
+    /// Until an item is durable; the open batch's is its number once it is handed over. Call without the monitor.
+    func waitUntilSynced(_ item: UInt64) throws(StoreError) {
+        try pipeline.waitUntilSynced(item) { () throws(StoreError) in _ = try handOver() }
     }
 
     /// Appends all rows of a batch, which may take several blocks; returns their numbers. Not atomic: a failure on the
@@ -153,7 +165,8 @@ final class Tail: @unchecked Sendable {
         while row < batch.count {
             monitor.lock()
             var refusal: Refusal?
-            var large: UInt64?
+            // What must be written, or durable, before it goes on.
+            var item: UInt64 = 0
             while row < batch.count {
                 let entry = batch.rows[row]
                 let bytes = batch.payload(offset, Int(entry.length))
@@ -163,25 +176,24 @@ final class Tail: @unchecked Sendable {
                     next = sequence + 1
                     row += 1
                     offset += bytes.count
-                    guard open.isOversized else { continue }
-                    large = handOverOpen()
-                    break
+                    item = itemToWaitFor(open)
+                    if open.isOversized { break }
+                    continue
                 }
                 refusal = prepare(for: bytes.count, beginning: beginning, id: id, isExplicit: false)
                 if refusal != nil { break }
             }
-            let item = large ?? (isSynced && refusal == nil ? handOverOpen() : 0)
             monitor.unlock()
             if let refusal {
                 if refusal.passes, whenFull == .dropAndCount {
                     countDrops(of: batch, from: row)
                     if first == nil { throw .dropped }
-                    if isSynced { try pipeline.waitUntilSynced(try handOver()) }
+                    if isSynced { try waitUntilSynced(try handOver()) }
                     break
                 }
                 try handle(
                     refusal, byteCount: Int(batch.rows[row].length), timestamp: batch.rows[row].timestamp)
-            } else if isSynced || large != nil {
+            } else if item > 0 {
                 try wait(for: item)
             }
         }
@@ -326,7 +338,7 @@ final class Tail: @unchecked Sendable {
             if let batch = openBatch(for: bytes.count, beginning: beginning, isExplicit: false) {
                 let sequence = add(bytes, kind, timestamp, nil, to: batch)
                 let isLarge = batch.isOversized
-                let item = isSynced || isLarge ? handOverOpen() : 0
+                let item = itemToWaitFor(batch)
                 monitor.unlock()
                 return (sequence, isLarge && isMapped ? item : nil)
             }
@@ -439,14 +451,13 @@ final class Tail: @unchecked Sendable {
         return state.pointee.nextItem - 1
     }
 
-    /// The item after which event `sequence` is written; hands it over when it is in the open batch. Nil for a number that
-    /// was not given yet.
-    func item(holding sequence: UInt64) throws(StoreError) -> UInt64? {
+    /// The item after which event `sequence` is written, which may still be open. Nil for a number that was not given yet.
+    func item(holding sequence: UInt64) -> UInt64? {
         monitor.lock()
         defer { monitor.unlock() }
         guard sequence < state.pointee.position.nextSequence else { return nil }
         if let open = state.pointee.open, open.count > 0, sequence >= open.start.nextSequence {
-            return handOverOpen()
+            return state.pointee.nextItem
         }
         pipeline.monitor.lock()
         defer { pipeline.monitor.unlock() }

@@ -584,7 +584,7 @@ public final class EventStore: @unchecked Sendable {
         for attempt in 0... {
             do throws(StoreError) {
                 if item == nil { item = try writing.tail.recordWaiting([record]) }
-                if let item { try writing.pipeline.waitUntilSynced(item) }
+                if let item { try writing.tail.waitUntilSynced(item) }
                 return writing.reclaimer.pinsAreDurable()
             } catch {
                 if case .limitReached = error, !isPinned, attempt < 1_000 {
@@ -735,7 +735,7 @@ public final class EventStore: @unchecked Sendable {
     // MARK: Durability
 
     func wait(forItem item: UInt64) throws(StoreError) {
-        try writer().pipeline.waitUntilSynced(item)
+        try writer().tail.waitUntilSynced(item)
     }
 
     func waitUntilWritten(_ item: UInt64) async throws(StoreError) {
@@ -756,14 +756,14 @@ public final class EventStore: @unchecked Sendable {
     /// Blocks until everything that was appended is durable.
     public func flush() throws(StoreError) {
         let writing = try writer()
-        try writing.pipeline.waitUntilSynced(try writing.tail.handOver())
+        try writing.tail.waitUntilSynced(try writing.tail.handOver())
     }
 
     /// Blocks until the event is durable; shares the sync with whoever else waits. Errors: `poisoned`, `outOfSpace`,
     /// `invalid` for a number that was not given.
     public func blockUntilDurable(through sequence: UInt64) throws(StoreError) {
         let writing = try writer()
-        try writing.pipeline.waitUntilSynced(try item(holding: sequence, writing))
+        try writing.tail.waitUntilSynced(try item(holding: sequence, writing))
     }
 
     /// Suspends until the event is durable.
@@ -774,7 +774,7 @@ public final class EventStore: @unchecked Sendable {
     }
 
     private func item(holding sequence: UInt64, _ writing: Writing) throws(StoreError) -> UInt64 {
-        guard let item = try writing.tail.item(holding: sequence) else {
+        guard let item = writing.tail.item(holding: sequence) else {
             throw .invalid(what: "sequence number \(sequence)", reason: "was not given yet")
         }
         return item
@@ -837,7 +837,7 @@ public final class EventStore: @unchecked Sendable {
             try writing.pipeline.waitUntilWritten(try writing.tail.handOver())
             writing.reclaimer.noteDropped()
             writing.reclaimer.tellLedger(writing.tail.record)
-            try writing.pipeline.waitUntilSynced(try writing.tail.handOver())
+            try writing.tail.waitUntilSynced(try writing.tail.handOver())
         } catch {
             failure = error
         }

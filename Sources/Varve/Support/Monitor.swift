@@ -12,6 +12,7 @@ final class Monitor: @unchecked Sendable {
     private let mutex = UnsafeMutablePointer<pthread_mutex_t>.allocate(capacity: 1)
     private let condition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
     private let keeperCondition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
+    private let workerCondition = UnsafeMutablePointer<pthread_cond_t>.allocate(capacity: 1)
 
     init() {
         mutex.initialize(to: pthread_mutex_t())
@@ -20,12 +21,16 @@ final class Monitor: @unchecked Sendable {
         pthread_cond_init(condition, nil)
         keeperCondition.initialize(to: pthread_cond_t())
         pthread_cond_init(keeperCondition, nil)
+        workerCondition.initialize(to: pthread_cond_t())
+        pthread_cond_init(workerCondition, nil)
     }
 
     deinit {
         pthread_cond_destroy(condition)
         pthread_cond_destroy(keeperCondition)
         keeperCondition.deallocate()
+        pthread_cond_destroy(workerCondition)
+        workerCondition.deallocate()
         pthread_mutex_destroy(mutex)
         condition.deallocate()
         mutex.deallocate()
@@ -56,6 +61,15 @@ final class Monitor: @unchecked Sendable {
     /// Wakes the background thread.
     func wakeKeeper() { pthread_cond_signal(keeperCondition) }
 
+    /// Sleeps until `wakeWorker` or `wakeWorkers`: for threads that have nothing to do.
+    func waitAsWorker() { pthread_cond_wait(workerCondition, mutex) }
+
+    /// Wakes one of the threads that have nothing to do.
+    func wakeWorker() { pthread_cond_signal(workerCondition) }
+
+    /// Wakes all of them.
+    func wakeWorkers() { pthread_cond_broadcast(workerCondition) }
+
     /// Wakes every other waiter.
     func wakeAll() { pthread_cond_broadcast(condition) }
 
@@ -63,6 +77,44 @@ final class Monitor: @unchecked Sendable {
         lock()
         defer { unlock() }
         return try body()
+    }
+}
+
+/// What one thread waits at until another one opens it, once.
+final class Gate: @unchecked Sendable {
+    private struct State {
+        var mutex = pthread_mutex_t()
+        var condition = pthread_cond_t()
+        var isOpen = false
+    }
+
+    // SAFETY: initialised once, never moved, and destroyed with self.
+    private let state = UnsafeMutablePointer<State>.allocate(capacity: 1)
+
+    init() {
+        state.initialize(to: State())
+        pthread_mutex_init(&state.pointee.mutex, nil)
+        pthread_cond_init(&state.pointee.condition, nil)
+    }
+
+    deinit {
+        pthread_cond_destroy(&state.pointee.condition)
+        pthread_mutex_destroy(&state.pointee.mutex)
+        state.deallocate()
+    }
+
+    func wait() {
+        pthread_mutex_lock(&state.pointee.mutex)
+        while !state.pointee.isOpen { pthread_cond_wait(&state.pointee.condition, &state.pointee.mutex) }
+        pthread_mutex_unlock(&state.pointee.mutex)
+    }
+
+    /// What was done before is seen by the one that waits.
+    func open() {
+        pthread_mutex_lock(&state.pointee.mutex)
+        state.pointee.isOpen = true
+        pthread_mutex_unlock(&state.pointee.mutex)
+        pthread_cond_signal(&state.pointee.condition)
     }
 }
 
