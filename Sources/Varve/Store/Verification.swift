@@ -380,14 +380,11 @@ struct Verifier {
         let reader = BlockReader(
             file: scan.file, segment: scan.header.segment, kindCount: scan.header.kinds?.count ?? 0)
         reader.decompresses = true
-        let kindCount = UInt32(clamping: scan.index().kinds.count)
+        let kindCount = scan.index().kinds.count
         for block in scan.blocks where block.end <= end {
             do throws(FormatError) {
                 let whole = try reader.read(at: block.offset, end: block.end, number: block.header.number)
-                // Then a query does not answer from it either.
-                guard whole.header.eventCount == 0 || whole.header.kindCount <= kindCount else {
-                    throw .invalid("a block", reason: "it counts more kinds than there are")
-                }
+                try checkKinds(of: whole.header, kindCount)
                 count(whole)
             } catch {
                 let header = block.header
@@ -403,6 +400,13 @@ struct Verifier {
             var range: ClosedRange<UInt64>?
             if let after, let before, after > before { range = before...after - 1 }
             add(name, hole.range.lowerBound, range, hole.reason)
+        }
+    }
+
+    /// No query answers from a block of events that counts more kinds than there are.
+    private func checkKinds(of header: BlockHeader, _ kindCount: Int) throws(FormatError) {
+        guard header.eventCount == 0 || header.kindCount <= kindCount else {
+            throw .invalid("a block", reason: "it counts more kinds than there are")
         }
     }
 
@@ -455,6 +459,7 @@ struct Verifier {
                 guard BlockIndexEntry(block.header, offset: entry.offset) == entry else {
                     throw .invalid("the block index", reason: "it contradicts block \(number)")
                 }
+                try checkKinds(of: block.header, loaded.index.kinds.count)
                 count(block)
                 rebuilt.add(block)
             } catch {
