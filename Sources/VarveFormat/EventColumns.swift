@@ -71,11 +71,14 @@ public final class EventColumns {
     /// Decodes a block's small part, whose checksum the caller has verified, replacing what was held.
     ///
     /// The other arguments are the header's fields; `kindCount` is the number of kinds defined for the block.
-    /// Throws `FormatError` unless everything agrees with everything; then nothing is held. O(events).
+    /// `wanted` are the rows that will be looked at; nil: all. Of others there are no values, but for the lengths of those in the
+    /// same sub-blocks.
+    ///
+    /// Throws `FormatError` unless everything that is decoded agrees with everything; then nothing is held. O(events).
     public func load(
         small: UnsafeRawBufferPointer, subBlockCount: Int, eventCount: Int, explicitIndices: Bool,
         rawBytes: Int,
-        bodyLength: Int, kindCount: Int
+        bodyLength: Int, kindCount: Int, wanted: Range<Int>? = nil
     ) throws(FormatError) {
         clear()
         try Self.check(small.count, "a block's small part", Limits.smallPartBytesMax)
@@ -95,26 +98,39 @@ public final class EventColumns {
         try loadDirectory(
             directory, eventCount: eventCount, rawBytes: rawBytes, offset: small.count, bodyLength: bodyLength
         )
-        try PackedColumn.decode(&reader, count: eventCount, range: .min ... .max, into: timestamps)
+        count = eventCount
+        let rows = wanted?.clamped(to: 0..<eventCount) ?? 0..<eventCount
+        // Where a payload is, the lengths of those before it in its sub-block tell.
+        let parts = wanted == nil ? 0..<subBlockCount : self.parts(of: rows)
+        var measured = rows
+        if let first = subBlocks[parts].first, let last = subBlocks[parts].last {
+            measured = first.firstRow..<last.firstRow + last.eventCount
+        }
         try PackedColumn.decode(
-            &reader, count: eventCount, range: 0...Int64(Limits.payloadBytesMax), into: lengths)
-        try PackedColumn.decode(&reader, count: eventCount, range: 0...Int64(kindCount - 1), into: kinds)
+            &reader, count: eventCount, range: .min ... .max, into: timestamps, rows: rows)
+        try PackedColumn.decode(
+            &reader, count: eventCount, range: 0...Int64(Limits.payloadBytesMax), into: lengths,
+            rows: measured)
+        try PackedColumn.decode(
+            &reader, count: eventCount, range: 0...Int64(kindCount - 1), into: kinds, rows: rows)
         if explicitIndices, let indexRoom {
-            try PackedColumn.decode(&reader, count: eventCount, range: .min ... .max, into: indexRoom)
+            try PackedColumn.decode(
+                &reader, count: eventCount, range: .min ... .max, into: indexRoom, rows: rows)
             indices = indexRoom
         }
         try reader.finish()
-        try checkLengths()
-        count = eventCount
+        try checkLengths(of: subBlocks[parts])
         loaded = true
     }
 
     /// The same, with the fields of a block's header, whose kinds the caller has found to be defined.
-    public func load(_ small: UnsafeRawBufferPointer, of header: BlockHeader) throws(FormatError) {
+    public func load(
+        _ small: UnsafeRawBufferPointer, of header: BlockHeader, wanted: Range<Int>? = nil
+    ) throws(FormatError) {
         try load(
             small: small, subBlockCount: Int(header.subBlockCount), eventCount: Int(header.eventCount),
             explicitIndices: header.flags.contains(.explicitIndices), rawBytes: Int(header.rawBytes),
-            bodyLength: Int(header.bodyLength), kindCount: Int(header.kindCount))
+            bodyLength: Int(header.bodyLength), kindCount: Int(header.kindCount), wanted: wanted)
     }
 
     /// Copies rows that are only in memory, as one raw sub-block at offset 0, replacing what was held.
@@ -179,9 +195,15 @@ public final class EventColumns {
         }
     }
 
+    /// The sub-blocks that hold rows.
+    private func parts(of rows: Range<Int>) -> Range<Int> {
+        guard !rows.isEmpty else { return 0..<0 }
+        return subBlock(containingRow: rows.lowerBound)..<subBlock(containingRow: rows.upperBound - 1) + 1
+    }
+
     /// That the lengths of each sub-block's events add up to its payload. The directory was checked before,
     /// so the sub-blocks' rows are all there.
-    private func checkLengths() throws(FormatError) {
+    private func checkLengths(of subBlocks: ArraySlice<SubBlock>) throws(FormatError) {
         let lengths = lengths
         for subBlock in subBlocks {
             // At most 65,536 lengths of 64 MiB.

@@ -154,15 +154,18 @@ enum PackedColumn {
 
     // MARK: Decoding
 
-    /// Reads a column of `count` values, at least one, all in `range`, to `target`, which has room for them.
+    /// Reads a column of `count` values, at least one, all in `range`, to `target`, which has room for them. `rows` are those that are
+    /// wanted, all where nil: others may be left out, unread.
     ///
     /// Throws `FormatError` for anything else. O(count); reads nothing beyond the reader's bytes.
     static func decode<Element: PackedElement>(
         _ reader: inout ByteReader, count: Int, range: ClosedRange<Int64>,
-        into target: UnsafeMutablePointer<Element>
+        into target: UnsafeMutablePointer<Element>, rows: Range<Int>? = nil
     ) throws(FormatError) {
+        let rows = rows ?? 0..<count
         precondition(
-            count > 0 && range.lowerBound >= Element.representable.lowerBound
+            count > 0 && rows.lowerBound >= 0 && rows.upperBound <= count
+                && range.lowerBound >= Element.representable.lowerBound
                 && range.upperBound <= Element.representable.upperBound)
         guard let mode = Mode(rawValue: try reader.u8()) else {
             throw .invalid(what, reason: "its mode is unknown")
@@ -173,7 +176,7 @@ enum PackedColumn {
             throw outOfRange()
         }
         if mode == .constant {
-            target.update(repeating: Element(packed: base), count: count)
+            (target + rows.lowerBound).update(repeating: Element(packed: base), count: rows.count)
             return
         }
         let unit = try reader.varint()
@@ -216,21 +219,24 @@ enum PackedColumn {
         }
         let wrappingUnit = Int64(bitPattern: unit)
         if mode == .offset {
-            unpack(packed, packedCount, width) { position, number in
+            unpack(packed, rows, width) { position, number in
                 target[position] = Element(packed: base &+ wrappingUnit &* Int64(bitPattern: number))
             }
         } else {
             target[0] = Element(packed: base)
             let rest = target + 1
             var value = base
-            unpack(packed, packedCount, width) { position, number in
+            // Each value is needed for the next one.
+            unpack(packed, 0..<max(rows.upperBound - 1, 0), width) { position, number in
                 value &+= leastDelta &+ wrappingUnit &* Int64(bitPattern: number)
                 rest[position] = Element(packed: value)
             }
         }
-        if bounds.lowerBound < Int128(range.lowerBound) || bounds.upperBound > Int128(range.upperBound) {
-            var (least, greatest) = (target[0], target[0])
-            for position in 0..<count {
+        if bounds.lowerBound < Int128(range.lowerBound) || bounds.upperBound > Int128(range.upperBound),
+            let first = rows.first
+        {
+            var (least, greatest) = (target[first], target[first])
+            for position in rows {
                 least = min(least, target[position])
                 greatest = max(greatest, target[position])
             }
@@ -249,7 +255,7 @@ enum PackedColumn {
     ) throws(FormatError) {
         var bad = false
         if mode == .offset {
-            unpack(packed, count, width) { position, number in
+            unpack(packed, 0..<count, width) { position, number in
                 let (value, valid) = sum(base, unit, number)
                 bad = bad || !valid || !range.contains(value)
                 target[position] = Element(packed: value)
@@ -257,7 +263,7 @@ enum PackedColumn {
         } else {
             target[0] = Element(packed: base)
             var current = base
-            unpack(packed, count - 1, width) { position, number in
+            unpack(packed, 0..<count - 1, width) { position, number in
                 let (step, valid) = sum(leastDelta, unit, number)
                 let (value, overflow) = current.addingReportingOverflow(step)
                 bad = bad || !valid || overflow || !range.contains(value)
@@ -277,27 +283,29 @@ enum PackedColumn {
         return (value, !overflow && value >= start)
     }
 
-    /// Calls `body` with each of the `count` numbers of `width` bits in `packed`, which holds exactly them.
+    /// Calls `body` with the numbers at `positions` of those of `width` bits in `packed`, which are all there.
     @inline(__always)
     private static func unpack(
-        _ packed: UnsafeRawBufferPointer, _ count: Int, _ width: Int, _ body: (Int, UInt64) -> Void
+        _ packed: UnsafeRawBufferPointer, _ positions: Range<Int>, _ width: Int, _ body: (Int, UInt64) -> Void
     ) {
         guard width > 0, let bytes = packed.baseAddress else {
-            for position in 0..<count { body(position, 0) }
+            for position in positions { body(position, 0) }
             return
         }
+        let (first, end) = (positions.lowerBound, positions.upperBound)
         let mask = UInt64.max >> UInt64(64 - width)
         // A number of at most 57 bits lies within the 8 bytes that start at its first bit's byte.
         let loadable =
-            width <= 57 && packed.count >= 8 ? min(count, ((packed.count - 8) * 8 + 7) / width + 1) : 0
-        var bit = 0
-        for position in 0..<loadable {
+            width <= 57 && packed.count >= 8
+            ? max(first, min(end, ((packed.count - 8) * 8 + 7) / width + 1)) : first
+        var bit = first * width
+        for position in first..<loadable {
             // SAFETY: position is bounded so that bit / 8 + 8 <= packed.count.
             let word = UInt64(littleEndian: bytes.loadUnaligned(fromByteOffset: bit &>> 3, as: UInt64.self))
             body(position, word &>> UInt64(bit & 7) & mask)
             bit &+= width
         }
-        for position in loadable..<count {
+        for position in loadable..<end {
             var (number, have) = (UInt64(0), 0)
             while have < width {
                 let byte = UInt64(packed[bit >> 3]) >> UInt64(bit & 7)

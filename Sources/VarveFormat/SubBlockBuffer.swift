@@ -17,6 +17,9 @@ public final class SubBlockBuffer {
 
     deinit { memory?.deallocate() }
 
+    /// Bytes of the room.
+    public var byteCount: Int { memory == nil ? 0 : Self.dictionaryRoom + capacity }
+
     /// Decodes at least the first `wanted` of a sub-block's `rawBytes` bytes, and returns where they are:
     /// valid until the next call, as long as this object lives, and for raw ones as long as `stored` does,
     /// which is then returned itself.

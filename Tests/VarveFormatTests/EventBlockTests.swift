@@ -42,14 +42,14 @@ extension EncodedBlock {
         UnsafeRawBufferPointer(rebasing: bytes[Self.headerRoom..<Self.headerRoom + bodyLength])
     }
 
-    fileprivate func load(into columns: EventColumns, kindCount: Int = Limits.segmentKindsMax)
-        throws(FormatError)
-    {
+    fileprivate func load(
+        into columns: EventColumns, kindCount: Int = Limits.segmentKindsMax, wanted: Range<Int>? = nil
+    ) throws(FormatError) {
         try columns.load(
             small: UnsafeRawBufferPointer(rebasing: body[..<smallLength]), subBlockCount: subBlockCount,
             eventCount: eventCount, explicitIndices: hasExplicitIndices, rawBytes: rawBytes,
             bodyLength: bodyLength,
-            kindCount: kindCount)
+            kindCount: kindCount, wanted: wanted)
     }
 
     /// All payloads, decoded.
@@ -122,6 +122,25 @@ private func expectRoundTrip(
         }
     }
     check(columns.subBlockCount == number + 1 && block.subBlockCount == number + 1, "sub-blocks")
+    let middle = count / 2
+    for wanted in [0..<1, count - 1..<count, middle..<count, middle / 2..<middle + 1, middle..<middle] {
+        let columns = EventColumns()
+        let kindCount = Int(rows.map(\.kind).max() ?? 0) + 1
+        try block.load(into: columns, kindCount: kindCount, wanted: wanted)
+        func same<Value: Equatable>(_ values: UnsafeMutablePointer<Value>, _ field: (EventRow) -> Value)
+            -> Bool
+        {
+            wanted.allSatisfy { values[$0] == field(rows[$0]) }
+        }
+        check(
+            columns.count == count && same(columns.timestamps, \.timestamp) && same(columns.kinds, \.kind)
+                && same(columns.lengths, \.length) && columns.indices.map { same($0, \.index) } ?? true,
+            "rows \(wanted) alone")
+        guard let row = wanted.first else { continue }
+        // Where the first one's payload is.
+        let part = columns.subBlock(columns.subBlock(containingRow: row))
+        check((part.firstRow..<row).allSatisfy { columns.lengths[$0] == rows[$0].length }, "lengths before")
+    }
 }
 
 /// Text that repeats itself, like events do.

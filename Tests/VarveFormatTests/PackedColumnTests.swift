@@ -79,17 +79,20 @@ private func encode(_ values: [Int64]) -> [UInt8] {
 
 /// Decodes from memory that ends with the bytes, as a sanitizer would see it.
 private func decode<Element: PackedElement>(
-    _ bytes: [UInt8], count: Int, range: ClosedRange<Int64>, as _: Element.Type
+    _ bytes: [UInt8], count: Int, range: ClosedRange<Int64>, as _: Element.Type, rows: Range<Int>? = nil
 ) throws(FormatError) -> [Element] {
     let target = UnsafeMutablePointer<Element>.allocate(capacity: count)
     defer { target.deallocate() }
+    // What was there before is no value.
+    target.initialize(repeating: Element(packed: -1), count: count)
     let exact = UnsafeMutableRawBufferPointer.allocate(byteCount: bytes.count, alignment: 1)
     defer { exact.deallocate() }
     exact.copyBytes(from: bytes)
     var reader = ByteReader(UnsafeRawBufferPointer(exact), "a column")
-    try PackedColumn.decode(&reader, count: count, range: range, into: target)
+    try PackedColumn.decode(&reader, count: count, range: range, into: target, rows: rows)
     try reader.finish()
-    return Array(UnsafeBufferPointer(start: target, count: count))
+    let rows = rows ?? 0..<count
+    return Array(UnsafeBufferPointer(start: target + rows.lowerBound, count: rows.count))
 }
 
 private func decode(_ bytes: [UInt8], count: Int) throws(FormatError) -> [Int64] {
@@ -142,6 +145,16 @@ struct PackedColumnTests {
             #expect(
                 modelDecode(packed, count: count, range: .min ... .max) == values,
                 "seed \(seed), shape \(shape)")
+            let low = Int.random(in: 0...count, using: &generator)
+            for rows in [low..<Int.random(in: low...count, using: &generator), 0..<low, low..<count] {
+                let part = try decode(
+                    packed, count: count, range: .min ... .max, as: Int64.self, rows: rows)
+                #expect(part == Array(values[rows]), "seed \(seed), shape \(shape), rows \(rows)")
+                // No value but those that are wanted is looked at.
+                guard let least = values.min(), let most = values.max() else { continue }
+                let same = try decode(packed, count: count, range: least...most, as: Int64.self, rows: rows)
+                #expect(same == part, "seed \(seed), shape \(shape), rows \(rows)")
+            }
         }
     }
 

@@ -22,6 +22,66 @@ struct CursorTests {
         try check(try EventStore.openReadOnly(path))
     }
 
+    // MARK: Beside each other
+
+    private final class Running {
+        var cursor: EventCursor
+        var next: UInt64
+        let end: UInt64
+
+        init(_ cursor: consuming EventCursor, _ numbers: ClosedRange<UInt64>) {
+            self.cursor = cursor
+            (next, end) = (numbers.lowerBound, numbers.upperBound + 1)
+        }
+    }
+
+    @Test(
+        "Cursors that take turns, begin and end in any order see what each asked for, in segments of ever more kinds"
+    )
+    func turns() throws {
+        let seed = SplitMix64.freshSeed()
+        var generator = SplitMix64(seed: seed)
+        var options = smallBlocks(on: ControlledFileSystem())
+        options.segmentBytes = 16 << 10
+        let count: UInt64 = 1_500
+        func kind(_ number: UInt64) -> String { "kind \(number % (1 + number / 100))" }
+        try withStore(options) { store throws in
+            let session = try store.startSession("s")
+            for number in 0..<count {
+                try session.append(
+                    noise(number, Int(number % 90)), kind: store.kind(kind(number), .binary),
+                    at: Int64(number))
+            }
+            try store.flush()
+        } check: { store throws in
+            let snapshot = try store.snapshot()
+            var running: [Running] = []
+            for _ in 0..<6_000 {
+                if running.isEmpty || running.count < 8 && Int.random(in: 0..<4, using: &generator) == 0 {
+                    let first = UInt64.random(in: 0..<count, using: &generator)
+                    let last = min(first + UInt64.random(in: 0..<200, using: &generator), count - 1)
+                    let query =
+                        Bool.random(using: &generator)
+                        ? Query().sequences(first...last) : Query().time(Int64(first)...Int64(last))
+                    running.append(Running(try snapshot.cursor(query), first...last))
+                }
+                let turn = Int.random(in: 0..<running.count, using: &generator)
+                let wanted = running[turn].next
+                guard let event = try running[turn].cursor.nextEvent() else {
+                    #expect(wanted == running[turn].end, "seed \(seed)")
+                    running.remove(at: turn)
+                    continue
+                }
+                running[turn].next += 1
+                #expect(
+                    event.sequence == wanted && event.timestamp == Int64(wanted)
+                        && event.kind.name == kind(wanted)
+                        && event.payload == noise(wanted, Int(wanted % 90)), "seed \(seed)")
+                if Int.random(in: 0..<50, using: &generator) == 0 { running.remove(at: turn) }
+            }
+        }
+    }
+
     // MARK: Payloads and timestamps
 
     @Test("Empty payloads, and those larger than a block, come back as they were")

@@ -1,6 +1,18 @@
 internal import VarveFormat
 internal import VarveIO
 
+/// The kinds of a segment, or of what waits to be written, by their numbers there.
+struct SourceKinds {
+    let kinds: [EventKind]
+    /// No two are alike.
+    let areDistinct: Bool
+
+    init(_ definitions: [KindDefinition]) {
+        kinds = definitions.map { EventKind($0) }
+        areDistinct = Set(kinds).count == kinds.count
+    }
+}
+
 /// A segment's bytes and index, loaded: what a cursor reads from. Immutable.
 final class LoadedSegment: @unchecked Sendable {
     let index: SegmentIndex
@@ -10,6 +22,7 @@ final class LoadedSegment: @unchecked Sendable {
     private let filterSection: (offset: UInt64, byteCount: Int)?
     /// The segment's dictionary, read and verified; nil when it has none that can be read.
     let dictionary: [UInt8]?
+    let kinds: SourceKinds
 
     /// `named` is the same file, where it has been opened to be read beside its blocks.
     init(
@@ -26,6 +39,7 @@ final class LoadedSegment: @unchecked Sendable {
             found = LoadedSegment.readDictionary(index, position, named ?? file)
         }
         dictionary = found
+        kinds = SourceKinds(index.kinds.map(\.definition))
     }
 
     /// The segment's filters; nil when it has none that can be read: then nothing is ruled out by them. O(their bytes).
@@ -152,6 +166,8 @@ final class ScratchBuffer {
     private var capacity = 0
 
     deinit { storage?.deallocate() }
+
+    var byteCount: Int { capacity }
 
     /// At least `count` bytes; what was there before is gone.
     func reserve(_ count: Int) -> UnsafeMutableRawBufferPointer {

@@ -38,11 +38,10 @@ final class CursorCore {
     private var reached: UInt64?
 
     // The block that is loaded.
-    private let columns = EventColumns()
+    private let memory: CursorBuffers
+    private let columns: EventColumns
     /// One for the sub-block that is lent; as many as a block has of them where blocks are decoded whole.
-    private var buffers = [SubBlockBuffer()]
-    private let scratch = ScratchBuffer()
-    private let payloadScratch = ScratchBuffer()
+    private var buffers: [SubBlockBuffer]
     private var header: BlockHeader?
     private var blockOffset: UInt64 = 0
     /// The stored bytes of the sub-blocks that hold the rows chosen, from this offset in the block on; read when the first is needed.
@@ -67,7 +66,6 @@ final class CursorCore {
     private var rangeEnd = 0
     private var selected: UnsafeMutablePointer<UInt32>
     private var offsets: UnsafeMutablePointer<UInt32>
-    private var selectedCapacity = 1024
     private var selectedNext = 0
     private var selectedEnd = 0
     private var readyNext = 0
@@ -92,7 +90,6 @@ final class CursorCore {
     private var kinds: [EventKind] = []
     private var kindNumbersByKey: [EventKind: UInt32] = [:]
     private var kindMap: UnsafeMutablePointer<UInt32>
-    private var kindMapCapacity = 64
     private var allowedKinds: [Bool] = []
     private var allowedMask = UInt64.max
 
@@ -111,10 +108,10 @@ final class CursorCore {
         sourceCount = snapshot.entries.count + snapshot.batches.count
         nextSource = query.isReversed ? sourceCount - 1 : 0
         statistics.segments = snapshot.entries.count
-        selected = .allocate(capacity: selectedCapacity)
-        offsets = .allocate(capacity: selectedCapacity)
-        kindMap = .allocate(capacity: kindMapCapacity)
-        kindMap.initialize(repeating: 0, count: kindMapCapacity)
+        memory = snapshot.store.cursorBuffers.take()
+        columns = memory.columns
+        buffers = [memory.subBlock]
+        (selected, offsets, kindMap) = (memory.selected, memory.offsets, memory.kindMap)
         run = .allocate(capacity: 1)
         run.initialize(
             to: CursorRun(
@@ -125,10 +122,8 @@ final class CursorCore {
     }
 
     deinit {
-        selected.deallocate()
-        offsets.deallocate()
-        kindMap.deallocate()
         run.deallocate()
+        snapshot.store.cursorBuffers.giveBack(memory)
     }
 
     func kind(number: UInt32) -> EventKind { kinds[Int(number)] }
@@ -444,7 +439,7 @@ final class CursorCore {
             let count = BlockHeader.byteCount + last.offset + last.storedBytes - payloadOffset
             do throws(StoreError) {
                 payloadBytes = try segment.bytes(
-                    at: blockOffset + UInt64(payloadOffset), count: count, payloadScratch)
+                    at: blockOffset + UInt64(payloadOffset), count: count, memory.payloadScratch)
                 statistics.bytesRead += UInt64(count)
             } catch {
                 // A sector that can't be read takes the sub-blocks in it, and no others.
@@ -681,14 +676,14 @@ final class CursorCore {
         if number >= snapshot.entries.count {
             source = .batch(snapshot.batches[number - snapshot.entries.count])
             filterTest = nil
-            mapKinds(snapshot.pendingKinds)
+            mapKinds(SourceKinds(snapshot.pendingKinds))
             return true
         }
         let entry = snapshot.entries[number]
         do throws(StoreError) {
             let segment = try entry.load()
             source = .segment(segment)
-            mapKinds(segment.index.kinds.map(\.definition))
+            mapKinds(segment.kinds)
             filterTest = filterTest(of: segment, number)
             return true
         } catch {
@@ -717,23 +712,29 @@ final class CursorCore {
         nextBlock = query.isReversed ? low - 1 : low
     }
 
-    /// Maps the source's kind ids to the cursor's numbers, and finds which the query allows.
-    private func mapKinds(_ definitions: [KindDefinition]) {
-        reserveKinds(definitions.count)
+    /// Maps the source's kind ids to the cursor's numbers, and finds which the query allows. Most sources have the same kinds.
+    private func mapKinds(_ found: SourceKinds) {
+        reserveKinds(found.kinds.count)
+        if kinds.isEmpty, found.areDistinct { kinds = found.kinds }
+        if kinds == found.kinds {
+            for id in kinds.indices { kindMap[id] = UInt32(id) }
+        } else {
+            if kindNumbersByKey.isEmpty {
+                for (number, kind) in kinds.enumerated() { kindNumbersByKey[kind] = UInt32(number) }
+            }
+            for (id, kind) in found.kinds.enumerated() {
+                let number = kindNumbersByKey[kind] ?? UInt32(kinds.count)
+                if number == kinds.count {
+                    kinds.append(kind)
+                    kindNumbersByKey[kind] = number
+                }
+                kindMap[id] = number
+            }
+        }
         allowedKinds.removeAll(keepingCapacity: true)
         allowedMask = 0
-        for (id, definition) in definitions.enumerated() {
-            let kind = EventKind(definition)
-            let number =
-                kindNumbersByKey[kind]
-                ?? {
-                    let fresh = UInt32(kinds.count)
-                    kinds.append(kind)
-                    kindNumbersByKey[kind] = fresh
-                    return fresh
-                }()
-            kindMap[id] = number
-            let isAllowed = query.kindNames?.contains(definition.name) ?? true
+        for (id, kind) in found.kinds.enumerated() {
+            let isAllowed = query.kindNames?.contains(kind.name) ?? true
             allowedKinds.append(isAllowed)
             if id < 64, isAllowed { allowedMask |= 1 << UInt64(id) }
         }
@@ -741,11 +742,8 @@ final class CursorCore {
 
     /// Room in the map for the numbers of so many kinds; what was in it is gone.
     private func reserveKinds(_ count: Int) {
-        if count > kindMapCapacity {
-            kindMap.deallocate()
-            kindMapCapacity = count
-            kindMap = .allocate(capacity: count)
-        }
+        memory.reserveKinds(count)
+        kindMap = memory.kindMap
         run.pointee.kindNumbers = UnsafePointer(kindMap)
     }
 
@@ -798,7 +796,7 @@ final class CursorCore {
                 guard header.kindCount <= segment.index.kinds.count else {
                     throw .invalid("a block", reason: "its header contradicts the index")
                 }
-                try columns.load(small, of: header)
+                try columns.load(small, of: header, wanted: rows(of: entry))
                 self.header = header
             } catch {
                 addGap(of: entry, "\(segment.fileName) at \(entry.offset): \(error)")
@@ -824,16 +822,26 @@ final class CursorCore {
         return select(isWhole: isWhole)
     }
 
+    /// The rows of a block that the query's numbers leave; nil: all.
+    private func rows(of entry: BlockIndexEntry) -> Range<Int>? {
+        guard let sequences = query.sequences else { return nil }
+        let asked = Range(from: sequences.lowerBound, upTo: sequences.upperBound.addingClamped(1))
+            .clamped(to: entry.sequences)
+        return Int(
+            clamping: asked.lowerBound - entry.firstSequence)..<Int(
+                clamping: asked.upperBound - entry.firstSequence)
+    }
+
     /// At least the small part of a block, with its header: of `length` bytes no more than that where there are no more to be had.
     private func smallBytes(
         of entry: BlockIndexEntry, _ length: Int, in segment: LoadedSegment
     ) throws(StoreError) -> UnsafeRawBufferPointer {
         do throws(StoreError) {
-            return try segment.bytes(at: entry.offset, count: length, scratch)
+            return try segment.bytes(at: entry.offset, count: length, memory.scratch)
         } catch {
             let small = min(length, BlockHeader.byteCount + Int(entry.smallLength))
             guard small < length else { throw error }
-            return try segment.bytes(at: entry.offset, count: small, scratch)
+            return try segment.bytes(at: entry.offset, count: small, memory.scratch)
         }
     }
 
@@ -852,13 +860,8 @@ final class CursorCore {
     /// Chooses the rows of the loaded block that match; false when none do.
     private func select(isWhole: Bool) -> Bool {
         let count = columns.count
-        if count > selectedCapacity {
-            selected.deallocate()
-            offsets.deallocate()
-            selectedCapacity = count
-            selected = .allocate(capacity: count)
-            offsets = .allocate(capacity: count)
-        }
+        memory.reserveRows(count)
+        (selected, offsets) = (memory.selected, memory.offsets)
         var low = 0
         var high = count
         if let sequences = query.sequences {

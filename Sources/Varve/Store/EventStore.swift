@@ -15,6 +15,7 @@ public final class EventStore: @unchecked Sendable {
     private let identity: StoreIdentity?
     private let uuid: UniqueID
     let catalog: Catalog
+    let cursorBuffers = CursorBufferPool()
     /// Held while pins change, until that is durable: one change at a time. Taken before all others.
     private let pinning = Monitor()
     /// Held while compaction is prepared.
