@@ -9,8 +9,13 @@ RUNS ?=
 JOBS ?= 1
 # Arguments of the benchmarks: BENCH="--events 500000 --rounds 3".
 BENCH ?=
+# Arguments of the benchmarks of single operations: OPERATIONS="--filter append.*".
+OPERATIONS ?=
 # Arguments of the soak: SOAK="--minutes 2".
 SOAK ?=
+# Arguments of the plots of growth and latency: GROWTH="--events-max 100000000", LATENCY="--minutes 1".
+GROWTH ?=
+LATENCY ?=
 # How often a writer is killed: the command, or a process that uses the library; and how often, once more, a recorder: half of that.
 KILLS ?= 500
 # Arguments of the test run: TEST="--filter VarveTests".
@@ -20,9 +25,9 @@ ORACLE ?=
 # Files of which coverage lists the lines that no test reaches: LINES=VarveFormat.
 LINES ?=
 
-SOURCES = Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources Fuzz/Package.swift Fuzz/Sources
+SOURCES = Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources Benchmarks/Benchmarks Fuzz/Package.swift Fuzz/Sources
 
-.PHONY: help demo build test lint format bench soak fuzz vectors check-formats asan tsan crash torture oracle coverage docs install setup clean
+.PHONY: help demo build test lint format bench bench-operations growth latency soak fuzz vectors check-formats asan tsan crash torture oracle coverage docs install setup clean
 
 help:
 	@echo "make demo           record something of this machine, and query it"
@@ -31,6 +36,9 @@ help:
 	@echo "make install        install it (PREFIX=$(PREFIX))"
 	@echo "make lint           check the formatting; make format corrects it"
 	@echo "make bench          measure beside the machine's limits and other stores (BENCH=\"--events 500000 --rounds 3\")"
+	@echo "make bench-operations  measure single operations of the library: time, CPU, memory (OPERATIONS=\"--filter append.*\")"
+	@echo "make growth         measure up to a billion simulated events, with a plot (GROWTH=\"--events-max 100000000\")"
+	@echo "make latency        measure every append for ten minutes beside compaction, with a plot (LATENCY=\"--minutes 1\")"
 	@echo "make soak           record for ten minutes within 256 MB beside readers and compaction (SOAK=\"--minutes 2\")"
 	@echo "make fuzz           fuzz decoders, import and whole stores, TIME=60 seconds or RUNS=20000000 executions each (JOBS=2 at a time)"
 	@echo "make check-formats  read all golden vectors with the independent reader in Python"
@@ -66,10 +74,22 @@ format:
 soak: setup
 	$(SWIFT) run -c release --package-path Benchmarks varve-bench soak --plot Benchmarks/soak.svg $(SOAK)
 
-# Without BENCH the tables go to Benchmarks/RESULTS.md too.
+# What stores cost by their size, real ones and simulated ones.
+growth: setup
+	$(SWIFT) run -c release --package-path Benchmarks varve-bench growth --plot Benchmarks/plots/growth.svg $(GROWTH)
+
+# The status tells whether an append took longer than 50 ms.
+latency: setup
+	$(SWIFT) run -c release --package-path Benchmarks varve-bench latency --plot Benchmarks/plots/latency.svg $(LATENCY)
+
+# Without BENCH the tables go to Benchmarks/RESULTS.md too, and plots to Benchmarks/plots.
 bench:
 	@scripts/setup.sh --peers
 	@SWIFT="$(SWIFT)" scripts/bench.sh $(BENCH)
+
+# Each operation in a process of its own; the status tells whether all of them worked.
+bench-operations: setup
+	$(SWIFT) package --package-path Benchmarks benchmark --no-progress $(OPERATIONS)
 
 fuzz: setup
 	RUNS=$(RUNS) JOBS=$(JOBS) scripts/fuzz.sh $(TIME)

@@ -2,15 +2,6 @@ import Foundation
 import Varve
 import VarveTestKit
 
-extension StoreOptions {
-    /// Those of what is measured: nothing works beside it.
-    static var recording: StoreOptions {
-        var options = StoreOptions()
-        options.compactsInBackground = false
-        return options
-    }
-}
-
 /// How fast events get in, and what that costs.
 struct AppendBenchmarks {
     let data: Dataset
@@ -60,22 +51,9 @@ struct AppendBenchmarks {
     /// Writes the store that the read benchmarks read; bytes of all its files.
     func makeStore(at path: String) throws -> UInt64 {
         let store = try EventStore.open(path, options: .recording)
-        try append(to: store)
+        try data.append(to: store)
         try store.close()
         return try storedBytes(in: path)
-    }
-
-    private func kinds(of store: EventStore) throws -> [EventKind] {
-        try WorkloadA.kindNames.map { try store.kind($0, .json) }
-    }
-
-    private func append(to store: EventStore) throws {
-        let kinds = try kinds(of: store)
-        let session = try store.startSession("bench", at: WorkloadA.startTimestamp)
-        for position in 0..<data.count {
-            try session.append(
-                data.payload(position), kind: kinds[Int(data.kinds[position])], at: data.timestamps[position])
-        }
     }
 
     /// A new store for `body`, removed afterwards.
@@ -97,7 +75,7 @@ struct AppendBenchmarks {
         return try withStore(options) { store in
             Double(data.count)
                 / (try seconds {
-                    try append(to: store)
+                    try data.append(to: store)
                     try store.close()
                 })
         }
@@ -107,7 +85,7 @@ struct AppendBenchmarks {
     private func appendTimed() throws -> [UInt32] {
         var latencies = [UInt32](repeating: 1, count: data.count)
         try withStore(.recording) { store in
-            let kinds = try kinds(of: store)
+            let kinds = try Dataset.kinds(of: store)
             let session = try store.startSession("bench", at: WorkloadA.startTimestamp)
             var last = nanoseconds()
             for position in 0..<data.count {
@@ -132,7 +110,7 @@ struct AppendBenchmarks {
     private func durable(batch batchCount: Int, batches: Int) throws -> Double {
         let batches = min(batches, data.count / batchCount)
         return try withStore(syncedOptions) { store in
-            let kinds = try kinds(of: store)
+            let kinds = try Dataset.kinds(of: store)
             let session = try store.startSession("bench", at: WorkloadA.startTimestamp)
             let batch = EventBatch()
             let duration = try seconds {
@@ -164,7 +142,7 @@ struct AppendBenchmarks {
         let data = data
         let appends = max(min(appends, data.count / callers), 1)
         return try withStore(syncedOptions) { store in
-            let kinds = try kinds(of: store)
+            let kinds = try Dataset.kinds(of: store)
             let session = try store.startSession("bench", at: WorkloadA.startTimestamp)
             let (ready, go) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
             let done = DispatchGroup()

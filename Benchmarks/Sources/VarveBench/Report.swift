@@ -30,22 +30,7 @@ struct Report {
                 } ?? "")
             rows.append(row)
         }
-        let widths = (0..<6).map { column in rows.map { $0[column].count }.max() ?? 0 }
-        let lines = rows.map { row in
-            let cells = row.enumerated().map { column, cell in
-                let padding = String(repeating: " ", count: widths[column] - cell.count)
-                return column == 0 || column == 5 ? cell + padding : padding + cell
-            }
-            return "| " + cells.joined(separator: " | ") + " |"
-        }
-        let rule =
-            "|"
-            + widths.enumerated().map { column, width in
-                column == 0 || column == 5
-                    ? String(repeating: "-", count: width + 2)
-                    : String(repeating: "-", count: width + 1) + ":"
-            }.joined(separator: "|") + "|"
-        return (settings + ["", lines[0], rule] + lines.dropFirst()).joined(separator: "\n")
+        return (settings + ["", markdownTable(rows, onTheLeft: [0, 5])]).joined(separator: "\n")
     }
 
     private func format(_ value: Double, _ unit: Figure.Unit) -> String {

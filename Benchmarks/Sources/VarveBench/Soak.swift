@@ -1,4 +1,5 @@
 import ArgumentParser
+import BenchmarkWorkload
 import Foundation
 import Synchronization
 import Varve
@@ -47,7 +48,7 @@ struct Soak: ParsableCommand {
         try withDirectory(in: directory) { place in
             if let freeRate { return print(try recordFreely(freeRate, in: place)) }
             let data = Dataset(count: 500_000)
-            let most = try maximalRate(data, in: place)
+            let most = try RepeatedWriter.maximalRate(data, in: place)
             let rate = most * load
             note(String(format: "at most %.2f M events/s; recording %.2f M", most / 1e6, rate / 1e6))
             let path = "\(place)/limited.varve"
@@ -56,7 +57,7 @@ struct Soak: ParsableCommand {
             // A turn without limits in front of each with them: the speed of a machine drifts.
             let store = try EventStore.open(path, options: options(isLimited: true))
             let readers = Readers(path: path, data: data)
-            let writer = try Writer(store, data)
+            let writer = try RepeatedWriter(store, data)
             for turn in 1...turnCount {
                 note("turn \(turn) of \(turnCount)")
                 free.add(try costWithoutLimits(rate))
@@ -94,7 +95,7 @@ struct Soak: ParsableCommand {
         let path = "\(place)/free.varve"
         let store = try EventStore.open(path, options: options(isLimited: false))
         let readers = Readers(path: path, data: data)
-        let cost = try Writer(store, data).record(rate, seconds: turnSeconds / 4) {}
+        let cost = try RepeatedWriter(store, data).record(rate, seconds: turnSeconds / 4) {}
         readers.stop()
         try store.close()
         return cost
@@ -133,9 +134,7 @@ struct Soak: ParsableCommand {
                     ratios.min() ?? 0, ratios.max() ?? 0, info.eventCount, info.segmentCount,
                     info.settledCount,
                     readers.compared, readers.followed, readers.passedOver, readers.wrong, readers.failures))
-        if let plot {
-            try Data(course.svg(limit: limit, title: title(rate)).utf8).write(to: URL(filePath: plot))
-        }
+        if let plot { try course.plot(limit: limit, title: title(rate)).write(to: plot) }
         var missed: [String] = []
         if bytes > limit { missed.append("the limit was exceeded") }
         if slowed >= 1.1 { missed.append("appends were slowed by 10 % or more") }
@@ -157,82 +156,13 @@ struct Soak: ParsableCommand {
             Machine.lines.first ?? "")
     }
 
-    private func options(isLimited: Bool) -> StoreOptions {
-        var options = StoreOptions()
-        options.compactsInBackground = isLimited
-        if isLimited { options.limits = RetentionLimits(bytes: limit) }
-        return options
-    }
-
-    /// Events a second without limits or readers.
-    private func maximalRate(_ data: Dataset, in place: String) throws -> Double {
-        let path = "\(place)/most.varve"
-        let store = try EventStore.open(path, options: options(isLimited: false))
-        let writer = try Writer(store, data)
-        let start = nanoseconds()
-        while nanoseconds() - start < 8_000_000_000 { try writer.append(10_000) }
-        try store.flush()
-        let rate = Double(writer.count) * 1e9 / Double(nanoseconds() - start)
-        try store.close()
-        try FileManager.default.removeItem(atPath: path)
-        return rate
-    }
+    private func options(isLimited: Bool) -> StoreOptions { isLimited ? .limited(to: limit) : .recording }
 
     /// What an append cost, turn by turn: nanoseconds, the mean.
     private struct Turns {
         var costs: [Double] = []
         var last: Double { costs.last ?? 0 }
         mutating func add(_ cost: Double) { costs.append(cost) }
-    }
-
-    /// Appends the workload again and again: the number of an event says which.
-    private final class Writer {
-        private let store: EventStore
-        private let data: Dataset
-        private let kinds: [EventKind]
-        private let session: Session
-        private(set) var count = 0
-
-        init(_ store: EventStore, _ data: Dataset) throws {
-            self.store = store
-            self.data = data
-            kinds = try WorkloadA.kindNames.map { try store.kind($0, .json) }
-            session = try store.startSession("soak", at: WorkloadA.startTimestamp)
-        }
-
-        func append(_ events: Int) throws {
-            for _ in 0..<events {
-                let position = count % data.count
-                try session.append(
-                    data.payload(position), kind: kinds[Int(data.kinds[position])],
-                    at: data.timestamps[position])
-                count += 1
-            }
-        }
-
-        /// Appends at a rate, in pieces of a millisecond; the mean of what an append took. Calls `eachSecond` each second.
-        func record(_ rate: Double, seconds: Double, _ eachSecond: () -> Void) throws -> Double {
-            let start = nanoseconds()
-            let first = count
-            var spent: UInt64 = 0
-            var next: UInt64 = 0
-            while true {
-                let passed = nanoseconds() - start
-                if Double(passed) >= seconds * 1e9 { break }
-                if passed >= next {
-                    eachSecond()
-                    next += 1_000_000_000
-                }
-                let due = Int(rate * Double(passed) / 1e9) - (count - first)
-                if due > 0 {
-                    let begun = nanoseconds()
-                    try append(due)
-                    spent += nanoseconds() - begun
-                }
-                usleep(1_000)
-            }
-            return Double(spent) / Double(max(count - first, 1))
-        }
     }
 
     /// What the directory and the process take, second by second.
@@ -261,54 +191,29 @@ struct Soak: ParsableCommand {
         }
 
         /// Three curves over the seconds, each on its own scale.
-        func svg(limit: UInt64, title: String) -> String {
-            let (width, height, left) = (900.0, 150.0, 90.0)
-            var parts: [String] = []
-            func curve(_ number: Int, _ name: String, _ values: [Double], most: Double, line: Double?) {
-                let top = 50 + Double(number) * (height + 40)
-                let step = (width - left - 20) / Double(max(values.count - 1, 1))
-                func y(_ value: Double) -> Double { top + height * (1 - value / most) }
-                let points = values.enumerated().map {
-                    String(format: "%.1f,%.1f", left + Double($0.offset) * step, y($0.element))
+        func plot(limit: UInt64, title: String) -> Plot {
+            func panel(_ name: String, _ unit: String, _ values: [Double], bound: Double? = nil) -> Panel {
+                let seconds = Double(max(values.count - 1, 1))
+                let y = Axis.linear(unit, upTo: max(values.max() ?? 1, bound ?? 0, 1))
+                var series = [
+                    Series(name: name, points: values.enumerated().map { (Double($0.offset), $0.element) })
+                ]
+                if let bound {
+                    series.append(
+                        Series(
+                            name: "the limit", points: [(0, bound), (seconds, bound)], color: 5,
+                            isDashed: true))
                 }
-                parts.append(
-                    String(
-                        format: """
-                            <rect x="%.0f" y="%.0f" width="%.0f" height="%.0f" fill="none" stroke="#bbb"/>
-                            <text x="%.0f" y="%.0f">%@</text>
-                            <text x="%.0f" y="%.0f" text-anchor="end">%.0f</text>
-                            <text x="%.0f" y="%.0f" text-anchor="end">0</text>
-                            """, left, top, width - left - 20, height, left, top - 6, name, left - 6,
-                        top + 10, most,
-                        left - 6, top + height))
-                if let line {
-                    parts.append(
-                        String(
-                            format:
-                                "<line x1=\"%.0f\" x2=\"%.0f\" y1=\"%.1f\" y2=\"%.1f\" stroke=\"#c00\" stroke-dasharray=\"4\"/>",
-                            left, width - 20, y(line), y(line)))
-                }
-                parts.append(
-                    "<polyline fill=\"none\" stroke=\"#06c\" points=\"\(points.joined(separator: " "))\"/>")
+                return .curves(name, x: .linear("seconds", upTo: seconds), y: y, series, height: 150)
             }
-            let bound = Double(limit) / 1e6
-            curve(
-                0, "MB on disk, and the limit", samples.map { Double($0.bytes) / 1e6 }, most: bound * 1.1,
-                line: bound)
-            let memory = samples.map { Double($0.memory) / 1e6 }
-            curve(1, "MB of memory", memory, most: (memory.max() ?? 1) * 1.2, line: nil)
-            let retained = samples.map { Double($0.retained) / 1e3 }
-            curve(
-                2, "thousands of events retained", retained, most: max(retained.max() ?? 1, 1) * 1.2,
-                line: nil)
-            return """
-                <svg xmlns="http://www.w3.org/2000/svg" width="900" height="620" font-family="sans-serif" font-size="12">
-                <rect width="900" height="620" fill="#fff"/>
-                <text x="450" y="20" text-anchor="middle">\(title), \(samples.count) seconds</text>
-                \(parts.joined(separator: "\n"))
-                </svg>
-
-                """
+            return Plot(
+                title: "\(title), \(samples.count) seconds",
+                panels: [
+                    panel(
+                        "on disk", "MB", samples.map { Double($0.bytes) / 1e6 }, bound: Double(limit) / 1e6),
+                    panel("memory", "MB", samples.map { Double($0.memory) / 1e6 }),
+                    panel("events retained", "thousands", samples.map { Double($0.retained) / 1e3 }),
+                ])
         }
     }
 

@@ -6,7 +6,7 @@ import VarveTestKit
 struct VarveBench: ParsableCommand {
     static let configuration = CommandConfiguration(
         commandName: "varve-bench", abstract: "Measures Varve.",
-        subcommands: [Measure.self, Peers.self, Soak.self],
+        subcommands: [Measure.self, Peers.self, Growth.self, Latency.self, Soak.self, Plots.self],
         defaultSubcommand: Measure.self)
 }
 
@@ -48,6 +48,9 @@ struct Measure: ParsableCommand {
 
     @Flag(help: "Print one JSON object instead of a table.")
     var json = false
+
+    @Option(help: "Also write the JSON object to this file.")
+    var jsonFile: String?
 
     /// Set in the processes whose memory is measured; `--directory` is then their store.
     @Option(help: .private)
@@ -99,6 +102,9 @@ struct Measure: ParsableCommand {
                 "rounds: \(rounds); medians, also of the ratios",
             ])
         print(json ? try report.json() : report.table)
+        if let jsonFile {
+            try Data("\(report.json())\n".utf8).write(to: URL(filePath: jsonFile), options: .atomic)
+        }
     }
 
     private func measure(

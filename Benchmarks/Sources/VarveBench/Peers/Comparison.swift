@@ -103,6 +103,9 @@ struct Peers: ParsableCommand {
     @Flag(help: "Print one JSON object instead of tables.")
     var json = false
 
+    @Option(help: "Also write the JSON object to this file.")
+    var jsonFile: String?
+
     func validate() throws {
         guard events >= 1_000, events <= Int(UInt32.max) else {
             throw ValidationError("--events is at least 1000")
@@ -168,6 +171,9 @@ struct Peers: ParsableCommand {
         print(text)
         if let results {
             try Data("\(report.tables)\n".utf8).write(to: URL(filePath: results), options: .atomic)
+        }
+        if let jsonFile {
+            try Data("\(report.json())\n".utf8).write(to: URL(filePath: jsonFile), options: .atomic)
         }
         guard report.failures.isEmpty else { throw ExitCode.failure }
     }

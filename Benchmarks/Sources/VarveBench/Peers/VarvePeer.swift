@@ -20,17 +20,13 @@ final class VarvePeer: Peer {
     private static func path(_ directory: String) -> String { "\(directory)/events.varve" }
 
     private static func start(_ store: EventStore) throws -> (Session, [EventKind]) {
-        let kinds = try WorkloadA.kindNames.map { try store.kind($0, .json) }
+        let kinds = try Dataset.kinds(of: store)
         return (try store.startSession("bench", at: WorkloadA.startTimestamp), kinds)
     }
 
     func append(_ data: Dataset, in directory: String) throws {
         let store = try EventStore.open(Self.path(directory), options: .recording)
-        let (session, kinds) = try Self.start(store)
-        for position in 0..<data.count {
-            try session.append(
-                data.payload(position), kind: kinds[Int(data.kinds[position])], at: data.timestamps[position])
-        }
+        try data.append(to: store)
         try store.close()
     }
 
