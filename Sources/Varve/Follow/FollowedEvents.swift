@@ -110,6 +110,7 @@ private final class FollowedReading: Sendable {
         } onCancel: {
             follower.cancel()
         }
+        hand.sync()
         return try answer.get()
     }
 }
@@ -157,6 +158,9 @@ private final class Hand: @unchecked Sendable {
         }
         if isTooLate { asker.resume(returning: .success(nil)) }
     }
+
+    /// What was handed over is seen, as the continuation's resumption grants already: ThreadSanitizer sees locks, and not that.
+    func sync() { monitor.withLock {} }
 
     /// Nobody asks any more.
     func close() {
