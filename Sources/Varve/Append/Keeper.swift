@@ -124,7 +124,7 @@ final class Keeper: @unchecked Sendable {
             let now = options.fileSystem.monotonic()
             if now &- lastLook >= 1_000_000_000 {
                 lastLook = now
-                _ = try reclaimer.removeLeftovers()
+                try reclaimer.removeLeftovers()
                 if now &- lastAged >= agedInterval {
                     lastAged = now
                     try reclaimer.dropAged()

@@ -37,10 +37,11 @@ final class Pipeline: @unchecked Sendable {
     private(set) var synced: UInt64 = 0
     private(set) var watermark: SegmentWriter.DurablePoint
     /// Why writing waits; appends are refused meanwhile.
-    private(set) var stalled: StoreError? { didSet { noteFailure() } }
+    private(set) var stalled: StoreError?
     /// Why nothing is accepted any more.
-    private(set) var poisoned: StoreError? { didSet { noteFailure() } }
-    /// Whether there is a reason of either kind. Any thread may read it: who must not be late asks for `failure`.
+    private(set) var poisoned: StoreError?
+    /// Whether there is a reason of either kind, or one is being tried to be overcome. Any thread may read it: who must not be late asks
+    /// for `failure`.
     let hasFailed = Atomic<Bool>(false)
     private var isStopping = false
     /// The background thread sleeps until it is woken.
@@ -72,6 +73,7 @@ final class Pipeline: @unchecked Sendable {
     /// Why an append must be refused now. Call with the monitor held.
     var failure: StoreError? { poisoned ?? stalled }
 
+    /// Call with the monitor held, when a failure has come or gone.
     private func noteFailure() { hasFailed.store(failure != nil, ordering: .relaxed) }
 
     // MARK: Handing over
@@ -234,6 +236,7 @@ final class Pipeline: @unchecked Sendable {
 
     private func stall(_ error: StoreError) {
         stalled = error
+        noteFailure()
         writer.abandonActive()
         diagnostics?(.stalled(error.description))
         failWaiters(error)
@@ -243,6 +246,7 @@ final class Pipeline: @unchecked Sendable {
     private func poison(_ error: StoreError) {
         guard poisoned == nil else { return }
         poisoned = .poisoned(reason: error.description)
+        noteFailure()
         diagnostics?(.poisoned(error.description))
         failWaiters(.poisoned(reason: error.description))
         wakeSpaceWaiters()
@@ -263,6 +267,7 @@ final class Pipeline: @unchecked Sendable {
     /// Tries to write again after a stall. Call with the monitor held.
     func retryStalled() {
         guard stalled != nil, poisoned == nil, !isWriting else { return }
+        defer { noteFailure() }
         stalled = nil
         guard let work = takeWork() else {
             // Nothing waits: see whether a file can be made at all.
@@ -280,6 +285,7 @@ final class Pipeline: @unchecked Sendable {
             } else {
                 diagnostics?(.resumed)
             }
+            monitor.wakeWorker()
             monitor.wakeAll()
             return
         }
@@ -338,16 +344,15 @@ final class Pipeline: @unchecked Sendable {
             }
         }
         isLed = true
+        leaderWorks = true
         defer { endLead() }
-        while synced < number {
-            leaderWorks = true
-            if enqueued < number {
-                monitor.unlock()
-                defer { monitor.lock() }
-                try handOver()
-            }
-            try sync(through: number)
+        // What the others wait for, too.
+        if synced < number, enqueued < max(number, followers.last?.item ?? 0) {
+            monitor.unlock()
+            defer { monitor.lock() }
+            try handOver()
         }
+        try sync(through: number)
     }
 
     /// Tells those who waited for what is durable now, and who leads next. Call with the monitor held, as the one who leads; it is given up.
@@ -375,11 +380,16 @@ final class Pipeline: @unchecked Sendable {
     private func sync(through number: UInt64) throws(StoreError) {
         while synced < number {
             if let failure { throw failure }
-            if let work = takeWork() {
+            if written >= number, !isSyncing {
+                // What else is queued is for others.
+                leaderWorks = false
+                if !pending.isEmpty { monitor.wakeWorker() }
+                syncWritten()
+            } else if let work = takeWork() {
                 carryOut(work)
             } else {
                 leaderWorks = false
-                if written >= number, !isSyncing { syncWritten() } else { monitor.wait() }
+                monitor.wait()
             }
         }
     }

@@ -177,8 +177,8 @@ final class Tail: @unchecked Sendable {
                     row += 1
                     offset += bytes.count
                     item = itemToWaitFor(open)
-                    if open.isOversized { break }
-                    continue
+                    guard open.isOversized else { continue }
+                    break
                 }
                 refusal = prepare(for: bytes.count, beginning: beginning, id: id, isExplicit: false)
                 if refusal != nil { break }
@@ -440,6 +440,8 @@ final class Tail: @unchecked Sendable {
         defer { monitor.unlock() }
         pipeline.monitor.lock()
         defer { pipeline.monitor.unlock() }
+        // Closing has handed over what there was, and what comes after is not written any more.
+        if state.pointee.isClosed { throw .closed }
         if let failure = pipeline.failure { throw failure }
         return handOverAllLocked()
     }
@@ -471,7 +473,7 @@ final class Tail: @unchecked Sendable {
         defer { monitor.unlock() }
         if let open = state.pointee.open {
             guard fileSystem.monotonic() &- state.pointee.openSince >= nanoseconds else { return true }
-            if open.count > 0 { _ = handOverOpen() }
+            _ = handOverOpen()
         }
         guard state.pointee.drops.events > 0 else { return false }
         // No append need follow: until the record is written a kill takes the count.

@@ -141,6 +141,8 @@ final class Compactor: @unchecked Sendable {
             if isExplicit { throw poisoned }
             return .stopped
         }
+        // First: of what comes later it is not known whether its sources are gone.
+        let entries = catalog.view().entries
         let retained: Retained
         let isRidOfSources: Bool
         do throws(IOFailure) {
@@ -150,7 +152,6 @@ final class Compactor: @unchecked Sendable {
             pipeline.poison(afterSync: error)
             throw .writing(error)
         }
-        let entries = catalog.view().entries
         let plans = CompactionPolicy.plans(
             for: describe(entries, retained, settledMayGo: isRidOfSources),
             context(entries, retained, isExplicit: isExplicit))

@@ -45,7 +45,8 @@ final class CursorBuffers {
 
     /// Little enough to be kept.
     fileprivate var isSmall: Bool {
-        scratch.byteCount + payloadScratch.byteCount + subBlock.byteCount <= 1 << 20
+        rowCapacity <= 16 << 10
+            && scratch.byteCount + payloadScratch.byteCount + subBlock.byteCount <= 1 << 20
     }
 }
 

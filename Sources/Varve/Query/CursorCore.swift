@@ -89,6 +89,7 @@ final class CursorCore {
     // Kinds.
     private var kinds: [EventKind] = []
     private var kindNumbersByKey: [EventKind: UInt32] = [:]
+    private lazy var pendingKinds = SourceKinds(snapshot.pendingKinds)
     private var kindMap: UnsafeMutablePointer<UInt32>
     private var allowedKinds: [Bool] = []
     private var allowedMask = UInt64.max
@@ -676,7 +677,7 @@ final class CursorCore {
         if number >= snapshot.entries.count {
             source = .batch(snapshot.batches[number - snapshot.entries.count])
             filterTest = nil
-            mapKinds(SourceKinds(snapshot.pendingKinds))
+            mapKinds(pendingKinds)
             return true
         }
         let entry = snapshot.entries[number]
@@ -771,6 +772,7 @@ final class CursorCore {
             )
             isWhole = query.time == nil && query.sequences == nil && query.kindNames == nil
             statistics.blocksRead += 1
+            statistics.rowsDecoded += UInt64(columns.count)
         case .segment(let segment):
             let entry = segment.index.entries[number]
             isWhole = matchesWhole(entry)
@@ -796,7 +798,9 @@ final class CursorCore {
                 guard header.kindCount <= segment.index.kinds.count else {
                     throw .invalid("a block", reason: "its header contradicts the index")
                 }
-                try columns.load(small, of: header, wanted: rows(of: entry))
+                let wanted = rows(of: entry)
+                try columns.load(small, of: header, wanted: wanted)
+                statistics.rowsDecoded += UInt64(wanted?.count ?? columns.count)
                 self.header = header
             } catch {
                 addGap(of: entry, "\(segment.fileName) at \(entry.offset): \(error)")
@@ -814,7 +818,6 @@ final class CursorCore {
             setRun(entry.firstSequence, entry.firstIndex, entry.sessionOrdinal, header?.epoch ?? 0)
         case nil: return false
         }
-        statistics.rowsDecoded += UInt64(columns.count)
         if firstSequence < retained.headSequence {
             keptRows = retained.rows(
                 from: firstSequence, count: columns.count, session: run.pointee.session)

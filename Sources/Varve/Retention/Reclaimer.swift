@@ -428,6 +428,7 @@ final class Reclaimer: @unchecked Sendable {
     }
 
     /// The same, for who does not hold `maintenance`; true: all are gone, for good.
+    @discardableResult
     func removeLeftovers() throws(IOFailure) -> Bool {
         try maintenance.withLock { () throws(IOFailure) in
             try retryLeftovers()

@@ -637,7 +637,7 @@ public final class EventStore: @unchecked Sendable {
                 writing.writer.finishActive()
             }
             sealed = try writing.writer.sealRetired()
-            _ = try writing.reclaimer.removeLeftovers()
+            try writing.reclaimer.removeLeftovers()
             try writing.reclaimer.dropAged()
             try writing.reclaimer.removeDead(
                 writing.pipeline.monitor.withLock { writing.pipeline.watermark.retained })

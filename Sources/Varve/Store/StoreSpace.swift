@@ -57,7 +57,8 @@ struct StoreSpace {
             var (left, retained) = (entries, Retained(entries, directory.state, pins: standing.pins))
             while true {
                 let lacking = quota.usedBytes.addingClamped(need)
-                guard lacking > bytes,
+                // Nothing goes for room that the system does not give back.
+                guard lacking > bytes, clinging.isEmpty,
                     let plan = RetentionPolicy.toFree(
                         lacking - bytes, of: Reclaimer.describe(left, retained, findsWhatMayGo: true))
                 else { break }
