@@ -60,8 +60,8 @@ struct CallerTests {
 
     // MARK: Durability
 
-    @Test("Appends that wait for the disk while it syncs share the next sync")
-    func groupCommit() throws {
+    /// A synced store with one event and its kind, whose next syncs are held.
+    private func held() throws -> (SyncGateFileSystem, EventStore, Session, EventKind) {
         let system = SyncGateFileSystem()
         var options = StoreOptions()
         options.fileSystem = system
@@ -71,6 +71,12 @@ struct CallerTests {
         let session = try store.startSession("s")
         try session.append("the kind is written with it", kind: kind)
         system.hold()
+        return (system, store, session, kind)
+    }
+
+    @Test("Appends that wait for the disk while it syncs share the next sync")
+    func groupCommit() throws {
+        let (system, store, session, kind) = try held()
         defer { system.release() }
         let failures = Locked<[String]>([])
         let group = DispatchGroup()
@@ -106,15 +112,7 @@ struct CallerTests {
     @Test(
         "Tasks that wait for the disk while it syncs share the next block and sync", .timeLimit(.minutes(5)))
     func asynchronousGroupCommit() async throws {
-        let system = SyncGateFileSystem()
-        var options = StoreOptions()
-        options.fileSystem = system
-        options.durability = .synced
-        let store = try EventStore.open(path, options: options)
-        let kind = try store.kind("k", .utf8)
-        let session = try store.startSession("s")
-        try session.append("the kind is written with it", kind: kind)
-        system.hold()
+        let (system, store, session, kind) = try held()
         defer { system.release() }
         try await withThrowingTaskGroup(of: Void.self) { group in
             for number in 0..<8 {
@@ -137,15 +135,7 @@ struct CallerTests {
 
     @Test("Where the sync fails for which others wait all of them are refused, and nothing is taken after")
     func groupFails() throws {
-        let system = SyncGateFileSystem()
-        var options = StoreOptions()
-        options.fileSystem = system
-        options.durability = .synced
-        let store = try EventStore.open(path, options: options)
-        let kind = try store.kind("k", .utf8)
-        let session = try store.startSession("s")
-        try session.append("the kind is written with it", kind: kind)
-        system.hold()
+        let (system, store, session, kind) = try held()
         defer { system.release() }
         let refused = Locked(0)
         let group = DispatchGroup()
