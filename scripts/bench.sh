@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
-# Measures Varve beside the limits of the machine, and then beside other stores. Arguments are those of both: --events, --rounds, --directory;
-# with --only there are no other stores. Without any, which is the whole size, the tables are also written to Benchmarks/RESULTS.md, and plots of
-# them to Benchmarks/plots.
+# Measures Varve beside the limits of the machine, and then beside other stores: on workload A, on workload B, and on each real capture of the
+# directory that VARVE_CAPTURES names (*.json, *.jsonl, and what *.zip archives hold of them). Arguments are those of all: --events, --rounds,
+# --directory; with --only there are no other stores. Without any, which is the whole size, the tables are also written to
+# Benchmarks/RESULTS.md, and plots of them to Benchmarks/plots.
 set -euo pipefail
+captures="${VARVE_CAPTURES:+$(cd "$VARVE_CAPTURES" && pwd -P)}"
 cd "$(dirname "$0")/.."
 swift="${SWIFT:-swift}"
 
@@ -12,10 +14,31 @@ bench="$("$swift" build -c release --package-path Benchmarks --show-bin-path)/va
 tables="$(mktemp -d)"
 trap 'rm -rf "$tables"' EXIT
 
+# Unpacked before anything is measured: what is wrong with an archive is told at once.
+workloads=(a b)
+if [ -n "$captures" ]; then
+    for archive in "$captures"/*.zip; do
+        [ -e "$archive" ] || continue
+        python3 -m zipfile -e "$archive" "$tables/captures/$(basename "$archive" .zip)"
+    done
+    while IFS= read -r -d '' capture; do
+        workloads+=("$capture")
+    done < <(
+        {
+            find "$captures" -maxdepth 1 -type f \( -name '*.json' -o -name '*.jsonl' \) -print0
+            # What archives made on a Mac hold besides is no capture.
+            [ ! -d "$tables/captures" ] || find "$tables/captures" -type f \( -name '*.json' -o -name '*.jsonl' \) \
+                ! -name '._*' ! -path '*/__MACOSX/*' -print0
+        } | LC_ALL=C sort -z
+    )
+fi
+
 "$bench" "$@" --json-file "$tables/limits.json" | tee "$tables/limits"
 case " $* " in *" --only"*) exit ;; esac
-echo
-"$bench" peers "$@" --json-file "$tables/peers.json" | tee "$tables/peers"
+for number in "${!workloads[@]}"; do
+    echo
+    "$bench" peers "$@" --workload "${workloads[$number]}" --json-file "$tables/peers-$number.json" | tee "$tables/peers-$number"
+done
 if [ $# -eq 0 ]; then
     {
         printf '# Measured by `make bench`\n\nOn %s, at %s. The ratio of each round is to what was measured right before it.\n\n' \
@@ -25,9 +48,17 @@ if [ $# -eq 0 ]; then
         sed -n '/^|/p' "$tables/limits"
         printf '\n## Varve beside other stores\n\n'
         printf 'Every store answers the same questions, and is refused where an answer differs from the workload'\''s. In brackets: the ratio to Varve'\''s\n'
-        printf 'figure. Of rates more is better, of times and sizes less. MCAP has no library in Debian, and is not here.\n\n'
-        cat "$tables/peers"
+        printf 'figure. Of rates more is better, of times and sizes less. MCAP has no library in Debian, and is not here.\n'
+        for number in "${!workloads[@]}"; do
+            case "${workloads[$number]}" in
+            a) title='Workload A' ;;
+            b) title='Workload B: events of about 4 KiB' ;;
+            *) title="A real capture: $(basename "${workloads[$number]}")" ;;
+            esac
+            printf '\n### %s\n\n' "$title"
+            cat "$tables/peers-$number"
+        done
     } >Benchmarks/RESULTS.md
-    "$bench" plots --from "$tables/limits.json" --from "$tables/peers.json" --into Benchmarks/plots
+    "$bench" plots --from "$tables/limits.json" --from "$tables/peers-0.json" --into Benchmarks/plots
     echo "written: Benchmarks/RESULTS.md, Benchmarks/plots" >&2
 fi

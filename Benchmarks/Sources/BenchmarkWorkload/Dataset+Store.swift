@@ -11,15 +11,25 @@ extension StoreOptions {
 }
 
 extension Dataset {
-    /// The kinds of the workload in a store, in the order of `WorkloadA.kindNames`.
+    /// The kinds of the workloads in a store, in the order of `WorkloadA.kindNames`.
     public static func kinds(of store: EventStore) throws -> [EventKind] {
         try WorkloadA.kindNames.map { try store.kind($0, .json) }
     }
 
+    /// The events' kinds in a store, in the order of ``Description/kindNames``.
+    public func kinds(in store: EventStore) throws -> [EventKind] {
+        try description.kindNames.map { try store.kind($0, .json) }
+    }
+
+    /// A session of the events, which has none yet.
+    public func startSession(in store: EventStore) throws -> Session {
+        try store.startSession("bench", at: description.startTimestamp)
+    }
+
     /// Appends all events one by one, as a session of their own.
     public func append(to store: EventStore) throws {
-        let storeKinds = try Dataset.kinds(of: store)
-        let session = try store.startSession("bench", at: WorkloadA.startTimestamp)
+        let storeKinds = try kinds(in: store)
+        let session = try startSession(in: store)
         for position in 0..<count {
             try session.append(
                 payload(position), kind: storeKinds[Int(kinds[position])], at: timestamps[position])

@@ -40,7 +40,7 @@ struct ReplayBenchmarks {
             nonisolated(unsafe) let results = totals
             DispatchQueue.concurrentPerform(iterations: parts.count) { number in
                 var total = 0
-                try? snapshot.replay(parts[number]) { total += $0.payloadByteCount }
+                _ = try? snapshot.replay(parts[number]) { total += $0.payloadByteCount }
                 results[number] = total
             }
             precondition(totals.reduce(0, +) == data.byteCount)
@@ -128,8 +128,9 @@ enum SessionWork {
     static let eventsMax = 1_000_000
 
     static func writeDocument(events: Int, in place: String) throws {
-        FileManager.default.createFile(atPath: "\(place)/in.json", contents: nil)
-        guard let file = FileHandle(forWritingAtPath: "\(place)/in.json") else {
+        guard FileManager.default.createFile(atPath: "\(place)/in.json", contents: nil),
+            let file = FileHandle(forWritingAtPath: "\(place)/in.json")
+        else {
             throw CocoaError(.fileNoSuchFile)
         }
         let writer = SessionJSON.Writer(id: "bench", startedAt: WorkloadA.startTimestamp) { bytes in

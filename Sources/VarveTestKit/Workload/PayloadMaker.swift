@@ -1,4 +1,4 @@
-/// Makes the payloads of workload A. Every draw from the generator is part of the workload: neither their
+/// Makes the payloads of workloads A and B. Every draw from the generator is part of the workload: neither their
 /// order nor their bounds may change.
 struct PayloadMaker: ~Copyable {
     private typealias Texts = WorkloadTexts
@@ -60,6 +60,30 @@ struct PayloadMaker: ~Copyable {
     /// Makes a payload of a kind (0...7). Only kinds 1, 3 and 6 can hold the rare text.
     mutating func make(kind: Int, isRare: Bool) {
         text.clear()
+        add(kind: kind, isRare: isRare)
+    }
+
+    /// Makes a snapshot: an object that holds payloads, the first one of this kind and the others of `otherKinds`, until there are
+    /// about 4 KiB. Only the first one can hold the rare text.
+    mutating func makeSnapshot(kind: Int, isRare: Bool, otherKinds: [UInt8]) {
+        text.clear()
+        let target = 3_600 + Int(text.random.below(1_000))
+        text.put("{\"type\":\"snapshot\",\"reason\":\"")
+        text.put(Texts.kinds[UInt32(kind)])
+        text.put("\",\"entries\":[")
+        add(kind: kind, isRare: isRare)
+        while text.bytes.count < target - 200 {
+            text.put(",")
+            add(kind: Int(otherKinds[Int(text.random.below(UInt32(otherKinds.count)))]), isRare: false)
+        }
+        text.put("],\"count\":")
+        // Of bytes so far, not of entries.
+        text.put(UInt64(text.bytes.count))
+        text.put("}")
+    }
+
+    /// Puts a payload behind what is there.
+    private mutating func add(kind: Int, isRare: Bool) {
         if text.random.below(2_000) == 0 { session = text.random.below(8) }
         switch kind {
         case 0: makeCall()

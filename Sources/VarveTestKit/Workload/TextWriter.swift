@@ -2,7 +2,7 @@
 ///
 /// The memory is allocated once; nothing in here touches `String` or grows an array.
 struct TextWriter: ~Copyable {
-    /// More than the longest payload of the workload (about 0.5 KiB) takes.
+    /// More than the longest payload of the workloads (about 4.7 KiB) takes.
     private static let capacity = 8_192
 
     var random: SplitMix64

@@ -1,5 +1,5 @@
 /// The benchmark workload A: events of a desktop app's inspector as JSON, about 130 to 510 bytes (mean 205) in eight
-/// kinds, 1 to 2,000 µs apart.
+/// kinds, 1 to 2,000 µs apart. And workload B, whose events hold many of A's payloads each (``Shape``).
 ///
 /// Deterministic: the same parameters give the same bytes on every machine. One payload of 10,000 contains
 /// ``rareText``. Text repeats the way logs do (templates, paths, URLs, selectors), so that it compresses like
@@ -20,6 +20,14 @@ public struct WorkloadA: ~Copyable {
     /// The timestamp before the first event's: 2026-01-01T00:00:00Z.
     public static let startTimestamp: Int64 = 1_767_225_600_000_000_000
 
+    /// What an event's payload is.
+    public enum Shape: Sendable {
+        /// One object: workload A.
+        case single
+        /// A snapshot of some twenty such objects, about 4 KiB (3.4 to 4.8 KB): workload B.
+        case snapshot
+    }
+
     /// What stands beside a payload.
     public struct Event: Hashable, Sendable {
         /// Position in the workload, from 0.
@@ -37,22 +45,28 @@ public struct WorkloadA: ~Copyable {
     /// Kinds whose payloads can hold the rare text.
     private static let kindsWithRareText: [UInt8] = [1, 3, 6]
 
+    private let shape: Shape
     private var maker: PayloadMaker
     private var number: UInt64 = 0
     private var timestamp = WorkloadA.startTimestamp
 
     /// The workload from its first event on.
-    public init(seed: UInt64 = WorkloadA.defaultSeed) {
+    public init(_ shape: Shape = .single, seed: UInt64 = WorkloadA.defaultSeed) {
+        self.shape = shape
         maker = PayloadMaker(seed: seed)
     }
 
-    /// Makes the next event and its ``payload``. About 0.3 µs.
+    /// Makes the next event and its ``payload``. About 0.3 µs; a snapshot takes 6 µs.
     public mutating func next() -> Event {
         timestamp += 1_000 * (1 + Int64(maker.draw(below: 2_000)))
         let isRare = number % 10_000 == (number / 10_000 * 7_919 + 1_234) % 10_000
         let choices = isRare ? WorkloadA.kindsWithRareText : WorkloadA.kindsWeighted
         let kind = Int(choices[Int(maker.draw(below: UInt32(choices.count)))])
-        maker.make(kind: kind, isRare: isRare)
+        switch shape {
+        case .single: maker.make(kind: kind, isRare: isRare)
+        case .snapshot:
+            maker.makeSnapshot(kind: kind, isRare: isRare, otherKinds: WorkloadA.kindsWeighted)
+        }
         defer { number += 1 }
         return Event(number: number, timestamp: timestamp, kind: kind)
     }

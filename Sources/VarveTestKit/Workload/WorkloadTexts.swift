@@ -1,5 +1,6 @@
-/// The fixed texts of workload A.
+/// The fixed texts of the workloads.
 enum WorkloadTexts {
+    static let kinds = TextTable(WorkloadA.kindNames)
     static let words = TextTable(
         """
         window project session cursor render buffer layout network request failed loaded module update \

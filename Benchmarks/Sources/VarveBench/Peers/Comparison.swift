@@ -45,7 +45,7 @@ enum PeerFigure: String, CaseIterable {
         case .point: "point by sequence p50"
         case .time1000: "1,000 by time p50"
         case .time100000: "100,000 by time p50"
-        case .grep: "grep 0.01 %"
+        case .grep: "grep for a rare text"
         case .countKind: "count one kind"
         }
     }
@@ -81,11 +81,17 @@ struct Peers: ParsableCommand {
             with the workload, so that nobody is fast by answering something else. A store whose library was not installed when this \
             was built is named and left out, and so is what one of them fails at. A first, shorter round warms up.
 
+            The events are those of workload A, of workload B (about 4 KiB each), or of a file of JSON Lines, with the time in \
+            @timestamp and the kind in Channel. Those of a file are put in the order of time.
+
             The figure in brackets is the ratio to Varve's, by the medians: of rates more is better, of times and sizes less.
             """)
 
-    @Option(help: "Events of the workload.")
-    var events = 2_000_000
+    @Option(help: ArgumentHelp("The events: a, b, or those of a file.", valueName: "a|b|file"))
+    var workload = PeerWorkload.a
+
+    @Option(help: "How many events (default: 2000000 of a, 200000 of b, all of a file).")
+    var events: Int?
 
     @Option(help: "Rounds that count.")
     var rounds = 5
@@ -107,8 +113,10 @@ struct Peers: ParsableCommand {
     var jsonFile: String?
 
     func validate() throws {
-        guard events >= 1_000, events <= Int(UInt32.max) else {
-            throw ValidationError("--events is at least 1000")
+        if let events {
+            guard events >= 1_000, events <= Int(UInt32.max) else {
+                throw ValidationError("--events is at least 1000")
+            }
         }
         guard rounds >= 1 else { throw ValidationError("--rounds is at least 1") }
     }
@@ -149,22 +157,26 @@ struct Peers: ParsableCommand {
             }
         }
         for name in absent { note("\(name) was not installed when this was built: left out") }
-        var report = PeerReport(peers: peers, absent: absent)
+        note("making the events")
+        let data = try workload.events(events)
+        let questions = PeerQuestions(data)
+        var report = PeerReport(data: data, peers: peers, absent: absent)
         try withDirectory(in: directory) { place in
-            note("making \(events) events")
-            let data = Dataset(count: events)
             report.settings =
                 Machine.lines + [
                     "files: \(Machine.fileSystem(of: place)); page cache warm",
-                    "workload: A, \(data.count) events, \(data.byteCount / 1_000_000) MB of payloads",
+                    "workload: \(data.description.name), \(data.count) events, "
+                        + "\(data.byteCount / 1_000_000) MB of payloads\(workload.order)",
+                    questions.settings,
                     "rounds: \(rounds), each store in turn; medians",
                 ]
             note("warming up")
-            var ignored = PeerReport(peers: peers, absent: [])
-            try round(Dataset(count: min(events, 50_000)), peers, in: place, into: &ignored)
+            let first = data.prefix(50_000)
+            var ignored = PeerReport(data: first, peers: peers, absent: [])
+            try round(first, PeerQuestions(first), peers, in: place, into: &ignored)
             for number in 1...rounds {
                 note("round \(number) of \(rounds)")
-                try round(data, peers, in: place, into: &report)
+                try round(data, questions, peers, in: place, into: &report)
             }
         }
         let text = json ? try report.json() : report.tables
@@ -179,9 +191,9 @@ struct Peers: ParsableCommand {
     }
 
     private func round(
-        _ data: Dataset, _ peers: [any Peer], in place: String, into report: inout PeerReport
+        _ data: Dataset, _ questions: PeerQuestions, _ peers: [any Peer], in place: String,
+        into report: inout PeerReport
     ) throws {
-        let questions = PeerQuestions(data)
         for (number, peer) in peers.enumerated() {
             let directory = "\(place)/\(number)"
             defer { try? FileManager.default.removeItem(atPath: directory) }
@@ -234,7 +246,6 @@ struct PeerQuestions {
     private let whole: Answer
     private let points: [(sequence: UInt64, answer: Answer)]
     private let ranges: [(figure: PeerFigure, ranges: [(ClosedRange<Int64>, Answer)])]
-    private let kind = 3
     private let kindCount: Int
     private let rareCount: Int
 
@@ -254,23 +265,33 @@ struct PeerQuestions {
             let position = start(1)
             return (UInt64(position), answer(position..<position + 1))
         }
-        ranges = [(PeerFigure.time1000, 1_000, 200), (.time100000, 100_000, 20)].map { figure, count, runs in
-            let count = min(count, data.count)
-            return (
-                figure,
-                (0..<runs).map { _ in
-                    let first = start(count)
-                    return (
-                        data.timestamps[first]...data.timestamps[first + count - 1],
-                        answer(first..<first + count)
-                    )
-                }
-            )
-        }
-        let wanted = kind
-        kindCount = (0..<data.count).count { Int(data.kinds[$0]) == wanted }
-        let needle = Needle(WorkloadA.rareText)
+        // Where there are fewer events, the question is not asked.
+        ranges = [(PeerFigure.time1000, 1_000, 200), (.time100000, 100_000, 20)]
+            .filter { _, count, _ in count <= data.count }
+            .map { figure, count, runs in
+                (
+                    figure,
+                    (0..<runs).map { _ in
+                        let first = start(count)
+                        let last = first + count - 1
+                        return (
+                            data.timestamps[first]...data.timestamps[last],
+                            answer(data.positions(fromTimeOf: first, toTimeOf: last))
+                        )
+                    }
+                )
+            }
+        let description = data.description
+        kindCount = (0..<data.count).count { Int(data.kinds[$0]) == description.countedKind }
+        let needle = Needle(description.rareText)
         rareCount = (0..<data.count).count { needle.stands(in: data.payload($0)) }
+    }
+
+    /// What is looked for and counted.
+    var settings: String {
+        let description = data.description
+        return "events with the rare text \(description.rareText): \(rareCount); "
+            + "of the kind that is counted, \(description.kindNames[description.countedKind]): \(kindCount)"
     }
 
     private func check<T: Equatable>(_ found: T, _ expected: T, _ what: String) throws {
@@ -312,16 +333,18 @@ struct PeerQuestions {
             }
             samples.add(figure, durations.percentile(0.5))
         }
+        let description = data.description
+        let kind = description.countedKind
         durations = []
         for _ in 0..<3 {
-            let (found, took) = try time { try reader.count(text: WorkloadA.rareText) }
+            let (found, took) = try time { try reader.count(text: description.rareText) }
             try check(found, rareCount, "events with the rare text")
             durations.append(took)
         }
         samples.add(.grep, durations.percentile(0.5))
         durations = []
         for _ in 0..<3 {
-            let (found, took) = try time { try reader.count(kind: kind) }
+            let (found, took) = try time { try reader.count(kind: kind, named: description.kindNames[kind]) }
             try check(found, kindCount, "events of one kind")
             durations.append(took)
         }
@@ -329,15 +352,27 @@ struct PeerQuestions {
     }
 }
 
+extension Dataset {
+    /// All events from the time of one to the time of another: also those beside the two that have the same times.
+    fileprivate func positions(fromTimeOf first: Int, toTimeOf last: Int) -> Range<Int> {
+        var (start, end) = (first, last + 1)
+        while start > 0, timestamps[start - 1] == timestamps[first] { start -= 1 }
+        while end < count, timestamps[end] == timestamps[last] { end += 1 }
+        return start..<end
+    }
+}
+
 /// The figures of all stores, for people and for programs.
 struct PeerReport {
+    private let data: Dataset
     let peers: [any Peer]
     let absent: [String]
     var settings: [String] = []
     var samples: [PeerFigure.Samples]
     private(set) var failures: [String] = []
 
-    init(peers: [any Peer], absent: [String]) {
+    init(data: Dataset, peers: [any Peer], absent: [String]) {
+        self.data = data
         self.peers = peers
         self.absent = absent
         samples = peers.map { _ in PeerFigure.Samples() }
@@ -360,7 +395,9 @@ struct PeerReport {
         for peer in peers { lines.append("- \(peer.name): \(peer.settings)") }
         for name in absent { lines.append("- not installed, and left out: \(name)") }
         for failure in failures { lines.append("- failed: \(failure)") }
-        for (title, figures) in PeerFigure.tables {
+        for (title, all) in PeerFigure.tables {
+            let figures = all.filter { figure in samples.contains { $0.median(figure) != nil } }
+            if figures.isEmpty { continue }
             lines += ["", "| \(title) | " + figures.map(\.title).joined(separator: " | ") + " |"]
             lines.append("|---|" + figures.map { _ in "---:|" }.joined())
             for (number, peer) in peers.enumerated()
@@ -372,14 +409,17 @@ struct PeerReport {
         return lines.joined(separator: "\n")
     }
 
-    /// One object: `settings`, `failures`, and by store and figure the samples.
+    /// One object: `workload`, `events`, `bytes`, `settings`, `failures`, and by store and figure the samples.
     func json() throws -> String {
         var stores: [String: Any] = [:]
         for (number, peer) in peers.enumerated() {
             stores[peer.name] = Dictionary(
                 uniqueKeysWithValues: samples[number].values.map { ($0.key.rawValue, $0.value) })
         }
-        let object: [String: Any] = ["settings": settings, "failures": failures, "stores": stores]
+        let object: [String: Any] = [
+            "workload": data.description.name, "events": data.count, "bytes": data.byteCount,
+            "settings": settings, "failures": failures, "stores": stores,
+        ]
         let bytes = try JSONSerialization.data(
             withJSONObject: object, options: [.prettyPrinted, .sortedKeys])
         return String(decoding: bytes, as: UTF8.self)

@@ -5,16 +5,13 @@ import CLevelDB
 final class LevelDBPeer: Peer {
     let name = "LevelDB \(leveldb_major_version()).\(leveldb_minor_version())"
     let settings =
-        "Snappy, blocks of 16 KiB, write buffer of 64 MiB, cache of 64 MiB, checksums verified, no Bloom filter; 1,000 events a batch, all files synced after closing; durable appends: a synced batch each; read as it was left, its compaction goes on beside"
+        "Snappy, blocks of 16 KiB, write buffer of 64 MiB, cache of 64 MiB, checksums verified, no Bloom filter; 1,000 events or 16 MiB a batch, all files synced after closing; durable appends: a synced batch each; read as it was left, its compaction goes on beside"
 
     func append(_ data: Dataset, in directory: String) throws {
         let base = try LevelDBBase(directory, isNew: true)
         let options = leveldb_writeoptions_create()
         defer { leveldb_writeoptions_destroy(options) }
-        for first in stride(from: 0, to: data.count, by: 1_000) {
-            let end = min(first + 1_000, data.count)
-            try base.write(data, first..<end, options)
-        }
+        for part in data.parts(of: 1_000) { try base.write(data, part, options) }
         base.close()
         // What was being written out of memory when it was closed is in logs that nobody has synced.
         try syncFiles(in: directory)
@@ -77,16 +74,18 @@ private final class LevelDBBase {
         leveldb_writebatch_clear(batch)
         for position in positions {
             let bytes = PeerRecord.headBytes + data.payload(position).count
-            guard bytes <= record.count, let start = record.baseAddress else {
-                throw PeerFailure("a payload that is too large")
+            if bytes > record.count {
+                record.deallocate()
+                record = .allocate(byteCount: bytes * 2, alignment: 16)
             }
+            guard let start = record.baseAddress else { throw PeerFailure("no memory") }
             PeerRecord.write(data, position, to: start)
             KeyBytes.event(UInt64(position)) { key in
                 leveldb_writebatch_put(
-                    batch, key, KeyBytes.count, start.assumingMemoryBound(to: CChar.self), bytes)
-                KeyBytes.time(data.timestamps[position]) { time in
-                    leveldb_writebatch_put(batch, time, KeyBytes.count, key, KeyBytes.count)
-                }
+                    batch, key, KeyBytes.eventCount, start.assumingMemoryBound(to: CChar.self), bytes)
+            }
+            KeyBytes.time(data.timestamps[position], UInt64(position)) { time in
+                leveldb_writebatch_put(batch, time, KeyBytes.timeCount, time, 0)
             }
         }
         var failure: UnsafeMutablePointer<CChar>?
@@ -114,10 +113,10 @@ private final class LevelDBReader: RecordReader {
     func forEach(_ body: (UInt64, UnsafeRawBufferPointer) -> Void) throws {
         let iterator = leveldb_create_iterator(base.handle, options)
         defer { leveldb_iter_destroy(iterator) }
-        KeyBytes.event(0) { leveldb_iter_seek(iterator, $0, KeyBytes.count) }
+        KeyBytes.event(0) { leveldb_iter_seek(iterator, $0, KeyBytes.eventCount) }
         while leveldb_iter_valid(iterator) != 0 {
             var (keyBytes, valueBytes) = (0, 0)
-            guard let key = leveldb_iter_key(iterator, &keyBytes), keyBytes == KeyBytes.count,
+            guard let key = leveldb_iter_key(iterator, &keyBytes), keyBytes == KeyBytes.eventCount,
                 key[0] == CChar(UInt8(ascii: "e"))
             else { break }
             let value = leveldb_iter_value(iterator, &valueBytes)
@@ -139,7 +138,7 @@ private final class LevelDBReader: RecordReader {
         KeyBytes.event(sequence) { key in
             var bytes = 0
             guard
-                let value = leveldb_get(base.handle, options, key, KeyBytes.count, &bytes, &failure)
+                let value = leveldb_get(base.handle, options, key, KeyBytes.eventCount, &bytes, &failure)
             else { return }
             let record = UnsafeRawBufferPointer(start: value, count: bytes)
             answer.add(sequence, PeerRecord.timestamp(record), PeerRecord.payload(record))
@@ -149,27 +148,26 @@ private final class LevelDBReader: RecordReader {
         return answer
     }
 
-    /// The first number of the range by the times, and then the events themselves: in the workload both have one order.
+    /// The first number of the range by the times, and then the events themselves: both have one order here.
     func events(in range: ClosedRange<Int64>) throws -> Answer {
         var answer = Answer()
         let times = leveldb_create_iterator(base.handle, options)
         defer { leveldb_iter_destroy(times) }
-        KeyBytes.time(range.lowerBound) { leveldb_iter_seek(times, $0, KeyBytes.count) }
+        KeyBytes.time(range.lowerBound, 0) { leveldb_iter_seek(times, $0, KeyBytes.timeCount) }
         let events = leveldb_create_iterator(base.handle, options)
         defer { leveldb_iter_destroy(events) }
         var isPlaced = false
         while leveldb_iter_valid(times) != 0 {
-            var (keyBytes, valueBytes) = (0, 0)
-            guard let key = leveldb_iter_key(times, &keyBytes), keyBytes == KeyBytes.count,
+            var keyBytes = 0
+            guard let key = leveldb_iter_key(times, &keyBytes), keyBytes == KeyBytes.timeCount,
                 key[0] == CChar(UInt8(ascii: "t")),
-                Int64(bitPattern: KeyBytes.number(key)) <= range.upperBound,
-                let found = leveldb_iter_value(times, &valueBytes), valueBytes == KeyBytes.count
+                Int64(bitPattern: KeyBytes.number(key)) <= range.upperBound
             else { break }
-            let sequence = KeyBytes.number(found)
+            let sequence = KeyBytes.sequence(ofTime: key)
             if isPlaced {
                 leveldb_iter_next(events)
             } else {
-                leveldb_iter_seek(events, found, KeyBytes.count)
+                KeyBytes.event(sequence) { leveldb_iter_seek(events, $0, KeyBytes.eventCount) }
                 isPlaced = true
             }
             var (eventBytes, recordBytes) = (0, 0)

@@ -17,7 +17,7 @@ final class LinesPeer: Peer {
     static func path(_ directory: String) -> String { "\(directory)/events.jsonl" }
 
     func append(_ data: Dataset, in directory: String) throws {
-        let file = try LinesFile(Self.path(directory))
+        let file = try LinesFile(Self.path(directory), kindNames: data.description.kindNames)
         defer { file.close() }
         for position in 0..<data.count {
             file.add(data, position)
@@ -28,7 +28,7 @@ final class LinesPeer: Peer {
     }
 
     func appendDurably(_ data: Dataset, batch: Int, batches: Int, in directory: String) throws -> Double {
-        let file = try LinesFile(Self.path(directory))
+        let file = try LinesFile(Self.path(directory), kindNames: data.description.kindNames)
         defer { file.close() }
         return try seconds {
             for number in 0..<batches {
@@ -49,16 +49,21 @@ private enum LinePart {
     static let kind = Array(",\"kind\":\"".utf8)
     static let payload = Array("\",\"payload\":".utf8)
     static let end = Array("}\n".utf8)
-    static let kindNames = WorkloadA.kindNames.map { Array($0.utf8) }
+    /// More than all of these and two numbers take.
+    static let bytesMax = 128
 }
 
 private final class LinesFile {
     private let file: any File
     private var offset: UInt64 = 0
-    private let buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 2 << 20, alignment: 64)
+    private let kindNames: [[UInt8]]
+    private var buffer = UnsafeMutableRawBufferPointer.allocate(byteCount: 2 << 20, alignment: 64)
     private(set) var count = 0
 
-    init(_ path: String) throws { file = try POSIXFileSystem().open(path, .createExclusive) }
+    init(_ path: String, kindNames: [String]) throws {
+        file = try POSIXFileSystem().open(path, .createExclusive)
+        self.kindNames = kindNames.map { Array($0.utf8) }
+    }
 
     func close() {
         file.close()
@@ -89,18 +94,29 @@ private final class LinesFile {
         }
     }
 
+    /// Doubles the buffer until so many more bytes fit.
+    private func makeRoom(for byteCount: Int) {
+        var capacity = buffer.count
+        while capacity - count < byteCount { capacity *= 2 }
+        let larger = UnsafeMutableRawBufferPointer.allocate(byteCount: capacity, alignment: 64)
+        larger.copyMemory(from: UnsafeRawBufferPointer(rebasing: buffer[..<count]))
+        buffer.deallocate()
+        buffer = larger
+    }
+
     func add(_ data: Dataset, _ position: Int) {
+        let (payload, kindName) = (data.payload(position), kindNames[Int(data.kinds[position])])
+        let byteCount = payload.count + kindName.count + LinePart.bytesMax
+        if byteCount > buffer.count - count { makeRoom(for: byteCount) }
         put(LinePart.start)
         put(UInt64(position))
         put(LinePart.time)
         put(UInt64(data.timestamps[position]))
         put(LinePart.kind)
-        put(LinePart.kindNames[Int(data.kinds[position])])
+        put(kindName)
         put(LinePart.payload)
-        put(data.payload(position))
+        put(payload)
         put(LinePart.end)
-        // The largest batch of durable appends fits.
-        precondition(count < 1 << 21)
     }
 
     func write() throws {
@@ -196,9 +212,8 @@ private final class LinesReader: PeerReader {
         answer(row(from: range.lowerBound)..<row(from: range.upperBound + 1))
     }
 
-    func count(kind: Int) throws -> Int {
-        let name = LinePart.kindNames[kind]
-        return name.withUnsafeBytes { name in
+    func count(kind _: Int, named name: String) throws -> Int {
+        Array(name.utf8).withUnsafeBytes { name in
             (0..<lineCount).reduce(0) { count, row in
                 let kind = line(row).kind
                 guard kind.count == name.count, let one = kind.baseAddress, let other = name.baseAddress

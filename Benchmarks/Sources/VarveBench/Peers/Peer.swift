@@ -52,7 +52,8 @@ protocol PeerReader: AnyObject {
     func event(_ sequence: UInt64) throws -> Answer
     /// In the order of time.
     func events(in range: ClosedRange<Int64>) throws -> Answer
-    func count(kind: Int) throws -> Int
+    /// Events of a kind, by its number or its name: whichever the store keeps.
+    func count(kind: Int, named name: String) throws -> Int
     /// Events whose payload has the text.
     func count(text: String) throws -> Int
     func close() throws
@@ -62,6 +63,21 @@ protocol PeerReader: AnyObject {
 struct PeerFailure: Error, CustomStringConvertible {
     let description: String
     init(_ description: String) { self.description = description }
+}
+
+extension Dataset {
+    /// The events in parts for transactions: each of so many, but of not more than 16 MiB unless one event alone is larger.
+    func parts(of eventCount: Int) -> [Range<Int>] {
+        var parts: [Range<Int>] = []
+        var first = 0
+        while first < count {
+            var end = min(first + eventCount, count)
+            while end > first + 1, offsets[end] - offsets[first] > 16 << 20 { end -= 1 }
+            parts.append(first..<end)
+            first = end
+        }
+        return parts
+    }
 }
 
 /// A record as the peers without columns have it: timestamp, kind and payload.
@@ -105,7 +121,7 @@ extension RecordReader {
         return answer
     }
 
-    func count(kind: Int) throws -> Int {
+    func count(kind: Int, named _: String) throws -> Int {
         var count = 0
         try forEach { if PeerRecord.kind($1) == kind { count += 1 } }
         return count

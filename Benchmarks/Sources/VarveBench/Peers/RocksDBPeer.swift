@@ -5,17 +5,14 @@ import CRocksDB
 final class RocksDBPeer: Peer {
     let name = "RocksDB"
     let settings =
-        "LZ4, blocks of 16 KiB, write buffer of 64 MiB, cache of 64 MiB, two background threads, checksums verified, no Bloom filter, read uncompacted; no WAL and one flush at the end, 1,000 events a batch; durable appends: WAL, a synced batch each"
+        "LZ4, blocks of 16 KiB, write buffer of 64 MiB, cache of 64 MiB, two background threads, checksums verified, no Bloom filter, read uncompacted; no WAL and one flush at the end, 1,000 events or 16 MiB a batch; durable appends: WAL, a synced batch each"
 
     func append(_ data: Dataset, in directory: String) throws {
         let base = try RocksDBBase(directory, isNew: true)
         let options = rocksdb_writeoptions_create()
         defer { rocksdb_writeoptions_destroy(options) }
         rocksdb_writeoptions_disable_WAL(options, 1)
-        for first in stride(from: 0, to: data.count, by: 1_000) {
-            let end = min(first + 1_000, data.count)
-            try base.write(data, first..<end, options)
-        }
+        for part in data.parts(of: 1_000) { try base.write(data, part, options) }
         try base.flush()
         base.close()
     }
@@ -84,16 +81,18 @@ private final class RocksDBBase {
         rocksdb_writebatch_clear(batch)
         for position in positions {
             let bytes = PeerRecord.headBytes + data.payload(position).count
-            guard bytes <= record.count, let start = record.baseAddress else {
-                throw PeerFailure("a payload that is too large")
+            if bytes > record.count {
+                record.deallocate()
+                record = .allocate(byteCount: bytes * 2, alignment: 16)
             }
+            guard let start = record.baseAddress else { throw PeerFailure("no memory") }
             PeerRecord.write(data, position, to: start)
             KeyBytes.event(UInt64(position)) { key in
                 rocksdb_writebatch_put(
-                    batch, key, KeyBytes.count, start.assumingMemoryBound(to: CChar.self), bytes)
-                KeyBytes.time(data.timestamps[position]) { time in
-                    rocksdb_writebatch_put(batch, time, KeyBytes.count, key, KeyBytes.count)
-                }
+                    batch, key, KeyBytes.eventCount, start.assumingMemoryBound(to: CChar.self), bytes)
+            }
+            KeyBytes.time(data.timestamps[position], UInt64(position)) { time in
+                rocksdb_writebatch_put(batch, time, KeyBytes.timeCount, time, 0)
             }
         }
         var failure: UnsafeMutablePointer<CChar>?
@@ -131,10 +130,10 @@ private final class RocksDBReader: RecordReader {
     func forEach(_ body: (UInt64, UnsafeRawBufferPointer) -> Void) throws {
         let iterator = rocksdb_create_iterator(base.handle, options)
         defer { rocksdb_iter_destroy(iterator) }
-        KeyBytes.event(0) { rocksdb_iter_seek(iterator, $0, KeyBytes.count) }
+        KeyBytes.event(0) { rocksdb_iter_seek(iterator, $0, KeyBytes.eventCount) }
         while rocksdb_iter_valid(iterator) != 0 {
             var (keyBytes, valueBytes) = (0, 0)
-            guard let key = rocksdb_iter_key(iterator, &keyBytes), keyBytes == KeyBytes.count,
+            guard let key = rocksdb_iter_key(iterator, &keyBytes), keyBytes == KeyBytes.eventCount,
                 key[0] == CChar(UInt8(ascii: "e"))
             else { break }
             let value = rocksdb_iter_value(iterator, &valueBytes)
@@ -156,7 +155,7 @@ private final class RocksDBReader: RecordReader {
         KeyBytes.event(sequence) { key in
             var bytes = 0
             guard
-                let value = rocksdb_get(base.handle, options, key, KeyBytes.count, &bytes, &failure)
+                let value = rocksdb_get(base.handle, options, key, KeyBytes.eventCount, &bytes, &failure)
             else { return }
             let record = UnsafeRawBufferPointer(start: value, count: bytes)
             answer.add(sequence, PeerRecord.timestamp(record), PeerRecord.payload(record))
@@ -166,27 +165,26 @@ private final class RocksDBReader: RecordReader {
         return answer
     }
 
-    /// The first number of the range by the times, and then the events themselves: in the workload both have one order.
+    /// The first number of the range by the times, and then the events themselves: both have one order here.
     func events(in range: ClosedRange<Int64>) throws -> Answer {
         var answer = Answer()
         let times = rocksdb_create_iterator(base.handle, options)
         defer { rocksdb_iter_destroy(times) }
-        KeyBytes.time(range.lowerBound) { rocksdb_iter_seek(times, $0, KeyBytes.count) }
+        KeyBytes.time(range.lowerBound, 0) { rocksdb_iter_seek(times, $0, KeyBytes.timeCount) }
         let events = rocksdb_create_iterator(base.handle, options)
         defer { rocksdb_iter_destroy(events) }
         var isPlaced = false
         while rocksdb_iter_valid(times) != 0 {
-            var (keyBytes, valueBytes) = (0, 0)
-            guard let key = rocksdb_iter_key(times, &keyBytes), keyBytes == KeyBytes.count,
+            var keyBytes = 0
+            guard let key = rocksdb_iter_key(times, &keyBytes), keyBytes == KeyBytes.timeCount,
                 key[0] == CChar(UInt8(ascii: "t")),
-                Int64(bitPattern: KeyBytes.number(key)) <= range.upperBound,
-                let found = rocksdb_iter_value(times, &valueBytes), valueBytes == KeyBytes.count
+                Int64(bitPattern: KeyBytes.number(key)) <= range.upperBound
             else { break }
-            let sequence = KeyBytes.number(found)
+            let sequence = KeyBytes.sequence(ofTime: key)
             if isPlaced {
                 rocksdb_iter_next(events)
             } else {
-                rocksdb_iter_seek(events, found, KeyBytes.count)
+                KeyBytes.event(sequence) { rocksdb_iter_seek(events, $0, KeyBytes.eventCount) }
                 isPlaced = true
             }
             var (eventBytes, recordBytes) = (0, 0)

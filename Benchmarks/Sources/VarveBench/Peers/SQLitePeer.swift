@@ -5,7 +5,7 @@ import CSQLite
 final class SQLitePeer: Peer {
     let name = "SQLite \(String(cString: sqlite3_libversion()))"
     let settings =
-        "WAL, no checksums, pages of 8 KiB, 64 MiB of cache, mapped, a checkpoint each 8,192 pages; 10,000 events a transaction, synchronous=OFF and one checkpoint with FULL at the end; durable appends: synchronous=FULL"
+        "WAL, no checksums, pages of 8 KiB, 64 MiB of cache, mapped, a checkpoint each 8,192 pages; 10,000 events or 16 MiB a transaction, synchronous=OFF and one checkpoint with FULL at the end; durable appends: synchronous=FULL"
 
     static let file = "events.sqlite"
 
@@ -13,11 +13,9 @@ final class SQLitePeer: Peer {
         let base = try SQLiteBase("\(directory)/\(Self.file)", isNew: true)
         try base.execute("PRAGMA synchronous=OFF")
         let insert = try base.prepare("INSERT INTO events VALUES (?, ?, ?, ?)")
-        for first in stride(from: 0, to: data.count, by: 10_000) {
+        for part in data.parts(of: 10_000) {
             try base.execute("BEGIN")
-            for position in first..<min(first + 10_000, data.count) {
-                try base.insert(data, position, insert)
-            }
+            for position in part { try base.insert(data, position, insert) }
             try base.execute("COMMIT")
         }
         sqlite3_finalize(insert)
@@ -160,7 +158,7 @@ private final class SQLiteReader: PeerReader {
         return try answer(range)
     }
 
-    func count(kind number: Int) throws -> Int {
+    func count(kind number: Int, named _: String) throws -> Int {
         defer { sqlite3_reset(kind) }
         sqlite3_bind_int64(kind, 1, Int64(number))
         return try base.next(kind) ? Int(sqlite3_column_int64(kind, 0)) : 0

@@ -19,11 +19,6 @@ final class VarvePeer: Peer {
 
     private static func path(_ directory: String) -> String { "\(directory)/events.varve" }
 
-    private static func start(_ store: EventStore) throws -> (Session, [EventKind]) {
-        let kinds = try Dataset.kinds(of: store)
-        return (try store.startSession("bench", at: WorkloadA.startTimestamp), kinds)
-    }
-
     func append(_ data: Dataset, in directory: String) throws {
         let store = try EventStore.open(Self.path(directory), options: .recording)
         try data.append(to: store)
@@ -42,7 +37,8 @@ final class VarvePeer: Peer {
         var options = StoreOptions.recording
         options.durability = .synced
         let store = try EventStore.open(Self.path(directory), options: options)
-        let (session, kinds) = try Self.start(store)
+        let kinds = try data.kinds(in: store)
+        let session = try data.startSession(in: store)
         let batch = EventBatch()
         let duration = try seconds {
             for number in 0..<batches {
@@ -104,7 +100,7 @@ private final class VarveReader: PeerReader {
         return Int(try snapshot.count(query))
     }
 
-    func count(kind: Int) throws -> Int { try count(Query().kinds(WorkloadA.kindNames[kind])) }
+    func count(kind _: Int, named name: String) throws -> Int { try count(Query().kinds(name)) }
 
     func count(text: String) throws -> Int { try count(Query().matching(try TextPredicate(text))) }
 }
