@@ -97,22 +97,27 @@ public struct Footer: Hashable, Sendable {
     /// they are not verified.
     public static func filterSectionBytes(inFirst bytes: UnsafeRawBufferPointer) -> Int {
         guard bytes.count >= 8 + Section.headerBytes, begins(at: bytes),
-            UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 8, as: UInt32.self))
-                == SectionType.filters
+            let section = Section.outline(ofHead: UnsafeRawBufferPointer(rebasing: bytes[8...])),
+            section.type == SectionType.filters
         else { return 0 }
-        let length = Int(UInt32(littleEndian: bytes.loadUnaligned(fromByteOffset: 16, as: UInt32.self)))
-        return Section.headerBytes + length + (-length & 7)
+        return section.byteCount
     }
 
     /// The body of the section with the filters: of the bytes that `filterSectionBytes` tells of, verified.
     public static func filterBody(
         in bytes: UnsafeRawBufferPointer, segment: UniqueID
     ) throws(FormatError) -> UnsafeRawBufferPointer {
-        var reader = ByteReader(bytes, "the filters")
-        let section = try Section(from: &reader, owner: segment)
-        try reader.finish()
-        guard section.type == SectionType.filters else { throw .notFound("filters") }
-        return section.body
+        try Section.body(of: SectionType.filters, in: bytes, owner: segment)
+    }
+
+    /// What a footer's section says of sessions; `bytes` are that section, which is verified.
+    public static func sessions(
+        inSection bytes: UnsafeRawBufferPointer, segment: UniqueID
+    ) throws(FormatError) -> [SessionSummary] {
+        var body = ByteReader(
+            try Section.body(of: SectionType.sessions, in: bytes, owner: segment),
+            "section \(SectionType.sessions)")
+        return try SessionSummary.readAll(from: &body)
     }
 
     /// Reads a footer: the bytes from the trailer's footer offset to the trailer. With `leavingOutFilters` they lack the section that
@@ -134,10 +139,7 @@ public struct Footer: Hashable, Sendable {
                 footer.entries = try Footer.blockIndex(&body, end: trailer.footerOffset)
             case SectionType.timePyramid: footer.pyramid = try TimePyramid(from: &body)
             case SectionType.kindCounts: footer.kinds = try KindCount.readAll(from: &body)
-            case SectionType.sessions:
-                for _ in 0..<(try body.count(itemBytes: 13, max: Limits.segmentBlocksMax)) {
-                    footer.sessions.append(try SessionSummary(from: &body))
-                }
+            case SectionType.sessions: footer.sessions = try SessionSummary.readAll(from: &body)
             case SectionType.checkpoints: footer.checkpoints = try CheckpointEntry.readAll(from: &body)
             case SectionType.ledger: footer.ledger = try body.ledgerRecords()
             case SectionType.replaces: footer.replaces = try ReplacedSegment.readAll(from: &body)

@@ -47,6 +47,27 @@ public struct Section {
         try reader.takeZeros(-Int(length) & 7)
     }
 
+    /// The type of a section, and its bytes in the file with head and padding, as its head says: nothing is verified. Nil where no
+    /// section is so long.
+    public static func outline(ofHead bytes: UnsafeRawBufferPointer) -> (type: UInt32, byteCount: Int)? {
+        var fields = ByteReader(bytes, "a section's header")
+        guard let type = try? fields.u32(), (try? fields.u32()) != nil, let length = try? fields.u32(),
+            length <= Limits.sectionBytesMax
+        else { return nil }
+        return (type, headerBytes + Int(length) + (-Int(length) & 7))
+    }
+
+    /// The body of a section of this type: of the bytes that `outline` tells of, verified.
+    static func body(
+        of type: UInt32, in bytes: UnsafeRawBufferPointer, owner: UniqueID
+    ) throws(FormatError) -> UnsafeRawBufferPointer {
+        var reader = ByteReader(bytes, "a section")
+        let section = try Section(from: &reader, owner: owner)
+        try reader.finish()
+        guard section.type == type else { throw .notFound("section \(type)") }
+        return section.body
+    }
+
     /// Reads all of `count` sections, whose types must ascend; hands each to `body`, which returns whether it knew
     /// the type.
     static func readAll(

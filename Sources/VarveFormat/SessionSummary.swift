@@ -38,6 +38,12 @@ public struct SessionSummary: Hashable, Sendable {
         nextIndex = begin.firstIndex
     }
 
+    /// Reads a count and that many summaries.
+    static func readAll(from reader: inout ByteReader) throws(FormatError) -> [SessionSummary] {
+        let count = try reader.count(itemBytes: 13, max: Limits.segmentBlocksMax)
+        return try (0..<count).map { _ throws(FormatError) in try SessionSummary(from: &reader) }
+    }
+
     /// Reads a summary. Throws where it is cut short, its state is unknown, or a range is reversed.
     public init(from reader: inout ByteReader) throws(FormatError) {
         begin = try SessionBegin(from: &reader)

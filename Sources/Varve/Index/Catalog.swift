@@ -60,6 +60,14 @@ final class Catalog: @unchecked Sendable {
             case .open(let segment): LoadedSegment(index: segment.index, file: segment.file, region: nil)
             }
         }
+
+        /// What the segment has of each session, in the order in which they occur.
+        func sessions() throws(StoreError) -> [SessionSummary] {
+            switch self {
+            case .sealed(let handle): try handle.sessions()
+            case .open(let segment): segment.index.sessions
+            }
+        }
     }
 
     private let monitor = Monitor()

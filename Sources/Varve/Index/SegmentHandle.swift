@@ -49,9 +49,6 @@ final class LoadedSegment: @unchecked Sendable {
     func readFilters() throws(StoreError) -> TokenFilters? {
         guard let filterSection else { return nil }
         let (offset, count) = filterSection
-        guard count <= Limits.sectionBytesMax + Section.headerBytes else {
-            throw .damaged(file: fileName, offset: offset, reason: "its filters are longer than any can be")
-        }
         do {
             if let region, let start = Int(exactly: offset), start <= region.bytes.count - count {
                 try region.populate(start..<start + count)
@@ -239,6 +236,37 @@ final class SegmentHandle: @unchecked Sendable {
         let fresh = try read()
         loaded = fresh
         return fresh
+    }
+
+    /// What the segment has of each session. Where it is not loaded, that part of its footer alone is read, and the whole index where that
+    /// is damaged.
+    func sessions() throws(StoreError) -> [SessionSummary] {
+        let found = monitor.withLock { loaded?.index.sessions ?? (try? readSessions()) ?? nil }
+        if let found { return found }
+        return try load().index.sessions
+    }
+
+    /// Call with the monitor held.
+    private func readSessions() throws -> [SessionSummary]? {
+        let file = try openNamed()
+        defer { if held !== file { file.close() } }
+        guard try file.size() == trailer.fileLength else { return nil }
+        let end = trailer.footerOffset + trailer.footerLength
+        // After the footer's magic.
+        var offset = trailer.footerOffset + 8
+        while offset < end {
+            let head = try readWhole(file, at: offset, Section.headerBytes)
+            guard let section = head.withUnsafeBytes({ Section.outline(ofHead: $0) }),
+                UInt64(section.byteCount) <= end - offset
+            else { return nil }
+            if section.type == SectionType.sessions {
+                return try readWhole(file, at: offset, section.byteCount).withUnsafeBytes {
+                    try Footer.sessions(inSection: $0, segment: summary.segment)
+                }
+            }
+            offset += UInt64(section.byteCount)
+        }
+        return nil
     }
 
     private func read() throws(StoreError) -> LoadedSegment {

@@ -17,8 +17,8 @@ struct SessionFold {
     private var sessions: [UInt64: SessionInfo] = [:]
     /// By the sessions' ordinals.
     private var origins: [UInt64: Origin] = [:]
-    /// Imported sessions whose end is not recorded. One that was resumed afterwards, as any session is, counts.
-    private(set) var importsWithoutEnd: Set<UInt64> = []
+    private var imports = UnfinishedImports()
+    var importsWithoutEnd: Set<UInt64> { imports.ordinals }
     /// The session that is active so far.
     private var active: UInt64?
     /// What is left out.
@@ -83,11 +83,7 @@ struct SessionFold {
             sessions[begin.ordinal]?.state = .active
             sessions[begin.ordinal]?.endedAt = nil
         }
-        if begin.flags.contains(.imported) {
-            importsWithoutEnd.insert(begin.ordinal)
-        } else {
-            importsWithoutEnd.remove(begin.ordinal)
-        }
+        imports.begin(begin)
     }
 
     /// Adds what a segment has of sessions. Only where retention keeps a part of one its blocks are asked.
@@ -157,7 +153,7 @@ struct SessionFold {
         if summary.state != .active {
             active = nil
             sessions[ordinal]?.endedAt = summary.end
-            importsWithoutEnd.remove(ordinal)
+            imports.end(ordinal)
         }
     }
 
@@ -170,7 +166,7 @@ struct SessionFold {
             active = nil
             sessions[end.ordinal]?.endedAt = end.end
             sessions[end.ordinal]?.nextIndex = end.nextIndex
-            importsWithoutEnd.remove(end.ordinal)
+            imports.end(end.ordinal)
         case .checkpoint(let checkpoint, _):
             touch(checkpoint.session, hasMore: true, nil)
             if retained.keeps(checkpoint) { sessions[checkpoint.session]?.checkpointCount &+= 1 }

@@ -8,6 +8,7 @@ public struct Snapshot: Sendable {
     private final class Derived: @unchecked Sendable {
         let monitor = Monitor()
         var sessions: Sessions?
+        var excluded: Set<UInt64>?
         var gaps: [Gap]?
     }
 
@@ -15,8 +16,6 @@ public struct Snapshot: Sendable {
         var infos: [SessionInfo]
         /// Where they are, by their ordinals: every event asks for its session's id.
         var places: [UInt64: Int]
-        /// Those that do not count: imports that were not completed.
-        var excluded: Set<UInt64>
         /// The first event of an import under way; what is recorded is its, up to the end.
         var held: UInt64?
         /// What `infos` lack.
@@ -121,7 +120,18 @@ public struct Snapshot: Sendable {
     }
 
     /// The ordinals of sessions that do not count: imports that were not completed.
-    var excluded: Set<UInt64> { foldedSessions().excluded }
+    var excluded: Set<UInt64> { derived.monitor.withLock { findExcluded() } }
+
+    /// The same. Call with the monitor held.
+    private func findExcluded() -> Set<UInt64> {
+        if let excluded = derived.excluded { return excluded }
+        var imports = store.imports.unfinished(after: entries)
+        for (record, _) in pendingRecords { imports.add(record) }
+        // An import exists once its end is recorded, but for who records it.
+        if isRecorders { imports.end(position.sessionOrdinal) }
+        derived.excluded = imports.ordinals
+        return imports.ordinals
+    }
 
     /// Where what does not count yet, and may count later, begins: an import that its writer has not ended.
     var heldSequence: UInt64? { foldedSessions().held }
@@ -141,9 +151,7 @@ public struct Snapshot: Sendable {
             fold.add(batch)
         }
         for (record, position) in rest { fold.add(record, at: position.nextSequence) }
-        // An import exists once its end is recorded, but for who records it.
-        let excluded = fold.importsWithoutEnd.subtracting(
-            isRecorders ? [position.sessionOrdinal] : [])
+        let excluded = findExcluded()
         let infos = fold.finish(isLive: isBeingWritten)
         let held = infos.last {
             excluded.contains($0.ordinal) && $0.state == .active
@@ -153,7 +161,7 @@ public struct Snapshot: Sendable {
         let sessions = Sessions(
             infos: counted,
             places: Dictionary(counted.enumerated().map { ($1.ordinal, $0) }) { first, _ in first },
-            excluded: excluded, held: held?.firstSequence, unread: fold.unread)
+            held: held?.firstSequence, unread: fold.unread)
         derived.sessions = sessions
         return sessions
     }

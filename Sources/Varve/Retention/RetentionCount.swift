@@ -61,7 +61,9 @@ struct RetentionCount: Sendable {
         self.limits = limits
         self.retained = retained
         if limits.events != nil || limits.checkpoints != nil {
-            for session in unfinished ?? SessionFold(entries).importsWithoutEnd { held[session] = Held() }
+            for session in unfinished ?? ImportSurvey().unfinished(after: entries).ordinals {
+                held[session] = Held()
+            }
         }
         for entry in entries {
             let summary = entry.summary
