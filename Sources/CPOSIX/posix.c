@@ -10,6 +10,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -336,6 +337,13 @@ void varve_posix_lower_thread_priority(void) {
     (void)syscall(SYS_ioprio_set, 1, thread, 3 << 13);
 #elif defined(__APPLE__)
     (void)pthread_set_qos_class_self_np(QOS_CLASS_BACKGROUND, 0);
+#endif
+}
+
+void varve_posix_work_in_batches(void) {
+#if defined(__linux__)
+    const struct sched_param parameters = {0};
+    (void)sched_setscheduler(0, SCHED_BATCH, &parameters);
 #endif
 }
 

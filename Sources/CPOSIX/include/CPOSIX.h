@@ -79,6 +79,8 @@ int32_t varve_posix_truncate(int32_t descriptor, int64_t count);
 
 /// Lets the calling thread have the processor and the disk when nobody else wants them, as far as the system can.
 void varve_posix_lower_thread_priority(void);
+/// Linux: the calling thread has its share of the processor, and does not take it from another one because it was woken.
+void varve_posix_work_in_batches(void);
 
 // Locks: whole file, exclusive. An open-file-description lock where the system has them, otherwise flock(2):
 // both belong to the descriptor and not to the process. The two don't see each other; a platform always uses

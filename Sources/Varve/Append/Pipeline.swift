@@ -465,6 +465,8 @@ final class Pipeline: @unchecked Sendable {
 
     /// The life of an encoder thread.
     func runEncoder() {
+        // Woken by an append, it would often run in its caller's place until a block is compressed.
+        workInBatches()
         monitor.lock()
         defer { monitor.unlock() }
         while true {

@@ -471,7 +471,7 @@ final class Tail: @unchecked Sendable {
     func handOverIfOlder(than nanoseconds: UInt64) -> Bool {
         monitor.lock()
         defer { monitor.unlock() }
-        if let open = state.pointee.open {
+        if state.pointee.open != nil {
             guard fileSystem.monotonic() &- state.pointee.openSince >= nanoseconds else { return true }
             _ = handOverOpen()
         }
