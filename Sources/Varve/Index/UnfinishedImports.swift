@@ -32,8 +32,13 @@ struct UnfinishedImports: Sendable {
 
 /// What the sealed segments at the beginning of a log say of imports, found once: each snapshot asks for it. Any thread may call.
 final class ImportSurvey: @unchecked Sendable {
+    /// Segments that have gone are not kept readable for this.
+    private struct Known {
+        weak var segment: SegmentHandle?
+    }
+
     private let monitor = Monitor()
-    private var segments: [SegmentHandle] = []
+    private var segments: [Known] = []
     private var found = UnfinishedImports()
 
     /// The imports that are not complete at the end of these segments. Of segments that were not asked before, the footers' parts on
@@ -44,7 +49,7 @@ final class ImportSurvey: @unchecked Sendable {
         let isKnown =
             segments.count <= entries.count
             && zip(segments, entries).allSatisfy {
-                if case .sealed(let handle) = $1 { handle === $0 } else { false }
+                if case .sealed(let handle) = $1 { handle === $0.segment } else { false }
             }
         if !isKnown {
             segments = []
@@ -60,7 +65,7 @@ final class ImportSurvey: @unchecked Sendable {
                 isPrefix = false
                 continue
             }
-            segments.append(handle)
+            segments.append(Known(segment: handle))
             found = latest
         }
         return latest
