@@ -188,6 +188,8 @@ final class SegmentHandle: @unchecked Sendable {
     private let fileSystem: any FileSystem
     private let monitor = Monitor()
     private var loaded: LoadedSegment?
+    /// What it has of each session, once it was asked for.
+    private var sessionParts: [SessionSummary]?
     /// The file, once it must stay readable.
     private var held: (any File)?
 
@@ -241,9 +243,11 @@ final class SegmentHandle: @unchecked Sendable {
     /// What the segment has of each session. Where it is not loaded, that part of its footer alone is read, and the whole index where that
     /// is damaged.
     func sessions() throws(StoreError) -> [SessionSummary] {
-        let found = monitor.withLock { loaded?.index.sessions ?? (try? readSessions()) ?? nil }
-        if let found { return found }
-        return try load().index.sessions
+        let found = monitor.withLock {
+            if sessionParts == nil { sessionParts = loaded?.index.sessions ?? (try? readSessions()) }
+            return sessionParts
+        }
+        return try found ?? load().index.sessions
     }
 
     /// Call with the monitor held.
@@ -254,7 +258,7 @@ final class SegmentHandle: @unchecked Sendable {
         let end = trailer.footerOffset + trailer.footerLength
         // After the footer's magic.
         var offset = trailer.footerOffset + 8
-        while offset < end {
+        for _ in 0..<trailer.sectionCount where offset < end {
             let head = try readWhole(file, at: offset, Section.headerBytes)
             guard let section = head.withUnsafeBytes({ Section.outline(ofHead: $0) }),
                 UInt64(section.byteCount) <= end - offset

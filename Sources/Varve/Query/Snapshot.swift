@@ -122,7 +122,7 @@ public struct Snapshot: Sendable {
     /// The ordinals of sessions that do not count: imports that were not completed.
     var excluded: Set<UInt64> { derived.monitor.withLock { findExcluded() } }
 
-    /// The same. Call with the monitor held.
+    /// The same. Call with `derived.monitor` held, which is taken before the survey's, and that before a segment's.
     private func findExcluded() -> Set<UInt64> {
         if let excluded = derived.excluded { return excluded }
         var imports = store.imports.unfinished(after: entries)
@@ -134,7 +134,7 @@ public struct Snapshot: Sendable {
     }
 
     /// Where what does not count yet, and may count later, begins: an import that its writer has not ended.
-    var heldSequence: UInt64? { foldedSessions().held }
+    var heldSequence: UInt64? { excluded.isEmpty ? nil : foldedSessions().held }
 
     private func foldedSessions() -> Sessions {
         derived.monitor.lock()
