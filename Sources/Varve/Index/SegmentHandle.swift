@@ -247,7 +247,8 @@ final class SegmentHandle: @unchecked Sendable {
             if sessionParts == nil { sessionParts = loaded?.index.sessions ?? (try? readSessions()) }
             return sessionParts
         }
-        return try found ?? load().index.sessions
+        if let found { return found }
+        return try load().index.sessions
     }
 
     /// Call with the monitor held.
