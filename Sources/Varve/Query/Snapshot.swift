@@ -122,10 +122,10 @@ public struct Snapshot: Sendable {
     /// The ordinals of sessions that do not count: imports that were not completed.
     var excluded: Set<UInt64> { derived.monitor.withLock { findExcluded() } }
 
-    /// The same. Call with `derived.monitor` held, which is taken before the survey's, and that before a segment's.
+    /// The same. Call with `derived.monitor` held, which is taken before a segment's.
     private func findExcluded() -> Set<UInt64> {
         if let excluded = derived.excluded { return excluded }
-        var imports = store.imports.unfinished(after: entries)
+        var imports = UnfinishedImports(after: entries)
         for (record, _) in pendingRecords { imports.add(record) }
         // An import exists once its end is recorded, but for who records it.
         if isRecorders { imports.end(position.sessionOrdinal) }

@@ -74,7 +74,7 @@ struct RepairPlan {
     private var nextIndex: UInt64 = 0
     private var lastTimestamp: Int64?
     private var begun: Set<UInt64> = []
-    private var unfinishedImports: Set<UInt64> = []
+    private var unfinishedImports = UnfinishedImports()
     private var sessionsBegun: UInt64 = 0
     private var takenCheckpoints: [UInt64: UInt64] = [:]
     private var taken: [Taken] = []
@@ -140,13 +140,13 @@ struct RepairPlan {
         add(tail)
         fill(before: .max, place: (.max, .max))
         endActive()
-        for (ordinal, count) in sessionEvents where unfinishedImports.contains(ordinal) {
+        for (ordinal, count) in sessionEvents where unfinishedImports.ordinals.contains(ordinal) {
             hiddenEvents += count
         }
-        for (ordinal, count) in sessionCheckpoints where unfinishedImports.contains(ordinal) {
+        for (ordinal, count) in sessionCheckpoints where unfinishedImports.ordinals.contains(ordinal) {
             hiddenCheckpoints += count
         }
-        sessions = begun.subtracting(unfinishedImports).count
+        sessions = begun.subtracting(unfinishedImports.ordinals).count
         for gap in recovery.gaps + tail.gaps where gap.sequences.upperBound < .max >> 1 {
             knownEnd = max(knownEnd, gap.sequences.upperBound + 1)
         }
@@ -455,11 +455,7 @@ struct RepairPlan {
 
     private mutating func begin(_ begin: SessionBegin, _ header: BlockHeader) {
         begun.insert(begin.ordinal)
-        if begin.flags.contains(.imported) {
-            unfinishedImports.insert(begin.ordinal)
-        } else {
-            unfinishedImports.remove(begin.ordinal)
-        }
+        unfinishedImports.begin(begin)
         sessionsBegun = max(sessionsBegun, begin.ordinal)
         active = begin
         nextIndex = begin.firstIndex
@@ -512,7 +508,7 @@ struct RepairPlan {
         header.firstSequence = next
         header.sessionsBegun = max(sessionsBegun, header.sessionsBegun)
         header.checkpointsMade = max(checkpointsMade, header.checkpointsMade)
-        if case .sessionEnd(let end) = record { unfinishedImports.remove(end.ordinal) }
+        if case .sessionEnd(let end) = record { unfinishedImports.end(end.ordinal) }
         steps.append(.record(record, header))
     }
 

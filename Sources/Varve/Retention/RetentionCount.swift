@@ -61,7 +61,7 @@ struct RetentionCount: Sendable {
         self.limits = limits
         self.retained = retained
         if limits.events != nil || limits.checkpoints != nil {
-            for session in unfinished ?? ImportSurvey().unfinished(after: entries).ordinals {
+            for session in unfinished ?? UnfinishedImports(after: entries).ordinals {
                 held[session] = Held()
             }
         }

@@ -16,7 +16,6 @@ public final class EventStore: @unchecked Sendable {
     private let uuid: UniqueID
     let catalog: Catalog
     let cursorBuffers = CursorBufferPool()
-    let imports = ImportSurvey()
     /// Held while pins change, until that is durable: one change at a time. Taken before all others.
     private let pinning = Monitor()
     /// Held while compaction is prepared.
