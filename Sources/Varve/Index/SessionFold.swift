@@ -17,8 +17,7 @@ struct SessionFold {
     private var sessions: [UInt64: SessionInfo] = [:]
     /// By the sessions' ordinals.
     private var origins: [UInt64: Origin] = [:]
-    private var imports = UnfinishedImports()
-    var importsWithoutEnd: Set<UInt64> { imports.ordinals }
+    private(set) var imports = UnfinishedImports()
     /// The session that is active so far.
     private var active: UInt64?
     /// What is left out.

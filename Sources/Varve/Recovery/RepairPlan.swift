@@ -425,8 +425,8 @@ struct RepairPlan {
     /// Whether the session counts only with its end: not one that goes on after it, as far as its begin records tell.
     private func isImport(_ info: SessionInfo) -> Bool {
         let isUnfinished =
-            logSessions.importsWithoutEnd.contains(info.ordinal)
-            || otherSessions.importsWithoutEnd.contains(info.ordinal)
+            logSessions.imports.ordinals.contains(info.ordinal)
+            || otherSessions.imports.ordinals.contains(info.ordinal)
         return info.isImported && (info.state != .active || isUnfinished)
     }
 

@@ -53,7 +53,7 @@ struct RetentionCount: Sendable {
 
     /// Counts a log. O(segments) without limits on numbers and without pins; else their indices are read, once.
     ///
-    /// - Parameter unfinished: the imports that are not complete; nil: the indices tell.
+    /// - Parameter unfinished: the imports that are not complete; nil: the footers tell.
     init(
         _ entries: [Catalog.Entry], limits: RetentionLimits, retained: Retained,
         unfinished: Set<UInt64>? = nil
