@@ -42,6 +42,15 @@ final class Mount {
     /// An image with a file system, on a loop device that goes away with the mount.
     static func image(_ path: String) throws -> Mount { try Mount("mount -o loop \"$1\" \"$0\"", path) }
 
+    /// The same on a device that gets its writes page by page.
+    static func imageByPages(_ path: String) throws -> Mount {
+        try Mount(
+            """
+            mount -o loop "$1" "$0" && device=$(findmnt -no SOURCE "$0") &&
+            echo 4 >"/sys/block/${device#/dev/}/queue/max_sectors_kb"
+            """, path)
+    }
+
     /// Cuts the power of an ext4 file system: nothing that is not on its device by now gets there any more.
     func cutPower() throws {
         let descriptor = open(path, O_RDONLY)
@@ -60,15 +69,22 @@ final class DiskImage {
     /// The file.
     let path: String
 
-    /// In a temporary directory, or in `parent`.
-    init(megabytes: Int, in parent: String? = nil) throws {
-        directory = parent == nil ? try TemporaryDirectory() : nil
-        path = (parent ?? directory?.path ?? "") + "/image"
+    private let isOnFullMemory: Bool
+
+    /// In a temporary directory, or in `memory`, a file system without room for all of it.
+    ///
+    /// What of a write finds no room there the device has to refuse. Linux calls a write that its file took in part done (seen in
+    /// 6.18): so none may be larger than a page, which the memory takes whole or not at all.
+    init(megabytes: Int, in memory: String? = nil) throws {
+        isOnFullMemory = memory != nil
+        directory = memory == nil ? try TemporaryDirectory() : nil
+        path = (memory ?? directory?.path ?? "") + "/image"
+        let blocks = isOnFullMemory ? "-b 4096" : ""
         let made = try ChildProcess.shell(
-            "truncate -s \(megabytes)M \"$1\" && PATH=$PATH:/usr/sbin:/sbin mkfs.ext4 -q -F \"$1\"",
+            "truncate -s \(megabytes)M \"$1\" && PATH=$PATH:/usr/sbin:/sbin mkfs.ext4 -q -F \(blocks) \"$1\"",
             path)
         guard made.outcome == .exited(0) else { throw Mount.Failure(description: made.errors) }
     }
 
-    func mount() throws -> Mount { try Mount.image(path) }
+    func mount() throws -> Mount { try isOnFullMemory ? Mount.imageByPages(path) : Mount.image(path) }
 }
