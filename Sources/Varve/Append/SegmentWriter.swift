@@ -36,6 +36,9 @@ final class SegmentWriter: @unchecked Sendable {
     private var file: (any File)?
     private var header: SegmentHeader?
     private var offset: UInt64 = 0
+    /// Where the zeros end that were written ahead of the blocks.
+    private var zeroEnd: UInt64 = 0
+    private var writesZeros = false
     private var blockNumber: UInt32 = 0
     private var kindsWritten = 0
     private var dictionary: PreparedDictionary?
@@ -265,11 +268,47 @@ final class SegmentWriter: @unchecked Sendable {
     /// Writes a block at the end. After a failure the segment is torn and must be abandoned.
     private func put(_ bytes: UnsafeRawBufferPointer) throws(IOFailure) {
         guard let file else { return }
+        if writesZeros { writeZeros(after: offset + UInt64(bytes.count), in: file) }
         isTorn = true
         try file.write(bytes, at: offset)
         isTorn = false
         offset += UInt64(bytes.count)
         blockNumber += 1
+    }
+
+    /// Lets the blocks that follow overwrite what the file has already: then a sync has no metadata to write. Nothing is dropped for
+    /// zeros, and what keeps them from being written keeps nothing else.
+    private func writeZeros(after end: UInt64, in file: any File) {
+        guard zeroEnd < end, end < options.segmentBytes else { return }
+        let count = min(max(16 << 10, offset / 4 & ~4095), 1 << 20, options.segmentBytes - end)
+        guard reclaimer.hasRoom(for: count + UInt64(BlockHeader.byteCount)) else { return }
+        do throws(IOFailure) {
+            try [UInt8](repeating: 0, count: Int(count)).withBytes { zeros throws(IOFailure) in
+                try file.write(zeros, at: end)
+            }
+            zeroEnd = end + count
+        } catch {
+            writesZeros = false
+            zeroEnd = (try? file.size()) ?? end + count
+        }
+    }
+
+    /// Makes the zeros that are left a block, so that the footer ends where the file does. Where they are fewer than a block takes, the
+    /// footer reaches beyond them.
+    private func fillZeros() throws(IOFailure) {
+        let length = zeroEnd > offset ? Int(zeroEnd - offset + 7) & ~7 : 0
+        guard length >= BlockHeader.byteCount else { return }
+        let position = LogPosition(
+            epoch: epoch, nextSequence: nextSequence, sessionOrdinal: session?.ordinal ?? 0,
+            nextIndex: session?.firstIndex ?? 0, sessionsBegun: sessionsBegun,
+            checkpointsMade: checkpointsMade)
+        let header = blockHeader(.padding, position, nil)
+        let (stored, bytes) = ControlBlock.padding(header, length: length)
+        let place = offset
+        try bytes.withBytes { bytes throws(IOFailure) in try put(bytes) }
+        catalog.update(item: nil) { $0.add(control: stored, at: place, .padding) }
+        // What comes after is durable only once this is.
+        finishWrite()
     }
 
     private func finishWrite() {
@@ -288,7 +327,7 @@ final class SegmentWriter: @unchecked Sendable {
         if file != nil {
             let isFull =
                 offset + UInt64(byteCount) > options.segmentBytes
-                || Int(blockNumber) + 3 > options.segmentBlocksMax
+                || Int(blockNumber) + 4 > options.segmentBlocksMax
             if blockNumber > 0, isFull || isOld || catalog.activeControlBytes > 16 << 20 {
                 // At most one complete segment waits for its footer: recovery relies on it.
                 _ = try sealRetired()
@@ -359,6 +398,8 @@ final class SegmentWriter: @unchecked Sendable {
         offset = UInt64(bytes.count)
         blockNumber = 0
         kindsWritten = fresh.kinds?.count ?? 0
+        zeroEnd = 0
+        writesZeros = options.durability == .synced
         dictionary = nil
         openedAt = fileSystem.monotonic()
         monitor.withLock {
@@ -371,6 +412,11 @@ final class SegmentWriter: @unchecked Sendable {
     /// Ends the active segment: the background thread seals it.
     func finishActive() {
         guard let header else { return }
+        do throws(IOFailure) {
+            try fillZeros()
+        } catch {
+            return abandonActive()
+        }
         predecessor = (header.segment, offset)
         file = nil
         self.header = nil

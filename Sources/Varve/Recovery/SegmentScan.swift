@@ -14,9 +14,9 @@ struct ScannedBlock: Sendable {
 
 /// Bytes between two blocks, or after the last, that are no block.
 struct UnreadableRange: Hashable, Sendable {
-    let range: Range<UInt64>
+    var range: Range<UInt64>
     let reason: String
-    /// The file ends before the block does, as after a kill in the middle of a write.
+    /// The file ends before the block does, or has only zeros from there on, as after a kill in the middle of a write.
     var isCutShort = false
     /// It starts with a block's header, and the block lies in the file: parts of it may be readable.
     var startsWithBlock = false
@@ -106,18 +106,23 @@ struct SegmentScan: Sendable {
                     break
                 }
                 if try reader.isZero(offset..<end) { break }
-                let next =
-                    try reader.nextBlock(after: offset, end: end, number: blocks.last?.header.number) ?? end
+                let next = try reader.nextBlock(after: offset, end: end, number: blocks.last?.header.number)
                 // It may have been read while it was being written: once the next one is there, it is whole.
-                if next < end, again != offset {
+                if next != nil, again != offset {
                     again = offset
                     continue
                 }
-                var hole = UnreadableRange(range: offset..<next, reason: error.description)
-                if case .truncated = error { hole.isCutShort = next == end }
+                var hole = UnreadableRange(range: offset..<(next ?? end), reason: error.description)
+                if next == nil {
+                    // Zeros at the file's end were written ahead.
+                    let reached = try reader.contentEnd(hole.range)
+                    hole.range = offset..<reached
+                    let length = reader.blockLength(at: offset) ?? BlockHeader.byteCount
+                    hole.isCutShort = reached < offset.addingClamped(UInt64(length))
+                }
                 hole.startsWithBlock = reader.hasBlock(at: offset, end: end)
                 unreadable.append(hole)
-                offset = next
+                offset = next ?? end
             }
         }
     }
@@ -283,13 +288,25 @@ final class BlockReader {
         return counts.sorted { $0.key < $1.key }.map { ($0.key, $0.value.events, $0.value.bytes) }
     }
 
+    /// The length of the block whose header, one of this segment, stands at a place.
+    func blockLength(at offset: UInt64) -> Int? {
+        guard let bytes = try? bytes(at: offset, BlockHeader.byteCount) else { return nil }
+        return try? BlockHeader(decoding: bytes, segment: segment, number: nil).blockLength
+    }
+
     /// Whether a header of this segment stands at a place, whose block ends in the file.
     func hasBlock(at offset: UInt64, end: UInt64) -> Bool {
-        guard end - offset >= UInt64(BlockHeader.byteCount),
-            let bytes = try? bytes(at: offset, BlockHeader.byteCount),
-            let header = try? BlockHeader(decoding: bytes, segment: segment, number: nil)
-        else { return false }
-        return UInt64(header.blockLength) <= end - offset
+        blockLength(at: offset).map { UInt64($0) <= end - offset } ?? false
+    }
+
+    /// Where the zeros begin that a range ends with. O(bytes).
+    func contentEnd(_ range: Range<UInt64>) throws(IOFailure) -> UInt64 {
+        var reached = range.lowerBound
+        try forEachChunk(of: file, range) { bytes, offset in
+            guard let last = bytes.lastIndex(where: { $0 != 0 }) else { return }
+            reached = offset + UInt64(last) + 1
+        }
+        return reached
     }
 
     /// Whether only zeros stand in a range.

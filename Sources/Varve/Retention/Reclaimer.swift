@@ -69,23 +69,28 @@ final class Reclaimer: @unchecked Sendable {
 
     // MARK: Bytes
 
+    /// Whether so many bytes can be added to the directory although nothing is dropped.
+    func hasRoom(for byteCount: UInt64) -> Bool { lacking(for: byteCount) == 0 }
+
+    /// How many bytes must go before so many can be added.
+    private func lacking(for byteCount: UInt64) -> UInt64 {
+        guard let quota else { return 0 }
+        let need = byteCount.addingClamped(catalog.footerBytesMax).addingClamped(reserveBytes)
+        let free = quota.freeBytes
+        if need <= free { return 0 }
+        // What is being written anew is what the reserve is for.
+        let used = min(quota.usedBytes(suffix: ".tmp").matching, reserveBytes)
+        return need - free > used ? need - free - used : 0
+    }
+
     /// Makes sure that so many bytes can be added to the directory, beside the footers that are still to be written and what is kept
     /// free; where something must go for that, the oldest goes. Throws where nothing more may.
     func makeRoom(for byteCount: UInt64, path: String) throws(IOFailure) {
-        guard let quota else { return }
-        func lacking() -> UInt64 {
-            let need = byteCount.addingClamped(catalog.footerBytesMax).addingClamped(reserveBytes)
-            let free = quota.freeBytes
-            if need <= free { return 0 }
-            // What is being written anew is what the reserve is for.
-            let used = min(quota.usedBytes(suffix: ".tmp").matching, reserveBytes)
-            return need - free > used ? need - free - used : 0
-        }
-        if lacking() == 0 { return }
+        guard let quota, !hasRoom(for: byteCount) else { return }
         maintenance.lock()
         defer { maintenance.unlock() }
         while true {
-            let bytes = lacking()
+            let bytes = lacking(for: byteCount)
             if bytes == 0 { return }
             // Somebody may be writing segments anew meanwhile.
             let before = quota.usedBytes(suffix: ".tmp").others
