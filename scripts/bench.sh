@@ -14,12 +14,19 @@ bench="$("$swift" build -c release --package-path Benchmarks --show-bin-path)/va
 tables="$(mktemp -d)"
 trap 'rm -rf "$tables"' EXIT
 
+# What can't be measured is told, and the rest is.
+failed=0
+skip() {
+    echo "bench: left out: $1" >&2
+    failed=1
+}
+
 # Unpacked before anything is measured: what is wrong with an archive is told at once.
 workloads=(a b)
 if [ -n "$captures" ]; then
     for archive in "$captures"/*.zip; do
         [ -e "$archive" ] || continue
-        python3 -m zipfile -e "$archive" "$tables/captures/$(basename "$archive" .zip)"
+        python3 -m zipfile -e "$archive" "$tables/captures/$(basename "$archive" .zip)" || skip "$archive"
     done
     while IFS= read -r -d '' capture; do
         workloads+=("$capture")
@@ -37,7 +44,8 @@ fi
 case " $* " in *" --only"*) exit ;; esac
 for number in "${!workloads[@]}"; do
     echo
-    "$bench" peers "$@" --workload "${workloads[$number]}" --json-file "$tables/peers-$number.json" | tee "$tables/peers-$number"
+    "$bench" peers "$@" --workload "${workloads[$number]}" --json-file "$tables/peers-$number.json" |
+        tee "$tables/peers-$number" || skip "${workloads[$number]}"
 done
 if [ $# -eq 0 ]; then
     {
@@ -57,8 +65,12 @@ if [ $# -eq 0 ]; then
             esac
             printf '\n### %s\n\n' "$title"
             cat "$tables/peers-$number"
+            [ -e "$tables/peers-$number.json" ] || printf '\nThe rest could not be measured.\n'
         done
     } >Benchmarks/RESULTS.md
-    "$bench" plots --from "$tables/limits.json" --from "$tables/peers-0.json" --into Benchmarks/plots
+    if [ -e "$tables/peers-0.json" ]; then
+        "$bench" plots --from "$tables/limits.json" --from "$tables/peers-0.json" --into Benchmarks/plots
+    fi
     echo "written: Benchmarks/RESULTS.md, Benchmarks/plots" >&2
 fi
+exit $failed

@@ -96,15 +96,3 @@ struct PayloadSampling {
         return saved > Double(3 * built.count) ? dictionary : nil
     }
 }
-
-extension Array {
-    /// The first position from which on the condition holds. O(log n).
-    func partitioningIndex(_ holds: (Element) -> Bool) -> Int {
-        var (low, high) = (0, count)
-        while low < high {
-            let middle = (low + high) / 2
-            if holds(self[middle]) { high = middle } else { low = middle + 1 }
-        }
-        return low
-    }
-}

@@ -129,7 +129,9 @@ final class CursorCore {
 
     func kind(number: UInt32) -> EventKind { kinds[Int(number)] }
     var storeIdentifier: UniqueID { snapshot.store.identifier }
-    func sessionID(_ ordinal: UInt64) -> String { snapshot.sessionID(ordinal) }
+    func sessionID(_ ordinal: UInt64, ofEvent sequence: UInt64) -> String {
+        snapshot.sessionID(ordinal, ofEvent: sequence)
+    }
 
     var coverage: Coverage { coverage(adding: []) }
 

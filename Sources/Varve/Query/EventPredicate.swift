@@ -88,7 +88,7 @@ public struct CandidateRows: ~Escapable {
     public var sessionOrdinal: UInt64 { run.pointee.session }
 
     /// The id of the session of all rows.
-    public var sessionID: String { core.sessionID(sessionOrdinal) }
+    public var sessionID: String { core.sessionID(sessionOrdinal, ofEvent: sequence(0)) }
 }
 
 /// Texts that a payload must hold for an event to match.

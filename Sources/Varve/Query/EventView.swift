@@ -72,7 +72,7 @@ struct CursorRun {
     public var kind: EventKind { core.kind(number: kindNumber) }
 
     /// The session's id.
-    public var sessionID: String { core.sessionID(sessionOrdinal) }
+    public var sessionID: String { core.sessionID(sessionOrdinal, ofEvent: sequence) }
 
     /// The event with its own copy of everything.
     public var event: Event {

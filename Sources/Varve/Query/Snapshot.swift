@@ -8,6 +8,8 @@ public struct Snapshot: Sendable {
     private final class Derived: @unchecked Sendable {
         let monitor = Monitor()
         var sessions: Sessions?
+        /// The ids of sessions, by their ordinals: those of the segments whose events were asked for theirs.
+        var ids: [UInt64: String] = [:]
         var excluded: Set<UInt64>?
         var gaps: [Gap]?
     }
@@ -174,10 +176,28 @@ public struct Snapshot: Sendable {
         return sessions.infos[place]
     }
 
-    func sessionID(_ ordinal: UInt64) -> String {
-        // Also where a segment's index is damaged: that says nothing against the names in the others.
+    /// The id of the session of an event that was read. The event's own segment has it.
+    func sessionID(_ ordinal: UInt64, ofEvent sequence: UInt64) -> String {
+        let known = derived.monitor.withLock {
+            if derived.ids[ordinal] == nil { addIDs(ofSegmentWith: sequence) }
+            return derived.ids[ordinal]
+        }
+        if let known { return known }
+        // Where that segment's index can't be read any more.
         let sessions = foldedSessions()
         return sessions.places[ordinal].map { sessions.infos[$0].id } ?? ""
+    }
+
+    /// Call with `derived.monitor` held.
+    private func addIDs(ofSegmentWith sequence: UInt64) {
+        let position = entries.partitioningIndex { $0.summary.nextSequence > sequence }
+        // What is not written yet goes on where the last segment ends.
+        let segment = position < entries.count ? entries[position] : entries.last
+        for session in (try? segment?.sessions()) ?? [] {
+            derived.ids[session.begin.ordinal] = session.begin.id
+        }
+        guard position == entries.count else { return }
+        for case (.sessionBegin(let begin), _) in pendingRecords { derived.ids[begin.ordinal] = begin.id }
     }
 
     /// The ordinals of the sessions that a query allows; nil: all.

@@ -35,7 +35,7 @@ public struct ReplayBatch: Sendable, RandomAccessCollection {
         /// The session's ordinal.
         public var sessionOrdinal: UInt64 { row.sessionOrdinal }
         /// The session's id.
-        public var sessionID: String { storage.snapshot.sessionID(row.sessionOrdinal) }
+        public var sessionID: String { storage.snapshot.sessionID(row.sessionOrdinal, ofEvent: row.sequence) }
         /// Position in the session.
         public var index: UInt64 { row.index }
         /// When it happened, in nanoseconds since the Unix epoch.

@@ -22,3 +22,15 @@ extension Range<UInt64> {
     /// Empty where the end is below the start: numbers in forged files, with good checksums, need not ascend.
     init(from start: UInt64, upTo end: UInt64) { self = start..<Swift.max(start, end) }
 }
+
+extension Array {
+    /// The first position from which on the condition holds. O(log n).
+    func partitioningIndex(_ holds: (Element) -> Bool) -> Int {
+        var (low, high) = (0, count)
+        while low < high {
+            let middle = (low + high) / 2
+            if holds(self[middle]) { high = middle } else { low = middle + 1 }
+        }
+        return low
+    }
+}

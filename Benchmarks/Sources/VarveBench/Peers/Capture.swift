@@ -19,14 +19,16 @@ struct Capture {
     /// order of the file. The counted kind is that of the event in the middle, and the rare text is a word of it or of one after it.
     static func events(of path: String, lineCount: Int?) throws -> Dataset {
         let file: Data
-        do { file = try Data(contentsOf: URL(filePath: path), options: .mappedIfSafe) } catch {
+        do {
+            file = try Data(contentsOf: URL(filePath: path), options: .mappedIfSafe)
+        } catch {
             throw PeerFailure("can't read \(path): \(error.localizedDescription)")
         }
         let name = URL(filePath: path).lastPathComponent
         return try file.withUnsafeBytes { bytes in
-            do { return try Capture(bytes, lineCount: lineCount).dataset(name) } catch let failure
-                as PeerFailure
-            {
+            do {
+                return try Capture(bytes, lineCount: lineCount).dataset(name)
+            } catch let failure as PeerFailure {
                 throw PeerFailure("\(path): \(failure)")
             }
         }
@@ -47,11 +49,11 @@ struct Capture {
             let kind = found.kind.map { String(decoding: $0, as: UTF8.self) } ?? ""
             let name = kind.isEmpty ? "event" : kind
             if kinds[name] == nil {
-                // The stores keep a kind as one byte, or its name as it is between quotation marks.
+                // The stores keep a kind as one byte, or its name as it is between quotation marks, or after a byte with its length.
                 let isPlain = name.utf8.allSatisfy {
                     $0 >= 0x20 && $0 != UInt8(ascii: "\"") && $0 != UInt8(ascii: "\\")
                 }
-                guard kindNames.count <= UInt8.max, isPlain else {
+                guard kindNames.count <= UInt8.max, isPlain, name.utf8.count <= UInt8.max else {
                     throw PeerFailure("line \(number + 1) has a kind that not every store here can keep")
                 }
                 kinds[name] = UInt8(kindNames.count)

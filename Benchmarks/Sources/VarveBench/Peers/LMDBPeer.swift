@@ -43,8 +43,9 @@ private final class LMDBBase {
         guard let made else { throw PeerFailure("mdb_env_create") }
         environment = made
         if let data {
-            // Up to two pages an event of 4 KiB. An empty part of the file takes nothing.
-            try check(mdb_env_set_mapsize(made, max(16 << 30, 4 * data.byteCount)), "mdb_env_set_mapsize")
+            // Up to two pages an event of 4 KiB; whole ones. An empty part of the file takes nothing.
+            let bytes = (max(16 << 30, 4 * data.byteCount) + 0xffff) & ~0xffff
+            try check(mdb_env_set_mapsize(made, bytes), "mdb_env_set_mapsize")
         }
         try check(mdb_env_set_maxdbs(made, 2), "mdb_env_set_maxdbs")
         try check(mdb_env_open(made, directory, flags, 0o644), "mdb_env_open")
