@@ -32,7 +32,7 @@ package enum Safeguard: Sendable {
 
     // Syncs of files.
     case segmentSync, dataSync, footerSync, mendedFooterSync, storeSync, stateSync, repairedFileSync
-    case earlierSegmentSync
+    case earlierSegmentSync, paddingSync
 
     // Syncs of directories.
     case segmentNameSync, storeNameSync, stateNameSync, storeParentSync, openingNamesSync, recoveredNameSync

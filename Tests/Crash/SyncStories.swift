@@ -115,6 +115,37 @@ struct SyncStories {
         #expect(sealed > 0)
     }
 
+    @Test("What comes after a segment's zeros is acknowledged once the block made of them is durable")
+    func paddingBeforeSuccessor() throws {
+        let system = try disk(14)
+        var options = options(system, segmentBytes: 16 << 10, durability: .synced)
+        // The background thread stops once it has sealed the first segment: nothing else syncs the second one.
+        let (sealed, goesOn) = (DispatchSemaphore(value: 0), DispatchSemaphore(value: 0))
+        options.diagnostics = {
+            guard case .sealed = $0 else { return }
+            sealed.signal()
+            goesOn.wait()
+        }
+        let store = try EventStore.open(Self.store, options: options)
+        let session = try store.startSession("s", at: 0)
+        let kind = try store.kind("noise", .binary)
+        var count = 0
+        for segmentCount in 2...3 {
+            while try segmentNames(system).count < segmentCount {
+                try session.append(payload(count), kind: kind, at: Int64(count))
+                count += 1
+            }
+            if segmentCount == 2 { sealed.wait() }
+        }
+        for seed in Self.cuts {
+            let reader = try openReadOnly(system.afterPowerLoss(seed: seed))
+            #expect(try reader.count() == UInt64(count), "power cut \(seed)")
+            try reader.close()
+        }
+        for _ in 0..<100 { goesOn.signal() }
+        try store.close()
+    }
+
     /// At every instant, after each of some power cuts, a store that nobody synced is a prefix without damage, if there is one.
     private func expectPrefixes(_ system: SimulatedFileSystem, cuts: Range<UInt64>) throws {
         var instant = try #require(system.journal).cursor()
