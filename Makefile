@@ -76,11 +76,11 @@ soak: setup
 
 # What stores cost by their size, real ones and simulated ones.
 growth: setup
-	$(SWIFT) run -c release --package-path Benchmarks varve-bench growth --plot Benchmarks/plots/growth.svg $(GROWTH)
+	@SWIFT="$(SWIFT)" scripts/measure.sh growth $(GROWTH)
 
 # The status tells whether an append took longer than 50 ms.
 latency: setup
-	$(SWIFT) run -c release --package-path Benchmarks varve-bench latency --plot Benchmarks/plots/latency.svg $(LATENCY)
+	@SWIFT="$(SWIFT)" scripts/measure.sh latency $(LATENCY)
 
 # Without BENCH the tables go to Benchmarks/RESULTS.md too, and plots to Benchmarks/plots.
 bench:

@@ -49,12 +49,11 @@ for number in "${!workloads[@]}"; do
 done
 if [ $# -eq 0 ]; then
     {
-        printf '# Measured by `make bench`\n\nOn %s, at %s. The ratio of each round is to what was measured right before it.\n\n' \
-            "$(date +%F)" "$(git describe --always --dirty 2>/dev/null || echo 'an unknown commit')"
-        printf '## Varve beside the limits of the machine\n\n'
+        printf 'The ratio of each round is to what was measured right before it.\n\n'
         sed '/^|/q' "$tables/limits" | sed '/^|/d; s/^\(..*\)$/- \1/'
         sed -n '/^|/p' "$tables/limits"
-        printf '\n## Varve beside other stores\n\n'
+    } | scripts/results.sh 'Varve beside the limits of the machine' 'make bench'
+    {
         printf 'Every store answers the same questions, and is refused where an answer differs from the workload'\''s. In brackets: the ratio to Varve'\''s\n'
         printf 'figure. Of rates more is better, of times and sizes less. MCAP has no library in Debian, and is not here.\n'
         for number in "${!workloads[@]}"; do
@@ -67,10 +66,10 @@ if [ $# -eq 0 ]; then
             cat "$tables/peers-$number"
             [ -e "$tables/peers-$number.json" ] || printf '\nThe rest could not be measured.\n'
         done
-    } >Benchmarks/RESULTS.md
+    } | scripts/results.sh 'Varve beside other stores' 'make bench'
     if [ -e "$tables/peers-0.json" ]; then
         "$bench" plots --from "$tables/limits.json" --from "$tables/peers-0.json" --into Benchmarks/plots
     fi
-    echo "written: Benchmarks/RESULTS.md, Benchmarks/plots" >&2
+    echo "written: Benchmarks/plots" >&2
 fi
-exit $failed
+exit "$failed"

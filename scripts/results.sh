@@ -1,0 +1,28 @@
+#!/usr/bin/env bash
+# Puts a section into Benchmarks/RESULTS.md, its text on standard input: in the place of the one with the same title, or at the end.
+#
+#   scripts/results.sh TITLE COMMAND <TEXT
+#
+# COMMAND is what measured it, as people call it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+results=Benchmarks/RESULTS.md
+section="$(mktemp)"
+whole="$(mktemp)"
+trap 'rm -f "$section" "$whole"' EXIT
+commit="$(git rev-parse --short HEAD 2>/dev/null || echo 'an unknown commit')"
+# What was measured just before does not count.
+[ -z "$(git status --porcelain -- . ':!Benchmarks/RESULTS.md' ':!Benchmarks/plots' 2>/dev/null)" ] || commit+=', changed'
+{
+    printf '## %s\n\nBy `%s` on %s, at %s.\n\n' "$1" "$2" "$(date +%F)" "$commit"
+    cat
+} >"$section"
+[ -e "$results" ] || printf '# Figures\n' >"$results"
+awk -v heading="## $1" -v section="$section" '
+    function put(    line) { while ((getline line <section) > 0) print line; isPut = 1 }
+    /^## / { isOld = $0 == heading; if (isOld) { put(); print ""; next } }
+    !isOld
+    END { if (!isPut) { print ""; put() } }
+' "$results" | cat -s >"$whole"
+cat "$whole" >"$results"
+echo "written: $results: $1" >&2
