@@ -41,7 +41,7 @@ if [ -n "$captures" ]; then
 fi
 
 "$bench" "$@" --json-file "$tables/limits.json" | tee "$tables/limits"
-case " $* " in *" --only"*) exit ;; esac
+case " $* " in *" --only"*) exit "$failed" ;; esac
 for number in "${!workloads[@]}"; do
     echo
     "$bench" peers "$@" --workload "${workloads[$number]}" --json-file "$tables/peers-$number.json" |

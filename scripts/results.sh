@@ -23,6 +23,7 @@ awk -v heading="## $1" -v section="$section" '
     /^## / { isOld = $0 == heading; if (isOld) { put(); print ""; next } }
     !isOld
     END { if (!isPut) { print ""; put() } }
-' "$results" | cat -s >"$whole"
-cat "$whole" >"$results"
+' "$results" >"$whole"
+# Without the empty line after the last section.
+printf '%s\n' "$(cat -s "$whole")" >"$results"
 echo "written: $results: $1" >&2

@@ -115,8 +115,9 @@ extension FileSystem {
     }
 }
 
-/// What tells a file, and its content at a time, from another: equal stamps of a path say that nothing was appended
-/// to its file, and that no other took its place. Only compared.
+/// What tells a file, and its content at a time, from another: equal stamps of a path say that its file did not grow,
+/// and that no other took its place. Where bytes are overwritten that may not show: clocks of file systems stand
+/// still for up to 10 ms (Linux before 6.13). Only compared.
 public struct FileStamp: Hashable, Sendable {
     /// The file's size.
     public var byteCount: UInt64

@@ -490,6 +490,22 @@ struct RecoveryTests {
         try store.close()
     }
 
+    // Before, the end of a file that such a block leaves in zeros was taken for one cut short, of which `TAIL` has everything.
+    @Test("A damaged record before what TAIL holds is told, whatever it ends in", arguments: [1, 8, 20, 40])
+    func damagedRecord(fromTheEnd distance: Int) throws {
+        try kill(unwritten: 20..<30)
+        let file = try #require(try segments(of: path).last)
+        var bytes = try Data(contentsOf: URL(filePath: file))
+        let place = try #require(bytes.lastIndex { $0 != 0 }) - distance
+        bytes[place] ^= 1
+        try bytes.write(to: URL(filePath: file))
+        #expect(try EventStore.openReadOnly(path).info().gaps.map(\.reason) == [.unconfirmedTail])
+        let store = try EventStore.open(path, options: smallBlocks())
+        #expect(try store.count() == 30 && store.checkpoints() == [])
+        #expect(try #require(store.recovery).unreadableBytes > 0)
+        try store.close()
+    }
+
     // They were kept where nothing was copied, and forgotten otherwise.
     @Test("Numbers of events that are known to be lost are not given again, whatever is lost after recovery")
     func lostNumbers() throws {

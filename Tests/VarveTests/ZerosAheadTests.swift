@@ -4,10 +4,13 @@ import Varve
 import VarveIO
 import VarveTestKit
 
-/// Refuses to write zeros alone, after the first half of them.
+/// Refuses to write zeros alone, after the first half of them or before.
 private final class ZeroRefusingFileSystem: ForwardingFileSystem {
     let base: any FileSystem = POSIXFileSystem()
     let refused = Locked(0)
+    let writesHalf: Bool
+
+    init(writesHalf: Bool) { self.writesHalf = writesHalf }
 
     func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File {
         ZeroRefusingFile(base: try base.open(path, mode), system: self)
@@ -27,9 +30,23 @@ private final class ZeroRefusingFile: PassThroughFile {
         guard bytes.count > 4096, bytes.allSatisfy({ $0 == 0 }) else {
             return try base.write(bytes, at: offset)
         }
-        try base.write(UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count / 2)]), at: offset)
+        if system.writesHalf {
+            try base.write(UnsafeRawBufferPointer(rebasing: bytes[..<(bytes.count / 2)]), at: offset)
+        }
         system.refused.withLock { $0 += 1 }
         throw IOFailure(.write, path: path, code: ENOSPC)
+    }
+}
+
+/// The system's files, on a file system whose clock stands still.
+private struct TimelessFileSystem: ForwardingFileSystem {
+    let base: any FileSystem = POSIXFileSystem()
+
+    func stamp(of path: String) throws(IOFailure) -> FileStamp? {
+        var stamp = try base.stamp(of: path)
+        stamp?.modifiedAt = 0
+        stamp?.changedAt = 0
+        return stamp
     }
 }
 
@@ -128,7 +145,7 @@ struct ZerosAheadTests {
 
     @Test("Zeros that can't be written keep nothing from being appended, synced and sealed")
     func refusedZeros() throws {
-        let system = ZeroRefusingFileSystem()
+        let system = ZeroRefusingFileSystem(writesHalf: true)
         var options = options(on: system)
         options.segmentBytes = 32 << 10
         let store = try EventStore.open(path, options: options)
@@ -180,7 +197,37 @@ struct ZerosAheadTests {
         #expect(try EventStore.openReadOnly(withTail).verify().isIntact)
     }
 
-    @Test("Zeros count towards the limit on bytes, and nothing is dropped for them")
+    @Test("A block has the room that its zeros have not")
+    func fullDisk() throws {
+        let disk = SimulatedFileSystem(seed: 5)
+        try disk.makeDirectory("/data")
+        let store = try EventStore.open("/data/store", options: options(on: disk))
+        let kind = try store.kind("noise", .binary)
+        let session = try store.startSession("s")
+        // What a block of it takes, without the first zeros.
+        disk.limitSpace(to: 8 << 10)
+        for number in 0..<UInt64(30) { #expect(try session.append(noise(number, 100), kind: kind) == number) }
+        disk.limitSpace(to: nil)
+        try store.close()
+        #expect(try EventStore.openReadOnly("/data/store", options: options(on: disk)).verify().isIntact)
+    }
+
+    @Test("Overwritten zeros show to readers and followers where no time of a file tells of them")
+    func timeless() throws {
+        let store = try EventStore.open(path, options: options())
+        let kind = try store.kind("noise", .binary)
+        let session = try store.startSession("s")
+        let reader = try EventStore.openReadOnly(path, options: options(on: TimelessFileSystem()))
+        let follower = try reader.follower()
+        for number in 0..<UInt64(100) {
+            try session.append(noise(number, 100), kind: kind)
+            #expect(try reader.count() == number + 1)
+            #expect(try follower.take(1).map(\.sequence) == [number])
+        }
+        try store.close()
+    }
+
+    @Test("Zeros count towards the limit on bytes, and nothing is dropped to write them")
     func limits() throws {
         let bytes: UInt64 = 1 << 20
         let meter = DirectoryMeter()
@@ -195,5 +242,31 @@ struct ZerosAheadTests {
         let kept = try store.count()
         #expect(kept < 1300 && kept * 1200 > bytes / 2, "\(kept)")
         try store.close()
+    }
+
+    @Test("Where nothing may be dropped as much is recorded as without zeros, but for a block a segment")
+    func pinned() throws {
+        func fill(_ path: String, on system: any FileSystem) throws -> (events: UInt64, segments: UInt64) {
+            var options = options(on: system)
+            options.limits = RetentionLimits(bytes: 1 << 20)
+            let store = try EventStore.open(path, options: options)
+            let kind = try store.kind("noise", .binary)
+            let session = try store.startSession("s")
+            try store.pin(session: session.ordinal)
+            var number: UInt64 = 0
+            let failure = #expect(throws: StoreError.self) {
+                while number < 2000 {
+                    try session.append(noise(number, 900), kind: kind)
+                    number += 1
+                }
+            }
+            #expect(failure.map { if case .limitReached = $0 { true } else { false } } == true)
+            let segments = UInt64(try segments(of: path).count)
+            try? store.close()
+            return (number, segments)
+        }
+        let with = try fill(path, on: POSIXFileSystem())
+        let without = try fill(directory.path("without"), on: ZeroRefusingFileSystem(writesHalf: false))
+        #expect(with.events > 300 && with.events + with.segments + 8 >= without.events, "\(with), \(without)")
     }
 }

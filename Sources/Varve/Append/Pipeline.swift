@@ -180,11 +180,7 @@ final class Pipeline: @unchecked Sendable {
             let durable = watermark.place
             let failure = unlocked { () throws(IOFailure) in try writer.write(item, durable: durable) }
             if let failure {
-                if failure.passesWithSpace {
-                    stall(.writing(failure))
-                } else {
-                    poison(.writing(failure))
-                }
+                refuse(failure)
                 break
             }
             // The catalog shows the item by now: only then it may leave the queue.
@@ -232,6 +228,15 @@ final class Pipeline: @unchecked Sendable {
         guard !batch.isOversized else { return }
         batch.isReleased = batch.pins > 0
         if !batch.isReleased { freeBatches.append(batch) }
+    }
+
+    /// A write failed. Call with the monitor held.
+    private func refuse(_ failure: IOFailure) {
+        if failure.passesWithSpace {
+            stall(.writing(failure))
+        } else {
+            poison(.writing(failure))
+        }
     }
 
     private func stall(_ error: StoreError) {
@@ -442,10 +447,14 @@ final class Pipeline: @unchecked Sendable {
     /// Whether items are on their way. Call with the monitor held.
     var isBusy: Bool { !pending.isEmpty }
 
-    /// Ends the active segment when it has grown too old and nobody writes. Call with the monitor held.
+    /// Ends the active segment when it has grown too old and nobody writes. Call with the monitor held; it is given up meanwhile.
     func retireAged() {
-        guard !isWriting, poisoned == nil, stalled == nil else { return }
-        writer.retireAged()
+        guard !isWriting, poisoned == nil, stalled == nil, writer.isAged else { return }
+        isWriting = true
+        if let failure = unlocked(writer.finishActive) { refuse(failure) }
+        isWriting = false
+        monitor.wakeWorker()
+        monitor.wakeAll()
     }
 
     /// Takes nothing more where the failure that another part of the writer saw is that of a sync.

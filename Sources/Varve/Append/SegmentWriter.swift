@@ -39,6 +39,10 @@ final class SegmentWriter: @unchecked Sendable {
     /// Where the zeros end that were written ahead of the blocks.
     private var zeroEnd: UInt64 = 0
     private var writesZeros = false
+    /// No zeros are written before.
+    private var zerosFrom: UInt64 = 0
+    /// What the index of a block, and the header of a segment that is begun for it, take at most.
+    private static let spareBytes: UInt64 = 8192
     private var blockNumber: UInt32 = 0
     private var kindsWritten = 0
     private var dictionary: PreparedDictionary?
@@ -114,7 +118,7 @@ final class SegmentWriter: @unchecked Sendable {
         if kindsWritten <= Int(batch.kindMax) { try writeKinds(item.position, durable) }
         if let needed = block.dictionary, needed !== dictionary {
             if dictionary != nil {
-                finishActive()
+                try finishActive()
                 try openActive()
             }
             try write(dictionary: needed, item.position, durable)
@@ -268,28 +272,32 @@ final class SegmentWriter: @unchecked Sendable {
     /// Writes a block at the end. After a failure the segment is torn and must be abandoned.
     private func put(_ bytes: UnsafeRawBufferPointer) throws(IOFailure) {
         guard let file else { return }
-        if writesZeros { writeZeros(after: offset + UInt64(bytes.count), in: file) }
         isTorn = true
         try file.write(bytes, at: offset)
         isTorn = false
         offset += UInt64(bytes.count)
         blockNumber += 1
+        if writesZeros { writeZeros(in: file) }
     }
 
-    /// Lets the blocks that follow overwrite what the file has already: then a sync has no metadata to write. Nothing is dropped for
-    /// zeros, and what keeps them from being written keeps nothing else.
-    private func writeZeros(after end: UInt64, in file: any File) {
-        guard zeroEnd < end, end < options.segmentBytes else { return }
-        let count = min(max(16 << 10, offset / 4 & ~4095), 1 << 20, options.segmentBytes - end)
-        guard reclaimer.hasRoom(for: count + UInt64(BlockHeader.byteCount)) else { return }
+    /// Lets the blocks that follow overwrite what the file has already: then a sync has no metadata to write. It comes after the block,
+    /// and nothing is dropped for it: what keeps zeros from being written keeps nothing else.
+    private func writeZeros(in file: any File) {
+        guard zeroEnd <= offset, offset >= zerosFrom, offset < options.segmentBytes else { return }
+        let count = min(max(16 << 10, offset / 4 & ~4095), 1 << 20, options.segmentBytes - offset)
+        guard reclaimer.hasRoom(for: count + SegmentWriter.spareBytes) else {
+            // To ask at each block costs something, too.
+            zerosFrom = offset + (64 << 10)
+            return
+        }
         do throws(IOFailure) {
             try [UInt8](repeating: 0, count: Int(count)).withBytes { zeros throws(IOFailure) in
-                try file.write(zeros, at: end)
+                try file.write(zeros, at: offset)
             }
-            zeroEnd = end + count
+            zeroEnd = offset + count
         } catch {
             writesZeros = false
-            zeroEnd = (try? file.size()) ?? end + count
+            zeroEnd = (try? file.size()) ?? offset + count
         }
     }
 
@@ -305,6 +313,7 @@ final class SegmentWriter: @unchecked Sendable {
         let header = blockHeader(.padding, position, nil)
         let (stored, bytes) = ControlBlock.padding(header, length: length)
         let place = offset
+        writesZeros = false
         try bytes.withBytes { bytes throws(IOFailure) in try put(bytes) }
         catalog.update(item: nil) { $0.add(control: stored, at: place, .padding) }
         // What comes after is durable only once this is.
@@ -331,12 +340,14 @@ final class SegmentWriter: @unchecked Sendable {
             if blockNumber > 0, isFull || isOld || catalog.activeControlBytes > 16 << 20 {
                 // At most one complete segment waits for its footer: recovery relies on it.
                 _ = try sealRetired()
-                finishActive()
+                try finishActive()
             }
         }
-        // The index of the block, and the header of a segment that is begun for it, take room too.
+        // Zeros have their room already.
+        let zeros = file != nil && zeroEnd > offset ? zeroEnd - offset : 0
         try reclaimer.makeRoom(
-            for: UInt64(byteCount) + 8192, path: file?.path ?? directory)
+            for: UInt64(byteCount) - min(UInt64(byteCount), zeros) + SegmentWriter.spareBytes,
+            path: file?.path ?? directory)
         if file == nil { try openActive() }
     }
 
@@ -344,10 +355,10 @@ final class SegmentWriter: @unchecked Sendable {
         options.segmentAgeNanoseconds.map { fileSystem.monotonic() &- openedAt >= $0 } ?? false
     }
 
-    /// Ends the active segment when it is too old. The caller holds the writer role, or nobody does.
-    func retireAged() {
+    /// Whether the active segment is to be ended because it is too old. The caller holds the writer role, or nobody does.
+    var isAged: Bool {
         // At most one complete segment waits for its footer.
-        if file != nil, blockNumber > 0, isOld, !hasRetired { finishActive() }
+        file != nil && blockNumber > 0 && isOld && !hasRetired
     }
 
     /// A new file for a segment. Where somebody has put something else under its name, the next ordinal serves as well.
@@ -398,7 +409,7 @@ final class SegmentWriter: @unchecked Sendable {
         offset = UInt64(bytes.count)
         blockNumber = 0
         kindsWritten = fresh.kinds?.count ?? 0
-        zeroEnd = 0
+        (zeroEnd, zerosFrom) = (0, 0)
         writesZeros = options.durability == .synced
         dictionary = nil
         openedAt = fileSystem.monotonic()
@@ -409,13 +420,15 @@ final class SegmentWriter: @unchecked Sendable {
         catalog.begin(made, SegmentIndex(header: fresh, headerBytes: UInt64(bytes.count)))
     }
 
-    /// Ends the active segment: the background thread seals it.
-    func finishActive() {
+    /// Ends the active segment: the background thread seals it. Where that fails the segment is given up.
+    func finishActive() throws(IOFailure) {
         guard let header else { return }
+        if isTorn { return abandonActive() }
         do throws(IOFailure) {
             try fillZeros()
         } catch {
-            return abandonActive()
+            abandonActive()
+            throw error
         }
         predecessor = (header.segment, offset)
         file = nil

@@ -176,28 +176,29 @@ public struct Snapshot: Sendable {
         return sessions.infos[place]
     }
 
-    /// The id of the session of an event that was read. The event's own segment has it.
+    /// The id of the session of an event that was read. The event's own segment has it; where it can't be read any more, or does not
+    /// know, the others may.
     func sessionID(_ ordinal: UInt64, ofEvent sequence: UInt64) -> String {
-        let known = derived.monitor.withLock {
-            if derived.ids[ordinal] == nil { addIDs(ofSegmentWith: sequence) }
-            return derived.ids[ordinal]
+        if let known = derived.monitor.withLock({ derived.ids[ordinal] }) { return known }
+        var ids = sessionIDs(nearEvent: sequence)
+        if ids[ordinal] == nil {
+            let sessions = foldedSessions()
+            ids[ordinal] = sessions.places[ordinal].map { sessions.infos[$0].id } ?? ""
         }
-        if let known { return known }
-        // Where that segment's index can't be read any more.
-        let sessions = foldedSessions()
-        return sessions.places[ordinal].map { sessions.infos[$0].id } ?? ""
+        derived.monitor.withLock { derived.ids.merge(ids) { _, new in new } }
+        return ids[ordinal] ?? ""
     }
 
-    /// Call with `derived.monitor` held.
-    private func addIDs(ofSegmentWith sequence: UInt64) {
+    /// The ids of the sessions in an event's segment, by their ordinals.
+    private func sessionIDs(nearEvent sequence: UInt64) -> [UInt64: String] {
+        var ids: [UInt64: String] = [:]
         let position = entries.partitioningIndex { $0.summary.nextSequence > sequence }
         // What is not written yet goes on where the last segment ends.
         let segment = position < entries.count ? entries[position] : entries.last
-        for session in (try? segment?.sessions()) ?? [] {
-            derived.ids[session.begin.ordinal] = session.begin.id
-        }
-        guard position == entries.count else { return }
-        for case (.sessionBegin(let begin), _) in pendingRecords { derived.ids[begin.ordinal] = begin.id }
+        for session in (try? segment?.sessions()) ?? [] { ids[session.begin.ordinal] = session.begin.id }
+        guard position == entries.count else { return ids }
+        for case (.sessionBegin(let begin), _) in pendingRecords { ids[begin.ordinal] = begin.id }
+        return ids
     }
 
     /// The ordinals of the sessions that a query allows; nil: all.

@@ -16,7 +16,7 @@ struct ScannedBlock: Sendable {
 struct UnreadableRange: Hashable, Sendable {
     var range: Range<UInt64>
     let reason: String
-    /// The file ends before the block does, or has only zeros from there on, as after a kill in the middle of a write.
+    /// The file ends before the block does, or has only zeros from somewhere in it on, as after a kill in the middle of a write.
     var isCutShort = false
     /// It starts with a block's header, and the block lies in the file: parts of it may be readable.
     var startsWithBlock = false
@@ -37,6 +37,8 @@ struct SegmentScan: Sendable {
     private(set) var failure: IOFailure?
     /// The segment's dictionary, as it was verified; nil: none was read.
     private(set) var dictionary: [UInt8]?
+    /// Zeros behind the last block, up to the end: blocks that are added overwrite them.
+    private(set) var zeros: Range<UInt64>?
 
     /// A segment that is yet to be scanned.
     init(fileName: String, file: any File, header: SegmentHeader, headerBytes: UInt64) {
@@ -52,14 +54,16 @@ struct SegmentScan: Sendable {
         try run(upTo: limit, after: [], dictionary: nil)
     }
 
-    /// Scans on where an earlier scan of the same segment, one with the same header, met what it could not read, or ended: a file only
-    /// grows. Scans it all where the last block known is not there any more. O(bytes since).
+    /// Scans on where an earlier scan of the same segment, one with the same header, met what it could not read, or ended: blocks are only
+    /// added. Scans it all where the last block known is not there any more. O(bytes since).
     mutating func run(upTo limit: UInt64? = nil, goingOnFrom earlier: SegmentScan) throws(IOFailure) {
         let readable = earlier.unreadable.first?.range.lowerBound ?? .max
         let known = earlier.blocks.prefix { $0.end <= readable }
         let hasDictionary = known.contains { $0.header.type == .dictionary }
         if let last = known.last, last.end <= limit ?? .max, try isThere(last) {
-            try run(upTo: limit, after: Array(known), dictionary: hasDictionary ? earlier.dictionary : nil)
+            try run(
+                upTo: limit, after: Array(known), dictionary: hasDictionary ? earlier.dictionary : nil,
+                zeros: earlier.zeros)
         } else {
             try run(upTo: limit)
         }
@@ -75,12 +79,20 @@ struct SegmentScan: Sendable {
         }
     }
 
+    /// Whether something stands where zeros stood: a block was added, although the file did not grow.
+    var hasMore: Bool {
+        guard let zeros else { return false }
+        return (try? file.read(at: zeros.lowerBound, count: 8))?.contains { $0 != 0 } ?? true
+    }
+
     private mutating func run(
-        upTo limit: UInt64?, after known: [ScannedBlock], dictionary: [UInt8]?
+        upTo limit: UInt64?, after known: [ScannedBlock], dictionary: [UInt8]?,
+        zeros earlier: Range<UInt64>? = nil
     ) throws(IOFailure) {
         blocks = known
         unreadable = []
         failure = nil
+        zeros = nil
         end = min(try file.size(), limit ?? .max)
         var kindCount = header.kinds?.count ?? 0
         for block in known {
@@ -105,7 +117,12 @@ struct SegmentScan: Sendable {
                         UnreadableRange(range: offset..<end, reason: failure.reason))
                     break
                 }
-                if try reader.isZero(offset..<end) { break }
+                // Zeros that were seen are overwritten in order.
+                let isSeen = earlier.map { $0.upperBound == end && $0.contains(offset) } ?? false
+                if try reader.isZero(offset..<(isSeen ? min(offset + 512, end) : end)) {
+                    zeros = offset..<end
+                    break
+                }
                 let next = try reader.nextBlock(after: offset, end: end, number: blocks.last?.header.number)
                 // It may have been read while it was being written: once the next one is there, it is whole.
                 if next != nil, again != offset {
@@ -115,10 +132,8 @@ struct SegmentScan: Sendable {
                 var hole = UnreadableRange(range: offset..<(next ?? end), reason: error.description)
                 if next == nil {
                     // Zeros at the file's end were written ahead.
-                    let reached = try reader.contentEnd(hole.range)
-                    hole.range = offset..<reached
-                    let length = reader.blockLength(at: offset) ?? BlockHeader.byteCount
-                    hole.isCutShort = reached < offset.addingClamped(UInt64(length))
+                    hole.range = offset..<(try reader.contentEnd(hole.range))
+                    hole.isCutShort = reader.isCutShort(hole.range, end: end)
                 }
                 hole.startsWithBlock = reader.hasBlock(at: offset, end: end)
                 unreadable.append(hole)
@@ -288,38 +303,63 @@ final class BlockReader {
         return counts.sorted { $0.key < $1.key }.map { ($0.key, $0.value.events, $0.value.bytes) }
     }
 
-    /// The length of the block whose header, one of this segment, stands at a place.
-    func blockLength(at offset: UInt64) -> Int? {
+    /// The header, one of this segment, that stands at a place.
+    private func header(at offset: UInt64) -> BlockHeader? {
         guard let bytes = try? bytes(at: offset, BlockHeader.byteCount) else { return nil }
-        return try? BlockHeader(decoding: bytes, segment: segment, number: nil).blockLength
+        return try? BlockHeader(decoding: bytes, segment: segment, number: nil)
     }
 
     /// Whether a header of this segment stands at a place, whose block ends in the file.
     func hasBlock(at offset: UInt64, end: UInt64) -> Bool {
-        blockLength(at: offset).map { UInt64($0) <= end - offset } ?? false
+        header(at: offset).map { UInt64($0.blockLength) <= end - offset } ?? false
+    }
+
+    /// Whether a range, behind which are at most zeros up to the file's end, holds less than the block that it starts with.
+    ///
+    /// A block may end in zeros of its own. One of events then counts as cut short, though it be damaged: what it held is in `TAIL`, or else
+    /// nobody asks. One of another type has to lack all of its last page: the system copies page by page, and is killed between two.
+    func isCutShort(_ range: Range<UInt64>, end: UInt64) -> Bool {
+        let length = range.upperBound - range.lowerBound
+        guard let header = header(at: range.lowerBound) else { return length < UInt64(BlockHeader.byteCount) }
+        if UInt64(header.blockLength) > end - range.lowerBound { return true }
+        let bodyEnd = range.lowerBound.addingClamped(
+            UInt64(BlockHeader.byteCount) + UInt64(header.bodyLength))
+        if header.type == .events { return range.upperBound < bodyEnd }
+        let lastPage = (bodyEnd - 1) & ~4095
+        return range.upperBound <= lastPage
     }
 
     /// Where the zeros begin that a range ends with. O(bytes).
     func contentEnd(_ range: Range<UInt64>) throws(IOFailure) -> UInt64 {
         var reached = range.lowerBound
-        try forEachChunk(of: file, range) { bytes, offset in
-            guard let last = bytes.lastIndex(where: { $0 != 0 }) else { return }
-            reached = offset + UInt64(last) + 1
+        try forEachChunk(range) { bytes, offset in
+            if let last = bytes.lastIndex(where: { $0 != 0 }) { reached = offset + UInt64(last) + 1 }
+            return true
         }
         return reached
     }
 
     /// Whether only zeros stand in a range.
     func isZero(_ range: Range<UInt64>) throws(IOFailure) -> Bool {
+        var isZero = true
+        try forEachChunk(range) { bytes, _ in
+            isZero = allZero(bytes)
+            return isZero
+        }
+        return isZero
+    }
+
+    /// Hands over a range in chunks with their offsets, up to the file's end, as long as the body wants more.
+    private func forEachChunk(
+        _ range: Range<UInt64>, _ body: (UnsafeRawBufferPointer, UInt64) -> Bool
+    ) throws(IOFailure) {
         var offset = range.lowerBound
         while offset < range.upperBound {
             let buffer = scratch.reserve(Int(min(range.upperBound - offset, 1 << 20)))
             let count = try file.read(at: offset, into: buffer)
-            guard count > 0 else { return true }
-            if !allZero(UnsafeRawBufferPointer(rebasing: buffer[..<count])) { return false }
+            guard count > 0, body(UnsafeRawBufferPointer(rebasing: buffer[..<count]), offset) else { return }
             offset += UInt64(count)
         }
-        return true
     }
 
     /// The next place after `offset` with a valid block header of this segment whose number is higher.

@@ -5,7 +5,7 @@ internal import VarveIO
 struct DirectoryMemory: Sendable {
     /// By the name of the file. Published files are immutable: with the same stamp it is the same.
     var sealed: [String: (handle: SegmentHandle, stamp: FileStamp?)] = [:]
-    /// By the name of the file. They only grow.
+    /// By the name of the file. Blocks are only added to them.
     var scans: [String: SegmentScan] = [:]
     /// Names and stamps of all files that the log is read from, as they were before that; nil: not known of all.
     var files: [String: FileStamp]?

@@ -634,7 +634,7 @@ public final class EventStore: @unchecked Sendable {
             try writing.pipeline.asWriter { () throws(IOFailure) in
                 // At most one complete segment waits for its footer.
                 _ = try writing.writer.sealRetired()
-                writing.writer.finishActive()
+                try writing.writer.finishActive()
             }
             sealed = try writing.writer.sealRetired()
             try writing.reclaimer.removeLeftovers()
@@ -846,7 +846,7 @@ public final class EventStore: @unchecked Sendable {
         stopThreads()
         if failure == nil {
             do throws(IOFailure) {
-                writing.writer.finishActive()
+                try writing.writer.finishActive()
                 for sealed in try writing.writer.sealRetired() {
                     options.diagnostics?(.sealed(segment: sealed.ordinal, bytes: sealed.dataBytes))
                 }
@@ -952,7 +952,9 @@ public final class EventStore: @unchecked Sendable {
         defer { looking.unlock() }
         let wasWritten = monitor.withLock { seen.isBeingWritten }
         let appearance = EventStore.appearance(of: path, fileSystem)
-        let isKnown = appearance == Appearance(isLocked: wasWritten, files: memory.files)
+        let isKnown =
+            appearance == Appearance(isLocked: wasWritten, files: memory.files)
+            && !memory.scans.values.contains { $0.hasMore }
         let canTell = appearance.files != nil && memory.files != nil
         let isQuiet = !wasWritten && !appearance.isLocked
         // Without a writer, what has only gone away was taken by somebody else: what is known of it stays.

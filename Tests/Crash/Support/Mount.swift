@@ -46,8 +46,9 @@ final class Mount {
     static func imageByPages(_ path: String) throws -> Mount {
         try Mount(
             """
-            mount -o loop "$1" "$0" && device=$(findmnt -no SOURCE "$0") &&
-            echo 4 >"/sys/block/${device#/dev/}/queue/max_sectors_kb"
+            mount -o loop "$1" "$0" || exit
+            device=$(findmnt -no SOURCE "$0") &&
+                echo 4 >"/sys/block/${device#/dev/}/queue/max_sectors_kb" || { umount "$0"; exit 1; }
             """, path)
     }
 
