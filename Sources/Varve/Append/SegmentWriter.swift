@@ -284,8 +284,9 @@ final class SegmentWriter: @unchecked Sendable {
     /// and nothing is dropped for it: what keeps zeros from being written keeps nothing else.
     private func writeZeros(in file: any File) {
         guard zeroEnd <= offset, offset >= zerosFrom, offset < options.segmentBytes else { return }
-        let count = min(max(16 << 10, offset / 4 & ~4095), 1 << 20, options.segmentBytes - offset)
-        guard reclaimer.hasRoom(for: count + SegmentWriter.spareBytes) else {
+        let count = min(max(16 << 10, offset / 4 & ~4095), 1 << 20, (options.segmentBytes - offset) & ~7)
+        // The index of the blocks in them takes less than they do.
+        guard reclaimer.hasRoom(for: 2 * count + SegmentWriter.spareBytes) else {
             // To ask at each block costs something, too.
             zerosFrom = offset + (64 << 10)
             return

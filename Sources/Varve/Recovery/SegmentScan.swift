@@ -85,6 +85,11 @@ struct SegmentScan: Sendable {
         return (try? file.read(at: zeros.lowerBound, count: 8))?.contains { $0 != 0 } ?? true
     }
 
+    /// Whether what it ends with is no block, or none yet: it may have been read while it was being written.
+    var endsInHole: Bool {
+        unreadable.last.map { $0.range.lowerBound >= blocks.last?.end ?? headerBytes } ?? false
+    }
+
     private mutating func run(
         upTo limit: UInt64?, after known: [ScannedBlock], dictionary: [UInt8]?,
         zeros earlier: Range<UInt64>? = nil

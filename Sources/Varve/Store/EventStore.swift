@@ -847,11 +847,15 @@ public final class EventStore: @unchecked Sendable {
         if failure == nil {
             do throws(IOFailure) {
                 try writing.writer.finishActive()
+            } catch {
+                failure = .writing(error)
+            }
+            do throws(IOFailure) {
                 for sealed in try writing.writer.sealRetired() {
                     options.diagnostics?(.sealed(segment: sealed.ordinal, bytes: sealed.dataBytes))
                 }
             } catch {
-                failure = .writing(error)
+                failure = failure ?? .writing(error)
             }
         }
         if failure == nil {
@@ -954,7 +958,7 @@ public final class EventStore: @unchecked Sendable {
         let appearance = EventStore.appearance(of: path, fileSystem)
         let isKnown =
             appearance == Appearance(isLocked: wasWritten, files: memory.files)
-            && !memory.scans.values.contains { $0.hasMore }
+            && !memory.scans.values.contains { $0.hasMore || appearance.isLocked && $0.endsInHole }
         let canTell = appearance.files != nil && memory.files != nil
         let isQuiet = !wasWritten && !appearance.isLocked
         // Without a writer, what has only gone away was taken by somebody else: what is known of it stays.
