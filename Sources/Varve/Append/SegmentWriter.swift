@@ -38,9 +38,8 @@ final class SegmentWriter: @unchecked Sendable {
     private var offset: UInt64 = 0
     /// Where the zeros end that were written ahead of the blocks.
     private var zeroEnd: UInt64 = 0
-    private var writesZeros = false
     /// No zeros are written before.
-    private var zerosFrom: UInt64 = 0
+    private var zerosFrom: UInt64 = .max
     /// What the index of a block, and the header of a segment that is begun for it, take at most.
     private static let spareBytes: UInt64 = 8192
     private var blockNumber: UInt32 = 0
@@ -263,10 +262,16 @@ final class SegmentWriter: @unchecked Sendable {
         var header = blockHeader(type, position, durable)
         header.sessionsBegun = sessionsBegun
         header.checkpointsMade = checkpointsMade
-        let (stored, bytes) = ControlBlock.assemble(header, record: record, subBlocks: subBlocks)
+        try putOwn(ControlBlock.assemble(header, record: record, subBlocks: subBlocks), shown)
+    }
+
+    /// Puts a block that is no item, and shows it in the catalog.
+    private func putOwn(
+        _ block: (header: BlockHeader, bytes: [UInt8]), _ shown: ControlBlock.Record
+    ) throws(IOFailure) {
         let place = offset
-        try bytes.withBytes { bytes throws(IOFailure) in try put(bytes) }
-        catalog.update(item: nil) { $0.add(control: stored, at: place, shown) }
+        try block.bytes.withBytes { bytes throws(IOFailure) in try put(bytes) }
+        catalog.update(item: nil) { $0.add(control: block.header, at: place, shown) }
     }
 
     /// Writes a block at the end. After a failure the segment is torn and must be abandoned.
@@ -277,7 +282,7 @@ final class SegmentWriter: @unchecked Sendable {
         isTorn = false
         offset += UInt64(bytes.count)
         blockNumber += 1
-        if writesZeros { writeZeros(in: file) }
+        writeZeros(in: file)
     }
 
     /// Lets the blocks that follow overwrite what the file has already: then a sync has no metadata to write. It comes after the block,
@@ -297,7 +302,7 @@ final class SegmentWriter: @unchecked Sendable {
             }
             zeroEnd = offset + count
         } catch {
-            writesZeros = false
+            zerosFrom = .max
             zeroEnd = (try? file.size()) ?? offset + count
         }
     }
@@ -312,11 +317,8 @@ final class SegmentWriter: @unchecked Sendable {
             nextIndex: session?.firstIndex ?? 0, sessionsBegun: sessionsBegun,
             checkpointsMade: checkpointsMade)
         let header = blockHeader(.padding, position, nil)
-        let (stored, bytes) = ControlBlock.padding(header, length: length)
-        let place = offset
-        writesZeros = false
-        try bytes.withBytes { bytes throws(IOFailure) in try put(bytes) }
-        catalog.update(item: nil) { $0.add(control: stored, at: place, .padding) }
+        zerosFrom = .max
+        try putOwn(ControlBlock.padding(header, length: length), .padding)
         // What comes after is durable only once this is.
         if !Safeguard.paddingSync.isLeftOut { finishWrite() }
     }
@@ -410,8 +412,8 @@ final class SegmentWriter: @unchecked Sendable {
         offset = UInt64(bytes.count)
         blockNumber = 0
         kindsWritten = fresh.kinds?.count ?? 0
-        (zeroEnd, zerosFrom) = (0, 0)
-        writesZeros = options.durability == .synced
+        zeroEnd = 0
+        zerosFrom = options.durability == .synced ? 0 : .max
         dictionary = nil
         openedAt = fileSystem.monotonic()
         monitor.withLock {
