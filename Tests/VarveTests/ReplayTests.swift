@@ -36,6 +36,8 @@ struct ReplayTests {
         Query().sequences(490...1010),
         Query().sequences(490...1010).reversed(), Query().limit(0), Query().limit(1), Query().limit(700),
         Query().kinds("text").limit(333).reversed(), Query().kinds("none"), Query().time(100_000...200_000),
+        Query().matching(BeginsEven()), Query().matching(BeginsEven()).kinds("noise").reversed(),
+        Query().matching(BeginsEven()).sequences(490...1010).limit(100),
     ]
 
     private func replayed(_ snapshot: Snapshot, _ query: Query, decodingAhead: Bool) throws -> [Event] {
@@ -55,6 +57,32 @@ struct ReplayTests {
         try store.close()
         let closed = try EventStore.openReadOnly(path).snapshot()
         #expect(try replayed(closed, query, decodingAhead: true) == expected)
+    }
+
+    @Test("counts the same, and does the same for it, with blocks decoded ahead", arguments: queries)
+    func sameCounts(query: Query) throws {
+        try recorded().close()
+        let snapshot = try EventStore.openReadOnly(path).snapshot()
+        let expected = try EventStore.openReadOnly(path).collect(query)
+        var counts: [UInt64] = []
+        var tallies: [Tally] = []
+        var statistics: [QueryStatistics] = []
+        for decodingAhead in [false, true] {
+            counts.append(try snapshot.count(query, decodingAhead: decodingAhead))
+            tallies.append(
+                try snapshot.tally(query, bucketNanoseconds: 500, by: .kind, decodingAhead: decodingAhead))
+            var cursor = try snapshot.cursor(query, decodingAhead: decodingAhead)
+            while try cursor.next() != nil {}
+            statistics.append(cursor.statistics)
+        }
+        #expect(counts == Array(repeating: UInt64(expected.count), count: 2))
+        #expect(tallies[0].counts == tallies[1].counts)
+        #expect(statistics[0].rowsMatched == statistics[1].rowsMatched)
+        // Up to a limit more is looked at, and decoded, than is asked for.
+        if query.limit == nil {
+            #expect(statistics[0] == statistics[1])
+            #expect(tallies[0].statistics == tallies[1].statistics)
+        }
     }
 
     @Test("gives large blocks, and those of many small parts, when blocks are decoded ahead")
@@ -119,6 +147,29 @@ struct ReplayTests {
         let coverage = try store.snapshot().replay(decodingAhead: decodingAhead) { events.append($0.event) }
         #expect(events == expected)
         #expect(coverage == cursor.coverage)
+    }
+
+    @Test(
+        "A cursor says at every event what is missing so far, however far ahead blocks are decoded",
+        arguments: [Query(), Query().reversed(), Query().matching(BeginsEven())])
+    func damageSoFar(query: Query) throws {
+        try recorded().close()
+        let files = try segments(of: path)
+        for file in files.dropFirst() {
+            var bytes = try Data(contentsOf: URL(filePath: file))
+            for position in stride(from: 3000, to: bytes.count - 3000, by: 9000) { bytes[position] ^= 1 }
+            try bytes.write(to: URL(filePath: file))
+        }
+        let snapshot = try EventStore.openReadOnly(path).snapshot()
+        var cursor = try snapshot.cursor(query)
+        var ahead = try snapshot.cursor(query, decodingAhead: true)
+        while let event = try cursor.nextEvent() {
+            #expect(try ahead.nextEvent() == event)
+            #expect(ahead.coverage == cursor.coverage, "at \(event.sequence)")
+        }
+        #expect(try ahead.nextEvent() == nil)
+        #expect(ahead.coverage == cursor.coverage)
+        #expect(cursor.coverage.gaps.count > 10)
     }
 
     // What the second thread had met beyond the limit was told as missing, and read while that thread wrote it.

@@ -52,7 +52,10 @@ struct RetainedReadTests {
         let gaps = query.limit == 0 ? [] : model.gaps(retained, in: query.sequences ?? 0 ... .max)
         #expect(coverage.gaps.map(\.sequences) == gaps, comment)
         #expect(coverage.gaps.allSatisfy { $0.reason == .retention }, comment)
-        #expect(try snapshot.count(query) == UInt64(expected.count), comment)
+        for decodingAhead in [false, true] {
+            let count = try snapshot.count(query, decodingAhead: decodingAhead)
+            #expect(count == UInt64(expected.count), comment)
+        }
 
         var whole = query
         whole.limit = nil

@@ -39,6 +39,7 @@ enum Figure: String, CaseIterable {
 
     // Search.
     case grepLive = "grep-live"
+    case grepLiveAhead = "grep-live-ahead"
     case grepLiveIgnoringCase = "grep-live-ignoring-case"
     case regexLive = "regex-live"
     case grepSettled = "grep-settled-p50"
@@ -103,7 +104,8 @@ enum Figure: String, CaseIterable {
         case .time100000: "100,000 events by time, p50"
         case .countKind: "count one kind over a random time range, p50"
         case .grepLive: "grep for a rare text, no filters"
-        case .grepLiveIgnoringCase: "the same, ignoring case"
+        case .grepLiveAhead: "the same, a second thread decodes and searches ahead"
+        case .grepLiveIgnoringCase: "the same on one thread, ignoring case"
         case .regexLive: "the same by a regular expression"
         case .grepSettled: "grep for a rare text, filters built, p50"
         case .regexSettled: "the same by a regular expression, p50"
@@ -141,7 +143,8 @@ enum Figure: String, CaseIterable {
         switch self {
         case .appendSync, .overwriteSync: .perSecond
         case .appendP50, .appendP999, .appendP9999, .open, .point, .time1000, .time100000, .countKind,
-            .fold, .grepLive, .grepLiveIgnoringCase, .regexLive, .grepSettled, .regexSettled, .whereSettled,
+            .fold, .grepLive, .grepLiveAhead, .grepLiveIgnoringCase, .regexLive, .grepSettled, .regexSettled,
+            .whereSettled,
             .histogram, .follow:
             .nanoseconds
         case .appendMemory, .storedBytes, .settledBytes, .compactMemory, .filterBytes, .scanMemory,

@@ -11,7 +11,8 @@ struct SearchBenchmarks {
     let limits: Limits
 
     static let figures: Set<Figure> = [
-        .memmem, .grepLive, .grepLiveIgnoringCase, .regexLive, .grepSettled, .regexSettled, .whereSettled,
+        .memmem, .grepLive, .grepLiveAhead, .grepLiveIgnoringCase, .regexLive, .grepSettled, .regexSettled,
+        .whereSettled,
         .filterBuild,
         .filterBytes, .whereNumber, .whereParsed, .histogram, .follow,
     ]
@@ -37,14 +38,21 @@ struct SearchBenchmarks {
                             keep(found)
                         }))
             }
-            func time(_ figure: Figure, _ predicate: any EventPredicate, _ count: UInt64?) throws {
+            func time(
+                _ figure: Figure, _ predicate: any EventPredicate, _ count: UInt64?,
+                decodingAhead: Bool = false
+            ) throws {
                 guard wants(figure) else { return }
                 var found: UInt64 = 0
-                let took = try seconds { found = try snapshot.count(Query().matching(predicate)) }
+                let took = try seconds {
+                    found = try snapshot.count(
+                        Query().matching(predicate), decodingAhead: decodingAhead)
+                }
                 if let count { precondition(found == count, "\(figure): \(found)") }
                 samples.add(figure, figure.unit == .nanoseconds ? took * 1e9 : events / took)
             }
             try time(.grepLive, try TextPredicate(rare), expected)
+            try time(.grepLiveAhead, try TextPredicate(rare), expected, decodingAhead: true)
             try time(
                 .grepLiveIgnoringCase, try TextPredicate(rare.lowercased(), ignoringCase: true), expected)
             try time(.regexLive, try RegexPredicate("E_QUOTA_[A-Z]+ED"), expected)

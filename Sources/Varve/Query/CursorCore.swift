@@ -5,6 +5,7 @@ internal import VarveFormat
 final class CursorCore {
     @usableFromInline
     struct Step {
+        @usableFromInline let run: UnsafePointer<CursorRun>
         @usableFromInline let row: Int
         @usableFromInline let rowEnd: Int
         @usableFromInline let base: UnsafeRawPointer
@@ -25,7 +26,7 @@ final class CursorCore {
     private let floor: UInt64
     @usableFromInline let run: UnsafeMutablePointer<CursorRun>
     private(set) var statistics = QueryStatistics()
-    private var foundGaps: [Gap] = []
+    private(set) var foundGaps: [Gap] = []
     private var remaining: UInt64
 
     // Position: the next source and block in the direction of the query.
@@ -136,6 +137,12 @@ final class CursorCore {
     var coverage: Coverage { coverage(adding: []) }
 
     var isReversed: Bool { query.isReversed }
+
+    /// What was done since the last call.
+    func takeStatistics() -> QueryStatistics {
+        defer { statistics = QueryStatistics() }
+        return statistics
+    }
 
     /// The damage met since the last call: nothing knows of it any more but the caller.
     func takeGaps() -> [Gap] {
@@ -350,7 +357,7 @@ final class CursorCore {
         }
         remaining -= UInt64(end - start)
         statistics.rowsMatched += UInt64(end - start)
-        return Step(row: start, rowEnd: end, base: base + offset)
+        return Step(run: UnsafePointer(run), row: start, rowEnd: end, base: base + offset)
     }
 
     /// Makes the chosen rows of the next sub-block ready that has some which match; false when there is none left in the block.
@@ -427,7 +434,7 @@ final class CursorCore {
     private func step(_ row: Int, _ count: Int, _ base: UnsafeRawPointer) -> Step {
         remaining -= UInt64(count)
         statistics.rowsMatched += UInt64(count)
-        return Step(row: row, rowEnd: row + count, base: base + Int(offsets[row]))
+        return Step(run: UnsafePointer(run), row: row, rowEnd: row + count, base: base + Int(offsets[row]))
     }
 
     /// The stored bytes of a sub-block: read with those of all that the chosen rows stand in.
@@ -1091,13 +1098,9 @@ final class CursorCore {
         }
     }
 
-    /// How many events match; no payload is decompressed but for predicates, and what matches whole is not read.
+    /// How many events match, where no predicate has to see payloads: none is decompressed, and what matches whole is not read.
     func count() throws(StoreError) -> UInt64 {
         var total: UInt64 = 0
-        if !payloadEvaluators.isEmpty {
-            while let step = try advance() { total += UInt64(step.rowEnd - step.row) }
-            return total
-        }
         countsWholeSegments { segment in
             for (_, events) in segment.kinds { total &+= events }
             return true

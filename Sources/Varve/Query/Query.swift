@@ -59,6 +59,9 @@ public struct Query: Sendable {
         kindNames == nil && time == nil && sequences == nil && predicates.isEmpty && limit == nil
     }
 
+    /// Whether payloads must be looked at to know what matches.
+    var needsPayload: Bool { predicates.contains(where: \.needsPayload) }
+
     /// Yields the last event first.
     public func reversed() -> Query { with { $0.isReversed = true } }
 }

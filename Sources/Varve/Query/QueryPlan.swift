@@ -38,7 +38,7 @@ public struct QueryPlan: Hashable, Sendable {
                 ordinal: summary.ordinal, events: summary.eventCount,
                 pruned: Self.reasonToPrune(summary, query, retained))
         }
-        needsPayload = query.predicates.contains(where: \.needsPayload)
+        needsPayload = query.needsPayload
         let requirement = TextRequirement.all(query.predicates.map(\.textRequirement)).description
         texts = requirement.isEmpty ? nil : requirement
         var conditions: [String] = []

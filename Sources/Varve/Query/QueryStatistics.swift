@@ -53,4 +53,15 @@ public struct QueryStatistics: Hashable, Sendable {
     public internal(set) var subBlocksDecoded = 0, subBlocksPruned = 0
     /// Stored bytes read, and payload bytes decompressed.
     public internal(set) var bytesRead: UInt64 = 0, bytesDecoded: UInt64 = 0
+
+    /// Adds what was done to read and decode blocks.
+    mutating func addReads(of other: QueryStatistics) {
+        blocksRead += other.blocksRead
+        blocksDecoded += other.blocksDecoded
+        rowsDecoded += other.rowsDecoded
+        subBlocksDecoded += other.subBlocksDecoded
+        subBlocksPruned += other.subBlocksPruned
+        bytesRead += other.bytesRead
+        bytesDecoded += other.bytesDecoded
+    }
 }

@@ -94,21 +94,25 @@ extension Snapshot {
     ///
     /// Where a whole segment or block matches and falls into one bucket and one group, what its index says is all that is read; of
     /// others the small columns. Payloads are decompressed for predicates on them alone. The order and the limit of the query do not
-    /// matter. O(blocks that may match). Errors: `beyondLimit` for more than `Tally.bucketsMax` buckets with events; what the system refuses
+    /// matter; `decodingAhead` is as of `count`. O(blocks that may match). Errors: `beyondLimit` for more than `Tally.bucketsMax` buckets with events; what the system refuses
     /// to read.
     public func tally(
         _ query: Query = Query(), bucketNanoseconds: Int64? = nil, shiftNanoseconds: Int64 = 0,
-        by grouping: Tally.Grouping = .none
+        by grouping: Tally.Grouping = .none, decodingAhead: Bool = false
     ) throws(StoreError) -> Tally {
         var query = query
         query.limit = query.limit == 0 ? 0 : nil
         query.isReversed = false
         var tally = Tally(
             bucketNanoseconds: bucketNanoseconds, shiftNanoseconds: shiftNanoseconds, grouping: grouping)
-        let core = try CursorCore(self, query)
-        try core.count(into: &tally)
-        tally.coverage = core.coverage
-        tally.statistics = core.statistics
+        var cursor = try cursor(query, decodingAhead: decodingAhead && query.needsPayload)
+        if query.needsPayload {
+            try cursor.countRows(into: &tally)
+        } else {
+            try cursor.core.count(into: &tally)
+        }
+        tally.coverage = cursor.coverage
+        tally.statistics = cursor.statistics
         return tally
     }
 
@@ -133,7 +137,7 @@ extension CursorCore {
         }
     }
 
-    /// Adds the counts of the events that match.
+    /// Adds the counts of the events that match, where no predicate has to see payloads.
     func count(into tally: inout Tally) throws(StoreError) {
         guard query.limit != 0 else { return }
         var counter = Counter(tally)
@@ -141,14 +145,6 @@ extension CursorCore {
         defer {
             countsWholeSegments(nil)
             tally = counter.finish()
-        }
-        if !payloadEvaluators.isEmpty {
-            while let step = try advance() {
-                counter.prepare(core: self)
-                counter.add(rows: step.row..<step.rowEnd, run.pointee)
-                try counter.check()
-            }
-            return
         }
         while let number = try nextCandidate() {
             try counter.check()
@@ -158,6 +154,19 @@ extension CursorCore {
             forEachChosenRows { counter.add(rows: $0, run.pointee) }
         }
         try counter.check()
+    }
+}
+
+extension EventCursor {
+    /// Adds the counts of the events that are left.
+    fileprivate mutating func countRows(into tally: inout Tally) throws(StoreError) {
+        var counter = Counter(tally)
+        defer { tally = counter.finish() }
+        while try advance() {
+            counter.prepare(core: EventView(run: run, row: row, base: base).core)
+            counter.add(rows: row..<rowEnd, run.pointee)
+            try counter.check()
+        }
     }
 }
 

@@ -101,7 +101,7 @@ public final class TimeOrderedEvents {
 extension Snapshot {
     /// The events that match, by their time. O(blocks) before the first one; no block is read before its time comes.
     ///
-    /// Errors: as `cursor(_:)`.
+    /// Errors: as `cursor`.
     public func eventsByTime(_ query: Query = Query()) throws(StoreError) -> TimeOrderedEvents {
         try TimeOrderedEvents(self, query)
     }

@@ -1,21 +1,12 @@
 /// Decodes a query's blocks before they are asked for, on a thread of its own and on its caller's while that would wait.
 ///
-/// One thread calls `next` and `stop`; what `next` gives is read there, until the next call.
+/// One thread asks it; the rows that `advance` gives are read there, until the next call.
 @usableFromInline
 final class ReadAhead: @unchecked Sendable {
     /// A block: its rows, and the core that they are in and that has the rest of a large one.
-    @usableFromInline
-    struct Block {
-        @usableFromInline let core: CursorCore
+    private struct Block {
+        let core: CursorCore
         let steps: [CursorCore.Step]
-        /// What could not be read before it.
-        let gapsBefore: [Gap]
-
-        /// The rows after the first `count` ones; nil: there are no more. To be asked in order.
-        @usableFromInline
-        func step(after count: Int) -> CursorCore.Step? {
-            count < steps.count ? steps[count] : core.nextInBlock()
-        }
     }
 
     private enum Slot {
@@ -34,24 +25,34 @@ final class ReadAhead: @unchecked Sendable {
     private let finder: CursorCore
     private let cores: [CursorCore]
     private var slots: [Slot]
+    /// What the finder could not read before each block.
+    private var gapsBefore: [[Gap]]
     /// Blocks claimed, and blocks that were read.
     private var claimed = 0
     private var read = 0
     /// Nothing more is claimed.
     private var isAtEnd = false
     private var lent: Block?
-    /// What could not be read of the blocks that were.
+    /// What could not be read of the blocks that were, and what was done for them.
     private var gaps: [Gap] = []
+    private var reads = QueryStatistics()
     private var worker: WorkerThread?
+    // The asking thread's own.
+    private var remaining: UInt64
+    private var rowsLent: UInt64 = 0
+    /// How often the block lent was asked for rows, and the last number of those it gave.
+    private var stepsLent = 0
+    private var last: UInt64 = 0
 
-    /// Nil when the system gives no thread.
-    @usableFromInline
-    init?(_ snapshot: Snapshot, _ query: Query) throws(StoreError) {
-        finder = try CursorCore(snapshot, query)
+    /// Nil when the system gives no thread. `finder`: a new core of the query, which is this one's from now on.
+    init?(_ snapshot: Snapshot, _ query: Query, finder: CursorCore) throws(StoreError) {
+        self.finder = finder
+        remaining = query.limit ?? .max
         var cores: [CursorCore] = []
         for _ in 0..<Self.slotCount { cores.append(try CursorCore(snapshot, query)) }
         self.cores = cores
         slots = Array(repeating: .free, count: cores.count)
+        gapsBefore = Array(repeating: [], count: cores.count)
         guard let worker = WorkerThread({ [self] in work() }) else { return nil }
         self.worker = worker
     }
@@ -71,18 +72,18 @@ final class ReadAhead: @unchecked Sendable {
         let core = cores[slot]
         claimed += 1
         slots[slot] = .claimed
+        let found = Result { () throws(StoreError) in try finder.findBlock(for: core) }
+        gapsBefore[slot] = finder.takeGaps()
         do throws(StoreError) {
-            guard let number = try finder.findBlock(for: core) else {
+            if let number = try found.get() {
+                monitor.unlock()
+                let decoded = Result { () throws(StoreError) in try core.decodeBlock(number) }
+                monitor.lock()
+                slots[slot] = .ready(Block(core: core, steps: try decoded.get()))
+            } else {
                 isAtEnd = true
                 slots[slot] = .ready(nil)
-                monitor.wakeAll()
-                return true
             }
-            let gaps = finder.takeGaps()
-            monitor.unlock()
-            let decoded = Result { () throws(StoreError) in try core.decodeBlock(number) }
-            monitor.lock()
-            slots[slot] = .ready(Block(core: core, steps: try decoded.get(), gapsBefore: gaps))
         } catch {
             isAtEnd = true
             slots[slot] = .failed(error)
@@ -91,33 +92,55 @@ final class ReadAhead: @unchecked Sendable {
         return true
     }
 
-    /// The next block in order; nil after the last. The one before is given back.
+    /// The next rows that match, in the order of the query; nil at the end.
     @usableFromInline
-    func next() throws(StoreError) -> Block? {
+    func advance() throws(StoreError) -> CursorCore.Step? {
+        while remaining > 0 {
+            if let lent,
+                let step = stepsLent < lent.steps.count ? lent.steps[stepsLent] : lent.core.nextInBlock()
+            {
+                stepsLent += 1
+                let rows = min(UInt64(step.rowEnd - step.row), remaining)
+                remaining -= rows
+                rowsLent += rows
+                last = step.run.pointee.firstSequence &+ UInt64(step.row) &+ rows &- 1
+                return CursorCore.Step(
+                    run: step.run, row: step.row, rowEnd: step.row + Int(rows), base: step.base)
+            }
+            guard try lendNext() else { return nil }
+        }
+        return nil
+    }
+
+    /// Gives the block back that is lent, and takes the next in order; false after the last.
+    private func lendNext() throws(StoreError) -> Bool {
         monitor.lock()
         defer { monitor.unlock() }
         if let lent {
             gaps += lent.core.takeGaps()
+            reads.addReads(of: lent.core.takeStatistics())
             slots[read % cores.count] = .free
             read += 1
+            stepsLent = 0
             self.lent = nil
             monitor.wakeAll()
         }
+        let slot = read % cores.count
         while true {
-            switch slots[read % cores.count] {
-            case .ready(let block):
-                lent = block
-                // Behind the last block nobody looks any more.
-                gaps += block?.gapsBefore ?? finder.takeGaps()
-                return block
-            case .failed(let error): throw error
+            switch slots[slot] {
             case .free, .claimed:
                 if !decodeNext() { monitor.wait() }
+                continue
+            case .ready(let block): lent = block
+            case .failed(let error): throw error
             }
+            gaps += gapsBefore[slot]
+            gapsBefore[slot] = []
+            return lent != nil
         }
     }
 
-    /// Ends the thread. Call once, and read nothing afterwards.
+    /// Ends the thread. Call once, and ask for no more rows.
     @usableFromInline
     func stop() {
         monitor.withLock {
@@ -128,18 +151,28 @@ final class ReadAhead: @unchecked Sendable {
         worker = nil
     }
 
-    /// What is missing in what was read, as far as the event `last` (nil: all of it). Nothing is to be read afterwards.
-    @usableFromInline
-    func coverage(upTo last: UInt64?) -> Coverage {
+    /// What is missing in what was read.
+    var coverage: Coverage {
         monitor.withLock {
+            var met = gaps
             if let lent {
-                gaps += lent.core.takeGaps().filter { gap in
-                    guard let last else { return true }
-                    return finder.isReversed
-                        ? gap.sequences.upperBound > last : gap.sequences.lowerBound < last
+                // The block is decoded whole, and the rest of it was not lent yet.
+                met += lent.core.foundGaps.filter { gap in
+                    finder.isReversed ? gap.sequences.upperBound > last : gap.sequences.lowerBound < last
                 }
             }
-            return finder.coverage(adding: gaps)
+            return finder.coverage(adding: met)
+        }
+    }
+
+    /// What was done so far, without the blocks that were decoded and not read yet.
+    var statistics: QueryStatistics {
+        monitor.withLock {
+            var sum = finder.statistics
+            sum.addReads(of: reads)
+            if let lent { sum.addReads(of: lent.core.statistics) }
+            sum.rowsMatched = rowsLent
+            return sum
         }
     }
 }

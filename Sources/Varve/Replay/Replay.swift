@@ -1,9 +1,8 @@
 extension Snapshot {
     /// Calls `body` with each event that matches, in the query's order, as fast as blocks are decompressed.
     ///
-    /// The view is lent: it ends with the call, and nothing is allocated for it. `decodingAhead` has a second thread decode the
-    /// blocks that come next (and this one too, while it would wait), at up to 40 MiB more memory (2 where blocks are as large as by
-    /// default); it is up to twice as fast. `body` is called on the caller's thread.
+    /// The view is lent: it ends with the call, and nothing is allocated for it. `decodingAhead` is as of a cursor; `body` is called on
+    /// the caller's thread.
     ///
     /// Returns what is missing in the answer. Throws `StoreError` when the system refuses to read, and what `body` throws: so it can
     /// stop. O(blocks that may match).
@@ -12,31 +11,9 @@ extension Snapshot {
     public func replay(
         _ query: Query = Query(), decodingAhead: Bool = false, _ body: (EventView) throws -> Void
     ) throws -> Coverage {
-        guard decodingAhead, let reader = try ReadAhead(self, query) else {
-            var cursor = try cursor(query)
-            while let event = try cursor.next() { try body(event) }
-            return cursor.coverage
-        }
-        defer { reader.stop() }
-        var remaining = query.limit ?? .max
-        var last: UInt64?
-        while remaining > 0, let block = try reader.next() {
-            let run = UnsafePointer(block.core.run)
-            var steps = 0
-            while remaining > 0, let step = block.step(after: steps) {
-                steps += 1
-                var base = step.base
-                let rows = min(UInt64(step.rowEnd - step.row), remaining)
-                remaining -= rows
-                // The rows are the core's: they stay until the next block is asked for.
-                for row in step.row..<step.row + Int(rows) {
-                    try body(EventView(run: run, row: row, base: base))
-                    base += Int(run.pointee.lengths[row])
-                }
-                last = run.pointee.firstSequence &+ UInt64(step.row) &+ rows &- 1
-            }
-        }
-        return reader.coverage(upTo: remaining == 0 ? last : nil)
+        var cursor = try cursor(query, decodingAhead: decodingAhead)
+        while let event = try cursor.next() { try body(event) }
+        return cursor.coverage
     }
 
     /// Splits a query for workers: up to `count` queries that together match what it does, each event once, with about as many

@@ -1017,12 +1017,16 @@ public final class EventStore: @unchecked Sendable {
     }
 
     /// A cursor, on a fresh snapshot.
-    public func cursor(_ query: Query = Query()) throws(StoreError) -> EventCursor {
-        try snapshot().cursor(query)
+    public func cursor(
+        _ query: Query = Query(), decodingAhead: Bool = false
+    ) throws(StoreError) -> EventCursor {
+        try snapshot().cursor(query, decodingAhead: decodingAhead)
     }
 
     /// How many events match, on a fresh snapshot.
-    public func count(_ query: Query = Query()) throws(StoreError) -> UInt64 { try snapshot().count(query) }
+    public func count(_ query: Query = Query(), decodingAhead: Bool = false) throws(StoreError) -> UInt64 {
+        try snapshot().count(query, decodingAhead: decodingAhead)
+    }
 
     /// The events that match, on a fresh snapshot.
     public func events(_ query: Query = Query()) throws(StoreError) -> EventSequence {

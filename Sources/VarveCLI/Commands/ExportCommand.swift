@@ -111,7 +111,7 @@ struct ExportCommand: ParsableCommand {
         defer { line.clear() }
         var gaps: [Gap] = []
         if !selection.isEmpty {
-            var cursor = try snapshot.cursor(selection.query)
+            var cursor = try selection.cursor(in: snapshot)
             var (events, bytes) = (0 as UInt64, 0 as UInt64)
             while let event = try cursor.next() {
                 try printer.print(event)

@@ -51,7 +51,7 @@ struct FieldsCommand: ParsableCommand {
                 filters, now: now, shift: shifts.shift(of: source.path))
             // The limit is of all stores together.
             selection.query.limit = selection.query.limit.map { $0 - min($0, events) }
-            var cursor = try source.snapshot.cursor(selection.query)
+            var cursor = try selection.cursor(in: source.snapshot)
             var found: UInt64 = 0
             while let event = try cursor.next() {
                 found += 1

@@ -95,7 +95,7 @@ struct HistogramCommand: ParsableCommand {
         for (source, selection, shift) in queries {
             let tally = try source.snapshot.tally(
                 selection.query, bucketNanoseconds: width, shiftNanoseconds: shift,
-                by: by?.grouping ?? .none)
+                by: by?.grouping ?? .none, decodingAhead: true)
             lastTally = tally
             for (bucket, groups) in tally.counts {
                 for (group, count) in groups {

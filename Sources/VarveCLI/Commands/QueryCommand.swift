@@ -115,7 +115,7 @@ struct QueryCommand: ParsableCommand {
         let output = Output()
         // Where one got to is known of events that were seen.
         if count, !cursors.isKept {
-            let answer = try snapshot.explainedCount(selection.query)
+            let answer = try snapshot.explainedCount(selection.query, decodingAhead: true)
             try output.line { $0.append(integer: answer.events) }
             try output.flush()
             if explain {
@@ -132,7 +132,7 @@ struct QueryCommand: ParsableCommand {
             after: max(after, around))
         var matched: UInt64 = 0
         var position = start
-        var cursor = try snapshot.cursor(selection.query)
+        var cursor = try selection.cursor(in: snapshot)
         while let event = try cursor.next() {
             matched += 1
             position = event.position

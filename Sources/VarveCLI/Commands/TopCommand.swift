@@ -97,7 +97,7 @@ struct TopCommand: ParsableCommand {
                 try count(columns[0], source, selection, &counts, &events, &gaps)
                 continue
             }
-            var cursor = try source.snapshot.cursor(selection.query)
+            var cursor = try selection.cursor(in: source.snapshot)
             var before = events
             while let event = try cursor.next() {
                 events += 1
@@ -132,7 +132,7 @@ struct TopCommand: ParsableCommand {
         _ counts: inout ValueCounts, _ events: inout UInt64, _ gaps: inout [[Gap]]
     ) throws {
         let grouping: Tally.Grouping = if case .kind = column { .kind } else { .session }
-        let tally = try source.snapshot.tally(selection.query, by: grouping)
+        let tally = try source.snapshot.tally(selection.query, by: grouping, decodingAhead: true)
         for (group, count) in tally.totals {
             let name: String
             switch group {

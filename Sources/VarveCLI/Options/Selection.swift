@@ -17,6 +17,11 @@ struct Selection {
     /// Everything.
     init() {}
 
+    /// What yields the events, with a second thread where more of them may be read than a few.
+    func cursor(in snapshot: Snapshot) throws -> EventCursor {
+        try snapshot.cursor(query, decodingAhead: query.limit == nil || !query.predicates.isEmpty)
+    }
+
     /// Looks up what the options name.
     ///
     /// - Parameters:

@@ -85,7 +85,7 @@ struct Exporter {
         var readGaps: [Gap] = []
         var isCutOff = selection.isEmpty
         if !selection.isEmpty {
-            var cursor = try snapshot.cursor(selection.query)
+            var cursor = try selection.cursor(in: snapshot)
             while let event = try cursor.next() {
                 try writeRecords(through: event.sequence)
                 try write(event)
