@@ -4,7 +4,7 @@ internal import VarveIO
 /// Writes items to segment files, starts and seals segments.
 ///
 /// `write` and `openActive` are called by the holder of the pipeline's writer role alone; `beginSync` under the pipeline's
-/// monitor; `carryOut` by one thread at a time; `sealRetired` by the background thread alone.
+/// monitor; `carryOut` by one thread at a time; `sealRetired` by any, with no monitor held.
 final class SegmentWriter: @unchecked Sendable {
     /// What a sync makes durable.
     struct DurablePoint: Hashable, Sendable {
@@ -342,15 +342,16 @@ final class SegmentWriter: @unchecked Sendable {
                 || Int(blockNumber) + 4 > options.segmentBlocksMax
             if blockNumber > 0, isFull || isOld || catalog.activeControlBytes > 16 << 20 {
                 // At most one complete segment waits for its footer: recovery relies on it.
-                _ = try sealRetired()
+                try sealRetired()
                 try finishActive()
             }
         }
         // Zeros have their room already.
         let zeros = file != nil && zeroEnd > offset ? zeroEnd - offset : 0
-        try reclaimer.makeRoom(
-            for: UInt64(byteCount) - min(UInt64(byteCount), zeros) + SegmentWriter.spareBytes,
-            path: file?.path ?? directory)
+        let need = UInt64(byteCount) - min(UInt64(byteCount), zeros) + SegmentWriter.spareBytes
+        // While a footer is being written and synced it counts twice: as a file's bytes, and as what is still to come.
+        if !reclaimer.hasRoom(for: need) { try sealRetired() }
+        try reclaimer.makeRoom(for: need, path: file?.path ?? directory)
         if file == nil { try openActive() }
     }
 
@@ -498,17 +499,20 @@ final class SegmentWriter: @unchecked Sendable {
     /// Whether a segment waits to be sealed.
     var hasRetired: Bool { monitor.withLock { !retired.isEmpty } }
 
-    /// Seals the segments that are complete: sync, footer, sync. Returns what was sealed, or throws the failure of a sync.
-    func sealRetired() throws(IOFailure) -> [SegmentSummary] {
+    /// Seals the segments that are complete: sync, footer, sync. Returns whether there were any, or throws the failure of a sync.
+    @discardableResult
+    func sealRetired() throws(IOFailure) -> Bool {
         sealing.lock()
         defer { sealing.unlock() }
-        var sealed: [SegmentSummary] = []
+        var isAny = false
         while let segment = monitor.withLock({ retired.first }) {
             try seal(segment)
             monitor.withLock { _ = retired.removeFirst() }
-            sealed.append(segment.index.summary)
+            let summary = segment.index.summary
+            options.diagnostics?(.sealed(segment: summary.ordinal, bytes: summary.dataBytes))
+            isAny = true
         }
-        return sealed
+        return isAny
     }
 
     private func seal(_ segment: OpenSegment) throws(IOFailure) {

@@ -620,12 +620,6 @@ public final class EventStore: @unchecked Sendable {
 
     /// Seals what is recorded, and removes what the limits have dropped.
     private func prepareCompaction(_ writing: Writing) throws(StoreError) {
-        var sealed: [SegmentSummary] = []
-        defer {
-            for segment in sealed {
-                options.diagnostics?(.sealed(segment: segment.ordinal, bytes: segment.dataBytes))
-            }
-        }
         // Closing waits for it.
         preparing.lock()
         defer { preparing.unlock() }
@@ -633,10 +627,10 @@ public final class EventStore: @unchecked Sendable {
         do throws(IOFailure) {
             try writing.pipeline.asWriter { () throws(IOFailure) in
                 // At most one complete segment waits for its footer.
-                _ = try writing.writer.sealRetired()
+                try writing.writer.sealRetired()
                 try writing.writer.finishActive()
             }
-            sealed = try writing.writer.sealRetired()
+            try writing.writer.sealRetired()
             try writing.reclaimer.removeLeftovers()
             try writing.reclaimer.dropAged()
             try writing.reclaimer.removeDead(
@@ -851,9 +845,7 @@ public final class EventStore: @unchecked Sendable {
                 failure = .writing(error)
             }
             do throws(IOFailure) {
-                for sealed in try writing.writer.sealRetired() {
-                    options.diagnostics?(.sealed(segment: sealed.ordinal, bytes: sealed.dataBytes))
-                }
+                try writing.writer.sealRetired()
             } catch {
                 failure = failure ?? .writing(error)
             }
