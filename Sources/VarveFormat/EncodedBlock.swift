@@ -32,7 +32,7 @@ public final class EncodedBlock: @unchecked Sendable {
     /// The first row's index.
     public internal(set) var firstIndex: UInt64 = 0
     /// The dictionary, when at least one sub-block was compressed with it.
-    public internal(set) var dictionary: PreparedDictionary?
+    public internal(set) var dictionary: CompressionDictionary?
     /// Events and payload bytes of each kind id that occurs, in ascending order.
     public internal(set) var kindTally: [(kind: UInt32, events: UInt64, bytes: UInt64)] = []
 

@@ -43,12 +43,12 @@ public final class EventBlockEncoder {
     ///   - payload: the payloads, one after the other: as many bytes as the rows' lengths add up to, at most
     ///     128 MiB.
     ///   - explicitIndices: whether to store each row's index; else they go up by one from the first's.
-    ///   - dictionary: compresses the sub-blocks at its own level, when given.
+    ///   - dictionary: compresses the sub-blocks of up to 1 MiB at its own level, when given.
     ///
     /// O(count + payload).
     public func encode(
         rows: UnsafePointer<EventRow>, count: Int, payload: UnsafeRawBufferPointer, explicitIndices: Bool,
-        settings: EncodingSettings, dictionary: PreparedDictionary?, into block: EncodedBlock
+        settings: EncodingSettings, dictionary: CompressionDictionary?, into block: EncodedBlock
     ) {
         precondition(count > 0 && count <= Limits.blockEventsMax, "a block has 1...65,536 events")
         let target = Int(min(settings.subBlockBytes, UInt32(Limits.payloadBytesMax)))
@@ -91,7 +91,7 @@ public final class EventBlockEncoder {
     /// The same of arrays: at least one row.
     public func encode(
         _ rows: [EventRow], payload: [UInt8], explicitIndices: Bool, settings: EncodingSettings,
-        dictionary: PreparedDictionary?, into block: EncodedBlock
+        dictionary: CompressionDictionary?, into block: EncodedBlock
     ) {
         rows.withUnsafeBufferPointer { rows in
             payload.withUnsafeBytes { payload in
@@ -155,7 +155,7 @@ public final class EventBlockEncoder {
     private func compress(
         _ rows: UnsafePointer<EventRow>, count: Int, payload: UnsafeRawBufferPointer, target: Int,
         level: Int32,
-        dictionary: PreparedDictionary?, directory: UnsafeMutableRawPointer, stored: UnsafeMutableRawPointer
+        dictionary: CompressionDictionary?, directory: UnsafeMutableRawPointer, stored: UnsafeMutableRawPointer
     ) -> (end: UnsafeMutableRawPointer, usesDictionary: Bool) {
         var (directory, stored, usesDictionary) = (directory, stored, false)
         var (first, position, start) = (0, 0, 0)
@@ -169,6 +169,7 @@ public final class EventBlockEncoder {
                 position += 1
             }
             let raw = UnsafeRawBufferPointer(rebasing: payload[start..<start + filled])
+            let dictionary = filled <= LZ4.dictionarySourceMax ? dictionary : nil
             // SAFETY: each sub-block before took at most its raw length, so the bound of what is left fits.
             let room = UnsafeMutableRawBufferPointer(start: stored, count: LZ4.bound(filled))
             var written =

@@ -1,44 +1,18 @@
 import CLZ4
 
-// SAFETY: unchecked, because nothing is written after init: encoders copy the state.
-/// A dictionary with the compressor's state after it has seen it, made once and shared by encoders.
-///
-/// Any thread may use it.
-public final class PreparedDictionary: @unchecked Sendable {
+/// A dictionary, and the level at which everything is compressed with it. Compressors prepare it once as long as it is the same object.
+public final class CompressionDictionary: Sendable {
     /// The dictionary.
     public let bytes: [UInt8]
-    /// The level for which it was prepared, and at which everything is compressed with it.
+    /// Of LZ4.
     public let level: Int32
-    let state: UnsafeMutableRawPointer
-    let stateBytes: Int
-    /// The state points into this copy, which does not move.
-    private let copy: UnsafeMutableRawBufferPointer
 
-    /// Prepares `bytes`, at most 64 KiB, for compression at `level`.
+    /// For compression with `bytes`, at most 64 KiB, at `level`.
     public init(_ bytes: [UInt8], level: Int32) {
         // Readers refuse a longer one.
         precondition(bytes.count <= Limits.dictionaryBytesMax, "a dictionary is beyond the limit")
         self.bytes = bytes
         self.level = level
-        copy = .allocate(byteCount: max(bytes.count, 1), alignment: 16)
-        copy.copyBytes(from: bytes)
-        stateBytes = LZ4.stateBytes(level)
-        state = .allocate(byteCount: stateBytes, alignment: 16)
-        let text = copy.baseAddress?.assumingMemoryBound(to: CChar.self)
-        // SAFETY: the state has the size that the library asks for, and lives as long as self, like the copy.
-        if level < LZ4.levelHC {
-            let stream = LZ4_initStream(state, stateBytes)
-            LZ4_loadDict(stream, text, Int32(bytes.count))
-        } else {
-            let stream = LZ4_initStreamHC(state, stateBytes)
-            LZ4_resetStreamHC_fast(stream, level)
-            LZ4_loadDictHC(stream, text, Int32(bytes.count))
-        }
-    }
-
-    deinit {
-        state.deallocate()
-        copy.deallocate()
     }
 }
 
@@ -55,6 +29,9 @@ enum LZ4 {
     /// Bytes that compressing `count` bytes gives at most.
     static func bound(_ count: Int) -> Int { count + count / 255 + 16 }
 
+    /// What is longer gains nothing by a dictionary, and would have to be copied behind it.
+    static let dictionarySourceMax = 1 << 20
+
     /// Whether compression to `stored` bytes is worth its decoding.
     static func pays(raw: Int, stored: Int) -> Bool { stored > 0 && stored <= raw - max(raw / 32, 1) }
 }
@@ -63,14 +40,14 @@ enum LZ4 {
 final class LZ4Compressor {
     private var state: UnsafeMutableRawPointer?
     private var stateBytes = 0
+    private var prepared: PreparedDictionary?
 
     deinit { state?.deallocate() }
 
-    /// Compresses `source` into `target`; returns the bytes written, 0 when they don't fit. With a
-    /// dictionary, its level counts.
+    /// Compresses `source` into `target`; returns the bytes written, 0 when they don't fit. With a dictionary, its level counts.
     func compress(
         _ source: UnsafeRawBufferPointer, into target: UnsafeMutableRawBufferPointer, level: Int32,
-        dictionary: PreparedDictionary?
+        dictionary: CompressionDictionary?
     ) -> Int {
         guard let from = source.baseAddress?.assumingMemoryBound(to: CChar.self),
             let to = target.baseAddress?.assumingMemoryBound(to: CChar.self),
@@ -79,23 +56,23 @@ final class LZ4Compressor {
         let level = dictionary?.level ?? level
         let capacity = Int32(clamping: target.count)
         let scratch = scratch(LZ4.stateBytes(level))
-        // SAFETY: scratch has the size of the state of this level; the library writes at most `capacity`
-        // bytes.
+        // SAFETY: scratch has the size of the state of this level; the library writes at most `capacity` bytes.
         guard let dictionary else {
             return Int(
                 level < LZ4.levelHC
                     ? LZ4_compress_fast_extState(scratch, from, to, count, capacity, 1)
                     : LZ4_compress_HC_extStateHC(scratch, from, to, count, capacity, level))
         }
+        let prepared = prepared(dictionary, room: source.count)
+        let text = prepared.put(source)
         // A state that has compressed something has forgotten the dictionary: start from a fresh copy.
-        scratch.copyMemory(from: dictionary.state, byteCount: dictionary.stateBytes)
-        defer { withExtendedLifetime(dictionary) {} }
+        scratch.copyMemory(from: prepared.state, byteCount: prepared.stateBytes)
         return Int(
             level < LZ4.levelHC
                 ? LZ4_compress_fast_continue(
-                    scratch.assumingMemoryBound(to: LZ4_stream_t.self), from, to, count, capacity, 1)
+                    scratch.assumingMemoryBound(to: LZ4_stream_t.self), text, to, count, capacity, 1)
                 : LZ4_compress_HC_continue(
-                    scratch.assumingMemoryBound(to: LZ4_streamHC_t.self), from, to, count, capacity))
+                    scratch.assumingMemoryBound(to: LZ4_streamHC_t.self), text, to, count, capacity))
     }
 
     private func scratch(_ count: Int) -> UnsafeMutableRawPointer {
@@ -106,13 +83,65 @@ final class LZ4Compressor {
         stateBytes = count
         return fresh
     }
+
+    private func prepared(_ dictionary: CompressionDictionary, room: Int) -> PreparedDictionary {
+        if let prepared, prepared.dictionary === dictionary, prepared.room >= room { return prepared }
+        // The old one's memory goes first.
+        prepared = nil
+        let fresh = PreparedDictionary(dictionary, room: max(room, 64 << 10))
+        prepared = fresh
+        return fresh
+    }
+}
+
+/// The state of a compressor that has seen a dictionary, and the dictionary with room for a text behind it: where one directly follows the
+/// other in memory LZ4 takes them for one text, and compresses a quarter faster.
+private final class PreparedDictionary {
+    let dictionary: CompressionDictionary
+    let state: UnsafeMutableRawPointer
+    let stateBytes: Int
+    /// Bytes of a text at most.
+    let room: Int
+    private let memory: UnsafeMutableRawPointer
+
+    init(_ dictionary: CompressionDictionary, room: Int) {
+        self.dictionary = dictionary
+        self.room = room
+        let count = dictionary.bytes.count
+        memory = .allocate(byteCount: count + room, alignment: 16)
+        UnsafeMutableRawBufferPointer(start: memory, count: count).copyBytes(from: dictionary.bytes)
+        stateBytes = LZ4.stateBytes(dictionary.level)
+        state = .allocate(byteCount: stateBytes, alignment: 16)
+        let text = memory.assumingMemoryBound(to: CChar.self)
+        // SAFETY: the state has the size that the library asks for, and lives as long as self, like the memory it points into.
+        if dictionary.level < LZ4.levelHC {
+            LZ4_loadDict(LZ4_initStream(state, stateBytes), text, Int32(count))
+        } else {
+            let stream = LZ4_initStreamHC(state, stateBytes)
+            LZ4_resetStreamHC_fast(stream, dictionary.level)
+            LZ4_loadDictHC(stream, text, Int32(count))
+        }
+    }
+
+    deinit {
+        state.deallocate()
+        memory.deallocate()
+    }
+
+    /// Puts a text, no longer than `room`, behind the dictionary.
+    func put(_ text: UnsafeRawBufferPointer) -> UnsafePointer<CChar> {
+        // SAFETY: there is room for it, as the caller has made sure.
+        let place = memory + dictionary.bytes.count
+        if let start = text.baseAddress { place.copyMemory(from: start, byteCount: text.count) }
+        return UnsafePointer(place.assumingMemoryBound(to: CChar.self))
+    }
 }
 
 /// Whole LZ4 blocks in arrays: for single, rare ones.
 public enum LZ4Block {
     /// `bytes` compressed; nil when that saves less than 1/32. With a dictionary, its level counts.
     public static func compress(
-        _ bytes: UnsafeRawBufferPointer, level: Int32, dictionary: PreparedDictionary? = nil
+        _ bytes: UnsafeRawBufferPointer, level: Int32, dictionary: CompressionDictionary? = nil
     ) -> [UInt8]? {
         let compressor = LZ4Compressor()
         let stored = [UInt8](unsafeUninitializedCapacity: LZ4.bound(bytes.count)) { target, count in

@@ -141,7 +141,7 @@ struct BlockVector: Sendable {
                 EventBlockEncoder().encode(
                     rows: start, count: rows.count, payload: payload, explicitIndices: explicitIndices,
                     settings: EncodingSettings(blockBytes: 4096, subBlockBytes: 256, level: 1),
-                    dictionary: dictionary.map { PreparedDictionary($0, level: 9) }, into: block)
+                    dictionary: dictionary.map { CompressionDictionary($0, level: 9) }, into: block)
             }
         }
         var header = given

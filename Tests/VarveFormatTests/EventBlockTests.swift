@@ -8,7 +8,7 @@ private struct Events {
     var payload: [UInt8] = []
     var explicitIndices = false
     var settings = EncodingSettings(blockBytes: 256 << 10, subBlockBytes: 16 << 10, level: 1)
-    var dictionary: PreparedDictionary?
+    var dictionary: CompressionDictionary?
 
     mutating func append(_ bytes: [UInt8], timestamp: Int64, kind: UInt32, index: UInt64? = nil) {
         rows.append(
@@ -170,7 +170,7 @@ struct EventBlockTests {
         events.settings.subBlockBytes = [0, 1, 100, 1000, 16 << 10, .max][round]
         events.explicitIndices = Bool.random(using: &generator)
         if Bool.random(using: &generator) {
-            events.dictionary = PreparedDictionary(text(3000, &generator), level: level)
+            events.dictionary = CompressionDictionary(text(3000, &generator), level: level)
         }
         for _ in 0..<Int.random(in: 1...300, using: &generator) {
             let size = Int.random(
@@ -216,11 +216,31 @@ struct EventBlockTests {
         #expect(events.encode().subBlockCount == 3)
     }
 
+    @Test(
+        "A payload of more than 1 MiB goes without the dictionary that the others use",
+        arguments: [1, 9] as [Int32])
+    func largeBesideDictionary(level: Int32) throws {
+        var generator = SeededGenerator(12)
+        var events = Events()
+        events.settings.level = level
+        events.dictionary = CompressionDictionary(text(20_000, &generator), level: level)
+        for size in [400, 1 << 20, (1 << 20) + 1, 400, 600_000] {
+            events.append(text(size, &generator), timestamp: 0, kind: 0)
+        }
+        events.settings.subBlockBytes = 1
+        try expectRoundTrip(events)
+        let columns = EventColumns()
+        try events.encode().load(into: columns)
+        #expect(
+            (0..<5).map { columns.subBlock($0).method }
+                == [.lz4WithDictionary, .lz4WithDictionary, .lz4, .lz4WithDictionary, .lz4WithDictionary])
+    }
+
     @Test("What does not compress is stored as it is, and needs no dictionary")
     func incompressible() throws {
         var generator = SeededGenerator(8)
         var events = Events()
-        events.dictionary = PreparedDictionary(text(3000, &generator), level: 1)
+        events.dictionary = CompressionDictionary(text(3000, &generator), level: 1)
         for position in 0..<40 { events.append(noise(1000, &generator), timestamp: Int64(position), kind: 0) }
         try expectRoundTrip(events)
         let block = events.encode()
@@ -273,7 +293,7 @@ struct EventBlockTests {
         var generator = SeededGenerator(11)
         var events = Events()
         events.explicitIndices = explicitIndices
-        events.dictionary = PreparedDictionary(text(5000, &generator), level: 1)
+        events.dictionary = CompressionDictionary(text(5000, &generator), level: 1)
         for position in 0..<20 {
             events.append(
                 text(300, &generator), timestamp: Int64(position), kind: explicitIndices ? 70 : 3,

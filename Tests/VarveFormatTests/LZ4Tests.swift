@@ -33,7 +33,7 @@ struct LZ4Tests {
         "Blocks come back, whole and in part, with a dictionary or without",
         arguments: [0, 1, 3, 9, 12] as [Int32], [false, true])
     func roundTrip(level: Int32, withDictionary: Bool) throws {
-        let dictionary = withDictionary ? PreparedDictionary(lines(64 << 10, seed: 1), level: level) : nil
+        let dictionary = withDictionary ? CompressionDictionary(lines(64 << 10, seed: 1), level: level) : nil
         let method: SubBlockMethod = withDictionary ? .lz4WithDictionary : .lz4
         let buffer = SubBlockBuffer()
         for size in [100, 1000, 16 << 10, 64 << 10, 300_000] {
@@ -63,7 +63,7 @@ struct LZ4Tests {
     @Test("A dictionary of the data makes small blocks smaller", arguments: [1, 9] as [Int32])
     func dictionaryPays(level: Int32) {
         let raw = lines(2000, seed: 3)
-        let dictionary = PreparedDictionary(lines(64 << 10, seed: 4), level: level)
+        let dictionary = CompressionDictionary(lines(64 << 10, seed: 4), level: level)
         let plain = raw.withUnsafeBytes { LZ4Block.compress($0, level: level) }
         let with = raw.withUnsafeBytes { LZ4Block.compress($0, level: level, dictionary: dictionary) }
         #expect((with?.count ?? .max) < (plain?.count ?? 0))
@@ -71,7 +71,7 @@ struct LZ4Tests {
 
     @Test("A dictionary of few bytes works too", arguments: [1, 9] as [Int32], [0, 1, 7, 8, 100])
     func smallDictionary(level: Int32, size: Int) throws {
-        let dictionary = PreparedDictionary(lines(size, seed: 5), level: level)
+        let dictionary = CompressionDictionary(lines(size, seed: 5), level: level)
         let raw = lines(5000, seed: 6)
         let stored = raw.withUnsafeBytes { LZ4Block.compress($0, level: level, dictionary: dictionary) } ?? []
         #expect(
@@ -83,7 +83,7 @@ struct LZ4Tests {
     @Test("A buffer changes between dictionaries, and keeps one while it grows")
     func dictionaries() throws {
         let buffer = SubBlockBuffer()
-        let dictionaries = (0..<2).map { PreparedDictionary(lines(30_000, seed: 10 + UInt64($0)), level: 1) }
+        let dictionaries = (0..<2).map { CompressionDictionary(lines(30_000, seed: 10 + UInt64($0)), level: 1) }
         for (identity, size) in [(0, 1000), (1, 1000), (1, 400_000), (0, 5000), (0, 1_000_000), (1, 100)] {
             let raw = lines(size, seed: 12)
             let dictionary = dictionaries[identity]
@@ -136,7 +136,7 @@ struct LZ4Tests {
     func hostile(withDictionary: Bool) {
         let seed = UInt64.random(in: .min ... .max)
         var generator = SeededGenerator(seed)
-        let dictionary = withDictionary ? PreparedDictionary(lines(5000, seed: 1), level: 1) : nil
+        let dictionary = withDictionary ? CompressionDictionary(lines(5000, seed: 1), level: 1) : nil
         let raw = lines(3000, seed: seed)
         let stored = raw.withUnsafeBytes { LZ4Block.compress($0, level: 1, dictionary: dictionary) } ?? []
         let buffer = SubBlockBuffer()

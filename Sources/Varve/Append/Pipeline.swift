@@ -50,7 +50,7 @@ final class Pipeline: @unchecked Sendable {
     private var writtenWaiters = ItemWaiters()
     private var spaceWaiters: [@Sendable () -> Void] = []
     /// The dictionary of this opening; made from the first full batch where the options ask for one.
-    private var dictionary: PreparedDictionary?
+    private var dictionary: CompressionDictionary?
     private let wantsDictionary: Bool
     private var isDictionaryTaken = false
 
@@ -162,7 +162,7 @@ final class Pipeline: @unchecked Sendable {
         if makesDictionary {
             let payload = UnsafeRawBufferPointer(start: batch.payload, count: batch.payloadBytes)
             dictionary = DictionaryBuilder.build(from: payload)
-                .map { PreparedDictionary($0, level: settings.level) }
+                .map { CompressionDictionary($0, level: settings.level) }
         }
         encoder.encode(
             rows: batch.rows, count: batch.count,

@@ -44,7 +44,7 @@ final class SegmentWriter: @unchecked Sendable {
     private static let spareBytes: UInt64 = 8192
     private var blockNumber: UInt32 = 0
     private var kindsWritten = 0
-    private var dictionary: PreparedDictionary?
+    private var dictionary: CompressionDictionary?
     private var isTorn = false
     private var openedAt: UInt64 = 0
     /// The log where the next segment starts.
@@ -245,7 +245,7 @@ final class SegmentWriter: @unchecked Sendable {
     }
 
     private func write(
-        dictionary: PreparedDictionary, _ position: LogPosition, _ durable: Watermark?
+        dictionary: CompressionDictionary, _ position: LogPosition, _ durable: Watermark?
     ) throws(IOFailure) {
         let (copies, shown) = ControlBlock.parts(ofDictionary: dictionary.bytes)
         try writeOwn(.dictionary, [], copies, shown, position, durable)
@@ -502,17 +502,20 @@ final class SegmentWriter: @unchecked Sendable {
     /// Seals the segments that are complete: sync, footer, sync. Returns whether there were any, or throws the failure of a sync.
     @discardableResult
     func sealRetired() throws(IOFailure) -> Bool {
+        var sealed: [SegmentSummary] = []
+        defer {
+            for segment in sealed {
+                options.diagnostics?(.sealed(segment: segment.ordinal, bytes: segment.dataBytes))
+            }
+        }
         sealing.lock()
         defer { sealing.unlock() }
-        var isAny = false
         while let segment = monitor.withLock({ retired.first }) {
             try seal(segment)
             monitor.withLock { _ = retired.removeFirst() }
-            let summary = segment.index.summary
-            options.diagnostics?(.sealed(segment: summary.ordinal, bytes: summary.dataBytes))
-            isAny = true
+            sealed.append(segment.index.summary)
         }
-        return isAny
+        return !sealed.isEmpty
     }
 
     private func seal(_ segment: OpenSegment) throws(IOFailure) {

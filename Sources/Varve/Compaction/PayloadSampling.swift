@@ -73,10 +73,10 @@ struct PayloadSampling {
     /// compresses a few sub-blocks to find out.
     func dictionary(
         from samples: [[UInt8]], _ sources: [RewriteSource], _ settings: EncodingSettings
-    ) throws(StoreError) -> PreparedDictionary? {
+    ) throws(StoreError) -> CompressionDictionary? {
         let text = Array(samples.joined())
         guard let built = text.withUnsafeBytes({ DictionaryBuilder.choose(from: $0) }) else { return nil }
-        let dictionary = PreparedDictionary(built, level: settings.level)
+        let dictionary = CompressionDictionary(built, level: settings.level)
         let trialCount = 4
         var (raw, plain, better) = (0, 0, 0)
         for trial in 0..<trialCount {

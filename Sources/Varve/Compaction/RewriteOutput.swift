@@ -12,7 +12,7 @@ final class RewriteOutput {
     private let announce: (UInt64) throws(IOFailure) -> Bool
     private let encoder = EventBlockEncoder()
     private let encoded = EncodedBlock()
-    private let dictionary: PreparedDictionary?
+    private let dictionary: CompressionDictionary?
     private var filters: FilterCollector?
     private(set) var index: SegmentIndex
     /// Over the bytes written.
@@ -34,7 +34,7 @@ final class RewriteOutput {
 
     init(
         _ header: SegmentHeader, file: any File, settings: RewriteSettings, retained: Retained,
-        dictionary: PreparedDictionary?, samples: [[UInt8]],
+        dictionary: CompressionDictionary?, samples: [[UInt8]],
         announce: @escaping (UInt64) throws(IOFailure) -> Bool
     ) throws(RewriteError) {
         self.file = file
@@ -147,7 +147,7 @@ final class RewriteOutput {
         payload.removeAll(keepingCapacity: keepsRoom)
     }
 
-    private func put(_ dictionary: PreparedDictionary) throws(RewriteError) {
+    private func put(_ dictionary: CompressionDictionary) throws(RewriteError) {
         var header = BlockHeader(type: .dictionary)
         header.epoch = block.epoch
         header.firstSequence = nextSequence - UInt64(rows.count)

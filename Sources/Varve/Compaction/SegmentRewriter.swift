@@ -34,7 +34,7 @@ struct SegmentRewriter {
         let kinds = try KindUnion(opened.map(\.index))
         let header = try header(opened, kinds, survey)
         let (samples, dictionary) = try RewriteError.reading {
-            () throws(StoreError) -> ([[UInt8]], PreparedDictionary?) in
+            () throws(StoreError) -> ([[UInt8]], CompressionDictionary?) in
             guard settings.usesDictionary || settings.buildsFilters else { return ([], nil) }
             let samples = try survey.sampling.samples(opened)
             guard settings.usesDictionary else { return (samples, nil) }
