@@ -104,7 +104,10 @@ final class Keeper: @unchecked Sendable {
     private func seal() {
         guard writer.hasRetired, isHealthy else { return }
         do throws(IOFailure) {
-            if try writer.sealRetired() { compactor.wake() }
+            for sealed in try writer.sealRetired() {
+                compactor.wake()
+                options.diagnostics?(.sealed(segment: sealed.ordinal, bytes: sealed.dataBytes))
+            }
         } catch {
             pipeline.poison(afterSync: error)
             // The data are synced and stay as they are; the footer is tried again.

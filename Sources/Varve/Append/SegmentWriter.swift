@@ -342,7 +342,7 @@ final class SegmentWriter: @unchecked Sendable {
                 || Int(blockNumber) + 4 > options.segmentBlocksMax
             if blockNumber > 0, isFull || isOld || catalog.activeControlBytes > 16 << 20 {
                 // At most one complete segment waits for its footer: recovery relies on it.
-                try sealRetired()
+                _ = try sealRetired()
                 try finishActive()
             }
         }
@@ -350,7 +350,7 @@ final class SegmentWriter: @unchecked Sendable {
         let zeros = file != nil && zeroEnd > offset ? zeroEnd - offset : 0
         let need = UInt64(byteCount) - min(UInt64(byteCount), zeros) + SegmentWriter.spareBytes
         // While a footer is being written and synced it counts twice: as a file's bytes, and as what is still to come.
-        if !reclaimer.hasRoom(for: need) { try sealRetired() }
+        if !reclaimer.hasRoom(for: need) { _ = try sealRetired() }
         try reclaimer.makeRoom(for: need, path: file?.path ?? directory)
         if file == nil { try openActive() }
     }
@@ -499,23 +499,17 @@ final class SegmentWriter: @unchecked Sendable {
     /// Whether a segment waits to be sealed.
     var hasRetired: Bool { monitor.withLock { !retired.isEmpty } }
 
-    /// Seals the segments that are complete: sync, footer, sync. Returns whether there were any, or throws the failure of a sync.
-    @discardableResult
-    func sealRetired() throws(IOFailure) -> Bool {
-        var sealed: [SegmentSummary] = []
-        defer {
-            for segment in sealed {
-                options.diagnostics?(.sealed(segment: segment.ordinal, bytes: segment.dataBytes))
-            }
-        }
+    /// Seals the segments that are complete: sync, footer, sync. Returns what was sealed, or throws the failure of a sync.
+    func sealRetired() throws(IOFailure) -> [SegmentSummary] {
         sealing.lock()
         defer { sealing.unlock() }
+        var sealed: [SegmentSummary] = []
         while let segment = monitor.withLock({ retired.first }) {
             try seal(segment)
             monitor.withLock { _ = retired.removeFirst() }
             sealed.append(segment.index.summary)
         }
-        return !sealed.isEmpty
+        return sealed
     }
 
     private func seal(_ segment: OpenSegment) throws(IOFailure) {

@@ -620,6 +620,12 @@ public final class EventStore: @unchecked Sendable {
 
     /// Seals what is recorded, and removes what the limits have dropped.
     private func prepareCompaction(_ writing: Writing) throws(StoreError) {
+        var sealed: [SegmentSummary] = []
+        defer {
+            for segment in sealed {
+                options.diagnostics?(.sealed(segment: segment.ordinal, bytes: segment.dataBytes))
+            }
+        }
         // Closing waits for it.
         preparing.lock()
         defer { preparing.unlock() }
@@ -627,10 +633,10 @@ public final class EventStore: @unchecked Sendable {
         do throws(IOFailure) {
             try writing.pipeline.asWriter { () throws(IOFailure) in
                 // At most one complete segment waits for its footer.
-                try writing.writer.sealRetired()
+                _ = try writing.writer.sealRetired()
                 try writing.writer.finishActive()
             }
-            try writing.writer.sealRetired()
+            sealed = try writing.writer.sealRetired()
             try writing.reclaimer.removeLeftovers()
             try writing.reclaimer.dropAged()
             try writing.reclaimer.removeDead(
@@ -845,7 +851,9 @@ public final class EventStore: @unchecked Sendable {
                 failure = .writing(error)
             }
             do throws(IOFailure) {
-                try writing.writer.sealRetired()
+                for sealed in try writing.writer.sealRetired() {
+                    options.diagnostics?(.sealed(segment: sealed.ordinal, bytes: sealed.dataBytes))
+                }
             } catch {
                 failure = failure ?? .writing(error)
             }
