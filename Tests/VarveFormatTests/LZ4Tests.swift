@@ -83,7 +83,9 @@ struct LZ4Tests {
     @Test("A buffer changes between dictionaries, and keeps one while it grows")
     func dictionaries() throws {
         let buffer = SubBlockBuffer()
-        let dictionaries = (0..<2).map { CompressionDictionary(lines(30_000, seed: 10 + UInt64($0)), level: 1) }
+        let dictionaries = (0..<2).map {
+            CompressionDictionary(lines(30_000, seed: 10 + UInt64($0)), level: 1)
+        }
         for (identity, size) in [(0, 1000), (1, 1000), (1, 400_000), (0, 5000), (0, 1_000_000), (1, 100)] {
             let raw = lines(size, seed: 12)
             let dictionary = dictionaries[identity]
