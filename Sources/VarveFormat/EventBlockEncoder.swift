@@ -155,7 +155,8 @@ public final class EventBlockEncoder {
     private func compress(
         _ rows: UnsafePointer<EventRow>, count: Int, payload: UnsafeRawBufferPointer, target: Int,
         level: Int32,
-        dictionary: CompressionDictionary?, directory: UnsafeMutableRawPointer, stored: UnsafeMutableRawPointer
+        dictionary: CompressionDictionary?, directory: UnsafeMutableRawPointer,
+        stored: UnsafeMutableRawPointer
     ) -> (end: UnsafeMutableRawPointer, usesDictionary: Bool) {
         var (directory, stored, usesDictionary) = (directory, stored, false)
         var (first, position, start) = (0, 0, 0)
