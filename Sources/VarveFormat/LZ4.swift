@@ -1,6 +1,7 @@
 import CLZ4
 
-/// A dictionary, and the level at which everything is compressed with it. Compressors prepare it once as long as it is the same object.
+/// A dictionary, and the level at which everything is compressed with it. Compressors prepare it once as long as it is the same object,
+/// and again for texts that are much longer.
 public final class CompressionDictionary: Sendable {
     /// The dictionary.
     public let bytes: [UInt8]
@@ -88,7 +89,7 @@ final class LZ4Compressor {
         if let prepared, prepared.dictionary === dictionary, prepared.room >= room { return prepared }
         // The old one's memory goes first.
         prepared = nil
-        let fresh = PreparedDictionary(dictionary, room: max(room, 64 << 10))
+        let fresh = PreparedDictionary(dictionary, room: max(room + room / 2, 64 << 10))
         prepared = fresh
         return fresh
     }

@@ -112,6 +112,24 @@ struct ReplayTests {
         #expect(sum == expected)
     }
 
+    @Test(
+        "A cursor that is at its end stays there, and one may be given up anywhere", arguments: [false, true])
+    func ends(decodingAhead: Bool) throws {
+        let snapshot = try recorded().snapshot()
+        for query in [Query(), Query().limit(30), Query().matching(BeginsEven()).limit(30)] {
+            var cursor = try snapshot.cursor(query, decodingAhead: decodingAhead)
+            var count: UInt64 = 0
+            while try cursor.next() != nil { count += 1 }
+            let end = (cursor.coverage, cursor.statistics.rowsMatched)
+            for _ in 0..<3 { #expect(try cursor.nextEvent() == nil) }
+            #expect(cursor.coverage == end.0 && cursor.statistics.rowsMatched == end.1 && end.1 == count)
+            for events in [0, 1, 100] {
+                var cursor = try snapshot.cursor(query, decodingAhead: decodingAhead)
+                for _ in 0..<events { _ = try cursor.nextEvent() }
+            }
+        }
+    }
+
     @Test("stops where its body throws", arguments: [false, true])
     func bodyThrows(decodingAhead: Bool) throws {
         struct Enough: Error {}

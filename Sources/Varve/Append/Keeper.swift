@@ -56,6 +56,7 @@ final class Keeper: @unchecked Sendable {
             let isOpen = tail.handOverIfOlder(than: isAwaited ? 0 : Keeper.idleNanoseconds)
             seal()
             retain()
+            reclaimer.letGo()
             pipeline.monitor.lock()
             if isStopping() {
                 pipeline.monitor.unlock()

@@ -349,9 +349,12 @@ final class SegmentWriter: @unchecked Sendable {
         // Zeros have their room already.
         let zeros = file != nil && zeroEnd > offset ? zeroEnd - offset : 0
         let need = UInt64(byteCount) - min(UInt64(byteCount), zeros) + SegmentWriter.spareBytes
-        // While a footer is being written and synced it counts twice: as a file's bytes, and as what is still to come.
-        if !reclaimer.hasRoom(for: need) { _ = try sealRetired() }
-        try reclaimer.makeRoom(for: need, path: file?.path ?? directory)
+        if !reclaimer.hasRoom(for: need) {
+            // While a footer is being written and synced it counts twice: as a file's bytes, and as what is still to come.
+            sealing.lock()
+            defer { sealing.unlock() }
+            try reclaimer.makeRoom(for: need, path: file?.path ?? directory)
+        }
         if file == nil { try openActive() }
     }
 

@@ -3,12 +3,11 @@ internal import VarveFormat
 /// The part of a cursor that works once a sub-block: prunes segments and blocks, unpacks columns, selects rows, decompresses.
 @usableFromInline
 final class CursorCore {
-    @usableFromInline
     struct Step {
-        @usableFromInline let run: UnsafePointer<CursorRun>
-        @usableFromInline let row: Int
-        @usableFromInline let rowEnd: Int
-        @usableFromInline let base: UnsafeRawPointer
+        let run: UnsafePointer<CursorRun>
+        let row: Int
+        let rowEnd: Int
+        let base: UnsafeRawPointer
     }
 
     /// Where blocks come from.
@@ -24,7 +23,7 @@ final class CursorCore {
     let retained: Retained
     /// No number below it matches: of the query's range, or the first that retention may keep.
     private let floor: UInt64
-    @usableFromInline let run: UnsafeMutablePointer<CursorRun>
+    let run: UnsafeMutablePointer<CursorRun>
     private(set) var statistics = QueryStatistics()
     private(set) var foundGaps: [Gap] = []
     private var remaining: UInt64
@@ -134,9 +133,7 @@ final class CursorCore {
         snapshot.sessionID(ordinal, ofEvent: sequence)
     }
 
-    var coverage: Coverage { coverage(adding: []) }
-
-    var isReversed: Bool { query.isReversed }
+    var coverage: Coverage { Self.coverage(of: query, in: snapshot, foundGaps) }
 
     /// What was done since the last call.
     func takeStatistics() -> QueryStatistics {
@@ -150,13 +147,13 @@ final class CursorCore {
         return foundGaps
     }
 
-    /// What is missing, with damage that others met.
-    func coverage(adding others: [Gap]) -> Coverage {
+    /// What is missing in an answer, with damage that was met.
+    static func coverage(of query: Query, in snapshot: Snapshot, _ met: [Gap]) -> Coverage {
         // Nothing was asked for.
         if query.limit == 0 { return Coverage() }
         let range = query.sequences ?? 0...UInt64.max
-        var gaps = ((try? snapshot.gaps()) ?? []) + foundGaps
-        for gap in others where !gaps.contains(gap) { gaps.append(gap) }
+        var gaps = (try? snapshot.gaps()) ?? []
+        for gap in met where !gaps.contains(gap) { gaps.append(gap) }
         gaps = gaps.compactMap { $0.part(in: range, end: snapshot.position.nextSequence) }
         return Coverage(gaps: gaps.sorted { $0.sequences.lowerBound < $1.sequences.lowerBound })
     }
@@ -164,7 +161,6 @@ final class CursorCore {
     // MARK: Stepping
 
     /// The next rows: contiguous in a decoded sub-block. Nil at the end.
-    @usableFromInline
     func advance() throws(StoreError) -> Step? {
         while remaining > 0 {
             if let step = nextInBlock() { return step }
@@ -174,7 +170,6 @@ final class CursorCore {
     }
 
     /// The next rows of the block that is loaded; nil when it has no more.
-    @usableFromInline
     func nextInBlock() -> Step? {
         while remaining > 0 {
             if isRange {
@@ -188,10 +183,23 @@ final class CursorCore {
         return nil
     }
 
-    /// Finds the next block that may match, and has `other`, a core of the same query, read from where it is: its number there; nil
-    /// at the end. This core decodes nothing itself then, and knows the kinds of all.
-    func findBlock(for other: CursorCore) throws(StoreError) -> Int? {
-        guard let number = try nextCandidate() else { return nil }
+    /// Where the next block that may match is.
+    enum FoundBlock {
+        case block(Int)
+        /// Not in the segment looked into: to be asked again.
+        case noneYet
+        case end
+    }
+
+    /// Finds the next block that may match, and has `other`, a core of the same query, read from where it is. This core decodes nothing
+    /// itself then, and knows the kinds of all.
+    func findBlock(for other: CursorCore) throws(StoreError) -> FoundBlock {
+        var number = nextInSource()
+        if number == nil {
+            guard try openNextSource() else { return .end }
+            number = nextInSource()
+        }
+        guard let number else { return .noneYet }
         other.source = source
         other.filterTest = filterTest
         other.kinds = kinds
@@ -199,7 +207,7 @@ final class CursorCore {
         other.allowedMask = allowedMask
         other.reserveKinds(allowedKinds.count)
         other.kindMap.update(from: kindMap, count: allowedKinds.count)
-        return number
+        return .block(number)
     }
 
     /// Loads a block and decodes it whole: its rows that match, which stay until the next call. What is too large for that is left to
@@ -209,7 +217,12 @@ final class CursorCore {
         keepsBlock = false
         chooseNone()
         var steps: [Step] = []
-        guard try load(number) else { return steps }
+        // What is too large is not read whole either.
+        var isLarge = false
+        if case .segment(let segment)? = source {
+            isLarge = segment.index.entries[number].rawBytes > Self.keptBytesMax
+        }
+        guard try load(number, payloads: !isLarge), !isLarge else { return steps }
         guard columns.subBlockCount <= Self.keptSubBlocksMax, header?.rawBytes ?? 0 <= Self.keptBytesMax
         else {
             return steps
@@ -540,47 +553,55 @@ final class CursorCore {
     /// The next block that the index can't rule out: its number in the current source.
     func nextCandidate() throws(StoreError) -> Int? {
         while true {
-            if case .segment(let segment)? = source {
-                let entries = segment.index.entries
-                while query.isReversed ? nextBlock >= 0 : nextBlock < entries.count {
-                    if !query.isReversed, let time = query.time, let pyramid = segment.index.pyramid {
-                        let next = pyramid.nextCandidate(from: nextBlock, count: entries.count, time)
-                        statistics.blocksPruned[.time] += next - nextBlock
-                        nextBlock = next
-                        if next >= entries.count { break }
-                    }
-                    let number = nextBlock
-                    nextBlock += query.isReversed ? -1 : 1
-                    let entry = entries[number]
-                    guard entry.type == .events else { continue }
-                    // Blocks ascend: what is beyond the far end is not looked at.
-                    if query.isReversed {
-                        if entry.nextSequence <= floor {
-                            nextBlock = -1
-                            break
-                        }
-                    } else if let sequences = query.sequences, entry.firstSequence > sequences.upperBound {
-                        nextBlock = entries.count
-                        break
-                    }
-                    if let reason = reasonToPrune(entry) {
-                        statistics.blocksPruned[reason] += 1
-                    } else if !isInOrder(entry, in: segment.index) {
-                        addGap(
-                            of: entry, "\(segment.fileName) at \(entry.offset): its numbers are out of order")
-                    } else if let filterTest, filterTest.rulesOut(block: number) {
-                        statistics.blocksPruned[.filter] += 1
-                    } else {
-                        return number
-                    }
-                }
-                source = nil
-            } else if case .batch(let batch)? = source, nextBlock == 0 {
-                nextBlock = 1
-                if !batch.keptRows(by: retained).isEmpty { return 0 }
-            }
+            if let number = nextInSource() { return number }
             guard try openNextSource() else { return nil }
         }
+    }
+
+    /// The next block in the current source that the index can't rule out; nil: no more of them are there.
+    private func nextInSource() -> Int? {
+        switch source {
+        case .segment(let segment)?:
+            let entries = segment.index.entries
+            while query.isReversed ? nextBlock >= 0 : nextBlock < entries.count {
+                if !query.isReversed, let time = query.time, let pyramid = segment.index.pyramid {
+                    let next = pyramid.nextCandidate(from: nextBlock, count: entries.count, time)
+                    statistics.blocksPruned[.time] += next - nextBlock
+                    nextBlock = next
+                    if next >= entries.count { break }
+                }
+                let number = nextBlock
+                nextBlock += query.isReversed ? -1 : 1
+                let entry = entries[number]
+                guard entry.type == .events else { continue }
+                // Blocks ascend: what is beyond the far end is not looked at.
+                if query.isReversed {
+                    if entry.nextSequence <= floor {
+                        nextBlock = -1
+                        break
+                    }
+                } else if let sequences = query.sequences, entry.firstSequence > sequences.upperBound {
+                    nextBlock = entries.count
+                    break
+                }
+                if let reason = reasonToPrune(entry) {
+                    statistics.blocksPruned[reason] += 1
+                } else if !isInOrder(entry, in: segment.index) {
+                    addGap(
+                        of: entry, "\(segment.fileName) at \(entry.offset): its numbers are out of order")
+                } else if let filterTest, filterTest.rulesOut(block: number) {
+                    statistics.blocksPruned[.filter] += 1
+                } else {
+                    return number
+                }
+            }
+            source = nil
+        case .batch(let batch)? where nextBlock == 0:
+            nextBlock = 1
+            if !batch.keptRows(by: retained).isEmpty { return 0 }
+        case .batch, nil: break
+        }
+        return nil
     }
 
     private func allows(session: UInt64) -> Bool {

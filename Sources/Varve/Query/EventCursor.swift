@@ -55,7 +55,7 @@
 
     /// Counts the events that are left.
     mutating func countRows() throws(StoreError) -> UInt64 {
-        var count: UInt64 = 0
+        var count = UInt64(rowEnd - row)
         while try advance() { count += UInt64(rowEnd - row) }
         return count
     }

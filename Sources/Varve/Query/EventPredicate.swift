@@ -9,7 +9,8 @@ public protocol EventPredicate: Sendable, CustomStringConvertible {
     /// What the payload of every event that matches holds: by it token filters rule out what need not be read.
     var textRequirement: TextRequirement { get }
 
-    /// What evaluates the condition, with memory of its own: one for each reader, used by one thread at a time.
+    /// What evaluates the condition, with memory of its own: one for each reader, or several where blocks are decoded ahead. Each is used
+    /// by one thread at a time, and sees some of the blocks, in any order.
     func makeEvaluator() -> any PredicateEvaluator
 }
 

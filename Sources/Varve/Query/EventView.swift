@@ -30,6 +30,9 @@ struct CursorRun {
         epoch = 0
         core = nil
     }
+
+    // SAFETY: the core holds the run, and is held by who has it.
+    var cursorCore: CursorCore { core!.takeUnretainedValue() }
 }
 
 /// An event as a cursor lends it: it can't outlive the cursor's next step, and nothing was allocated for it.
@@ -81,8 +84,7 @@ struct CursorRun {
             timestamp: timestamp, kind: kind, payload: copy())
     }
 
-    // SAFETY: the cursor that lent the view holds its core.
-    var core: CursorCore { run.pointee.core!.takeUnretainedValue() }
+    var core: CursorCore { run.pointee.cursorCore }
 
     /// Bytes of the payload.
     @inlinable public var payloadByteCount: Int { Int(run.pointee.lengths[row]) }

@@ -54,14 +54,22 @@ public struct QueryStatistics: Hashable, Sendable {
     /// Stored bytes read, and payload bytes decompressed.
     public internal(set) var bytesRead: UInt64 = 0, bytesDecoded: UInt64 = 0
 
-    /// Adds what was done to read and decode blocks.
-    mutating func addReads(of other: QueryStatistics) {
-        blocksRead += other.blocksRead
-        blocksDecoded += other.blocksDecoded
-        rowsDecoded += other.rowsDecoded
-        subBlocksDecoded += other.subBlocksDecoded
-        subBlocksPruned += other.subBlocksPruned
-        bytesRead += other.bytesRead
-        bytesDecoded += other.bytesDecoded
+    static func += (sum: inout QueryStatistics, other: QueryStatistics) {
+        sum.segments += other.segments
+        sum.segmentsCounted += other.segmentsCounted
+        sum.blocks += other.blocks
+        sum.blocksCounted += other.blocksCounted
+        for reason in PruneReason.allCases {
+            sum.segmentsPruned[reason] += other.segmentsPruned[reason]
+            sum.blocksPruned[reason] += other.blocksPruned[reason]
+        }
+        sum.blocksRead += other.blocksRead
+        sum.blocksDecoded += other.blocksDecoded
+        sum.rowsDecoded += other.rowsDecoded
+        sum.rowsMatched += other.rowsMatched
+        sum.subBlocksDecoded += other.subBlocksDecoded
+        sum.subBlocksPruned += other.subBlocksPruned
+        sum.bytesRead += other.bytesRead
+        sum.bytesDecoded += other.bytesDecoded
     }
 }

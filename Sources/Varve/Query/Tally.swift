@@ -94,8 +94,8 @@ extension Snapshot {
     ///
     /// Where a whole segment or block matches and falls into one bucket and one group, what its index says is all that is read; of
     /// others the small columns. Payloads are decompressed for predicates on them alone. The order and the limit of the query do not
-    /// matter; `decodingAhead` is as of `count`. O(blocks that may match). Errors: `beyondLimit` for more than `Tally.bucketsMax` buckets with events; what the system refuses
-    /// to read.
+    /// matter; `decodingAhead` is as of `count`. O(blocks that may match). Errors: `beyondLimit` for more than `Tally.bucketsMax` buckets
+    /// with events; what the system refuses to read.
     public func tally(
         _ query: Query = Query(), bucketNanoseconds: Int64? = nil, shiftNanoseconds: Int64 = 0,
         by grouping: Tally.Grouping = .none, decodingAhead: Bool = false
@@ -158,12 +158,12 @@ extension CursorCore {
 }
 
 extension EventCursor {
-    /// Adds the counts of the events that are left.
+    /// Adds the counts of a new cursor's events.
     fileprivate mutating func countRows(into tally: inout Tally) throws(StoreError) {
         var counter = Counter(tally)
         defer { tally = counter.finish() }
         while try advance() {
-            counter.prepare(core: EventView(run: run, row: row, base: base).core)
+            counter.prepare(core: run.pointee.cursorCore)
             counter.add(rows: row..<rowEnd, run.pointee)
             try counter.check()
         }

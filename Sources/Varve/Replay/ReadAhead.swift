@@ -20,24 +20,28 @@ final class ReadAhead: @unchecked Sendable {
     /// Blocks that are decoded or read at the same time.
     private static let slotCount = 4
 
-    private let monitor = Monitor()
-    /// Finds the blocks. Guarded by `monitor`, like all below.
+    private let snapshot: Snapshot
+    private let query: Query
+    /// Finds the blocks: used by who has set `isFinding`.
     private let finder: CursorCore
     private let cores: [CursorCore]
+    private let monitor = Monitor()
+    // Guarded by `monitor`.
+    private var isFinding = false
     private var slots: [Slot]
-    /// What the finder could not read before each block.
-    private var gapsBefore: [[Gap]]
+    /// What the finder did to find each block, and could not read before it.
+    private var found: [(statistics: QueryStatistics, gaps: [Gap])]
     /// Blocks claimed, and blocks that were read.
     private var claimed = 0
     private var read = 0
     /// Nothing more is claimed.
     private var isAtEnd = false
+    private var worker: WorkerThread?
+    // The asking thread's own.
     private var lent: Block?
     /// What could not be read of the blocks that were, and what was done for them.
     private var gaps: [Gap] = []
-    private var reads = QueryStatistics()
-    private var worker: WorkerThread?
-    // The asking thread's own.
+    private var done: QueryStatistics
     private var remaining: UInt64
     private var rowsLent: UInt64 = 0
     /// How often the block lent was asked for rows, and the last number of those it gave.
@@ -46,13 +50,21 @@ final class ReadAhead: @unchecked Sendable {
 
     /// Nil when the system gives no thread. `finder`: a new core of the query, which is this one's from now on.
     init?(_ snapshot: Snapshot, _ query: Query, finder: CursorCore) throws(StoreError) {
+        self.snapshot = snapshot
+        self.query = query
         self.finder = finder
+        done = finder.takeStatistics()
         remaining = query.limit ?? .max
         var cores: [CursorCore] = []
-        for _ in 0..<Self.slotCount { cores.append(try CursorCore(snapshot, query)) }
+        for _ in 0..<Self.slotCount {
+            let core = try CursorCore(snapshot, query)
+            // The segments are the finder's.
+            _ = core.takeStatistics()
+            cores.append(core)
+        }
         self.cores = cores
         slots = Array(repeating: .free, count: cores.count)
-        gapsBefore = Array(repeating: [], count: cores.count)
+        found = Array(repeating: (QueryStatistics(), []), count: cores.count)
         guard let worker = WorkerThread({ [self] in work() }) else { return nil }
         self.worker = worker
     }
@@ -65,22 +77,35 @@ final class ReadAhead: @unchecked Sendable {
         monitor.unlock()
     }
 
-    /// Claims the next block and decodes it; false when there is no room for one. Call with the lock, which is given up meanwhile.
+    /// Looks for the next block, in one segment at most, and decodes it; false when somebody else looks for it, or there is no room. Call
+    /// with the lock, which is given up meanwhile.
     private func decodeNext() -> Bool {
-        guard !isAtEnd, claimed - read < cores.count else { return false }
+        guard !isAtEnd, !isFinding, claimed - read < cores.count else { return false }
         let slot = claimed % cores.count
         let core = cores[slot]
         claimed += 1
         slots[slot] = .claimed
-        let found = Result { () throws(StoreError) in try finder.findBlock(for: core) }
-        gapsBefore[slot] = finder.takeGaps()
+        isFinding = true
+        monitor.unlock()
+        let next = Result { () throws(StoreError) in try finder.findBlock(for: core) }
+        let (statistics, gaps) = (finder.takeStatistics(), finder.takeGaps())
+        monitor.lock()
+        isFinding = false
+        found[slot].statistics += statistics
+        found[slot].gaps += gaps
         do throws(StoreError) {
-            if let number = try found.get() {
+            switch try next.get() {
+            case .block(let number):
+                monitor.wakeAll()
                 monitor.unlock()
                 let decoded = Result { () throws(StoreError) in try core.decodeBlock(number) }
                 monitor.lock()
                 slots[slot] = .ready(Block(core: core, steps: try decoded.get()))
-            } else {
+            case .noneYet:
+                // Nobody has claimed another one since.
+                claimed -= 1
+                slots[slot] = .free
+            case .end:
                 isAtEnd = true
                 slots[slot] = .ready(nil)
             }
@@ -93,7 +118,6 @@ final class ReadAhead: @unchecked Sendable {
     }
 
     /// The next rows that match, in the order of the query; nil at the end.
-    @usableFromInline
     func advance() throws(StoreError) -> CursorCore.Step? {
         while remaining > 0 {
             if let lent,
@@ -118,7 +142,7 @@ final class ReadAhead: @unchecked Sendable {
         defer { monitor.unlock() }
         if let lent {
             gaps += lent.core.takeGaps()
-            reads.addReads(of: lent.core.takeStatistics())
+            done += lent.core.takeStatistics()
             slots[read % cores.count] = .free
             read += 1
             stepsLent = 0
@@ -130,18 +154,24 @@ final class ReadAhead: @unchecked Sendable {
             switch slots[slot] {
             case .free, .claimed:
                 if !decodeNext() { monitor.wait() }
-                continue
-            case .ready(let block): lent = block
-            case .failed(let error): throw error
+            case .ready(let block):
+                takeFound(slot)
+                lent = block
+                return block != nil
+            case .failed(let error):
+                takeFound(slot)
+                throw error
             }
-            gaps += gapsBefore[slot]
-            gapsBefore[slot] = []
-            return lent != nil
         }
     }
 
+    private func takeFound(_ slot: Int) {
+        done += found[slot].statistics
+        gaps += found[slot].gaps
+        found[slot] = (QueryStatistics(), [])
+    }
+
     /// Ends the thread. Call once, and ask for no more rows.
-    @usableFromInline
     func stop() {
         monitor.withLock {
             isAtEnd = true
@@ -153,26 +183,21 @@ final class ReadAhead: @unchecked Sendable {
 
     /// What is missing in what was read.
     var coverage: Coverage {
-        monitor.withLock {
-            var met = gaps
-            if let lent {
-                // The block is decoded whole, and the rest of it was not lent yet.
-                met += lent.core.foundGaps.filter { gap in
-                    finder.isReversed ? gap.sequences.upperBound > last : gap.sequences.lowerBound < last
-                }
+        var met = gaps
+        if let lent {
+            // The block is decoded whole, and the rest of it was not lent yet.
+            met += lent.core.foundGaps.filter { gap in
+                query.isReversed ? gap.sequences.upperBound > last : gap.sequences.lowerBound < last
             }
-            return finder.coverage(adding: met)
         }
+        return CursorCore.coverage(of: query, in: snapshot, met)
     }
 
-    /// What was done so far, without the blocks that were decoded and not read yet.
+    /// What was done for what was read. Of the last block, which was decoded whole, all.
     var statistics: QueryStatistics {
-        monitor.withLock {
-            var sum = finder.statistics
-            sum.addReads(of: reads)
-            if let lent { sum.addReads(of: lent.core.statistics) }
-            sum.rowsMatched = rowsLent
-            return sum
-        }
+        var sum = done
+        if let lent { sum += lent.core.statistics }
+        sum.rowsMatched = rowsLent
+        return sum
     }
 }

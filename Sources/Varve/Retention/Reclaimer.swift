@@ -34,6 +34,8 @@ final class Reclaimer: @unchecked Sendable {
     private var reported: Set<RetentionLimit> = []
     /// The free space when some was asked for that does not show yet, and when that was.
     private var asked: (free: UInt64, time: UInt64)?
+    /// Segments that were removed, and are mapped: see `letGo`.
+    private var removed: [SegmentHandle] = []
     /// Files that hold nothing any more, and that the system did not let go so far.
     private var leftovers: [String]
     /// Segments of which little stays, that could not be written anew for want of disk space.
@@ -127,6 +129,7 @@ final class Reclaimer: @unchecked Sendable {
             report(.freeBytes)
             throw IOFailure(.write, path: path, code: IOFailure.quotaCode)
         }
+        removed = []
         asked = try fileSystem.space(at: directory).freeBytes > free ? nil : (free, now)
     }
 
@@ -405,7 +408,18 @@ final class Reclaimer: @unchecked Sendable {
         }
         catalog.remove(handle.summary.ordinal)
         unlink(handle.path)
+        removed.append(handle)
         diagnostics?(.dropped(segment: handle.summary.ordinal, bytes: handle.trailer.fileLength))
+    }
+
+    /// Lets go of the segments that were removed. With its last mapping the system frees a file's blocks, and may take tens of
+    /// milliseconds for it: an append that waits for room does not wait for that.
+    func letGo() {
+        guard maintenance.tryLock() else { return }
+        let gone = removed
+        removed = []
+        maintenance.unlock()
+        withExtendedLifetime(gone) {}
     }
 
     /// Removes a file that holds nothing any more, at once or as soon as the system lets it go. Call with `maintenance` held.

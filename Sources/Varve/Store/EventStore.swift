@@ -878,6 +878,7 @@ public final class EventStore: @unchecked Sendable {
             // All that it holds is durable: left behind, it would only take room.
             try? options.fileSystem.unlink(path + "/TAIL")
         }
+        writing.reclaimer.letGo()
         writing.lock.release()
         if let failure { throw failure }
     }
