@@ -41,7 +41,7 @@ final class ReadAhead: @unchecked Sendable {
     private var lent: Block?
     /// What could not be read of the blocks that were, and what was done for them.
     private var gaps: [Gap] = []
-    private var done: QueryStatistics
+    private var done = QueryStatistics()
     private var remaining: UInt64
     private var rowsLent: UInt64 = 0
     /// How often the block lent was asked for rows, and the last number of those it gave.
@@ -53,7 +53,6 @@ final class ReadAhead: @unchecked Sendable {
         self.snapshot = snapshot
         self.query = query
         self.finder = finder
-        done = finder.takeStatistics()
         remaining = query.limit ?? .max
         var cores: [CursorCore] = []
         for _ in 0..<Self.slotCount {
