@@ -108,18 +108,24 @@ struct StoreLimitTests {
     func lettingGo() throws {
         let watch = MappingWatch()
         let keeper = Locked<ObjectIdentifier?>(nil)
+        let sealed = DispatchSemaphore(value: 0)
         let dropped = Locked(0)
         var options = smallBlocks(on: watch)
         options.limits = RetentionLimits(bytes: 1 << 20)
         options.diagnostics = {
             switch $0 {
-            case .sealed: keeper.withLock { $0 = ObjectIdentifier(Thread.current) }
+            case .sealed:
+                keeper.withLock { $0 = ObjectIdentifier(Thread.current) }
+                sealed.signal()
             case .dropped: dropped.withLock { $0 += 1 }
             default: break
             }
         }
         let store = try EventStore.open(path, options: options)
-        try append(0..<5000, to: store)
+        // More than a segment holds, and nothing after it: the keeper seals it.
+        try append(0..<400, to: store)
+        #expect(sealed.wait(timeout: .now() + 60) == .success)
+        try append(400..<5000, to: store)
         #expect(dropped.withLock { $0 } > 10)
         let letGo = watch.threads.withLock { $0 }
         #expect(letGo.subtracting([try #require(keeper.withLock { $0 })]) == [])
