@@ -101,7 +101,7 @@ struct StoreLimitTests {
         try session.end()
     }
 
-    // The system frees a file's blocks with its last mapping, which took the thread that writes up to 46 ms for 2 MB.
+    // The system frees a file's blocks with its last mapping, which took the thread that writes up to 46 ms for 32 MB.
     @Test(
         "No append waits until the system has freed what is dropped for it, and closing leaves nothing mapped"
     )
