@@ -103,7 +103,8 @@ final class Keeper: @unchecked Sendable {
     private var isHealthy: Bool { pipeline.monitor.withLock { pipeline.poisoned == nil } }
 
     private func seal() {
-        guard writer.hasRetired, isHealthy else { return }
+        // Syncs should not wait for it.
+        guard writer.hasRetired, !writer.isSealing, isHealthy else { return }
         do throws(IOFailure) {
             for sealed in try writer.sealRetired() {
                 compactor.wake()
