@@ -30,6 +30,15 @@ struct ReplayTests {
         return store
     }
 
+    /// Flips a bit in so many bytes each, in all segments but the first.
+    private func damageSegments(every step: Int) throws {
+        for file in try segments(of: path).dropFirst() {
+            var bytes = try Data(contentsOf: URL(filePath: file))
+            for position in stride(from: 3000, to: bytes.count - 3000, by: step) { bytes[position] ^= 1 }
+            try bytes.write(to: URL(filePath: file))
+        }
+    }
+
     static let queries: [Query] = [
         Query(), Query().reversed(), Query().session("s0"), Query().kinds("text"), Query().time(1000...1100),
         Query().time(1000...1100).reversed(), Query().kinds("noise").reversed(),
@@ -172,12 +181,7 @@ struct ReplayTests {
         arguments: [Query(), Query().reversed(), Query().matching(BeginsEven())])
     func damageSoFar(query: Query) throws {
         try recorded().close()
-        let files = try segments(of: path)
-        for file in files.dropFirst() {
-            var bytes = try Data(contentsOf: URL(filePath: file))
-            for position in stride(from: 3000, to: bytes.count - 3000, by: 9000) { bytes[position] ^= 1 }
-            try bytes.write(to: URL(filePath: file))
-        }
+        try damageSegments(every: 9000)
         let snapshot = try EventStore.openReadOnly(path).snapshot()
         var cursor = try snapshot.cursor(query)
         var ahead = try snapshot.cursor(query, decodingAhead: true)
@@ -194,12 +198,7 @@ struct ReplayTests {
     @Test("says nothing of damage beyond what was asked for")
     func damageBeyondLimit() throws {
         try recorded().close()
-        let files = try segments(of: path)
-        for file in files.dropFirst() {
-            var bytes = try Data(contentsOf: URL(filePath: file))
-            for position in stride(from: 3000, to: bytes.count - 3000, by: 1500) { bytes[position] ^= 1 }
-            try bytes.write(to: URL(filePath: file))
-        }
+        try damageSegments(every: 1500)
         let snapshot = try EventStore.openReadOnly(path).snapshot()
         for limit in [1, 10, 100, 150, 300, 1000] as [UInt64] {
             var cursor = try snapshot.cursor(Query().limit(limit))

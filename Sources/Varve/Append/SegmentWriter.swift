@@ -503,11 +503,7 @@ final class SegmentWriter: @unchecked Sendable {
     var hasRetired: Bool { monitor.withLock { !retired.isEmpty } }
 
     /// Whether somebody seals segments, or makes room: that may take a while.
-    var isSealing: Bool {
-        guard sealing.tryLock() else { return true }
-        sealing.unlock()
-        return false
-    }
+    var isSealing: Bool { sealing.isTaken }
 
     /// Seals the segments that are complete: sync, footer, sync. Returns what was sealed, or throws the failure of a sync.
     func sealRetired() throws(IOFailure) -> [SegmentSummary] {

@@ -63,11 +63,7 @@ final class Reclaimer: @unchecked Sendable {
     }
 
     /// Whether somebody changes files, which may take a while.
-    var isBusy: Bool {
-        guard maintenance.tryLock() else { return true }
-        maintenance.unlock()
-        return false
-    }
+    var isBusy: Bool { maintenance.isTaken }
 
     // MARK: Bytes
 

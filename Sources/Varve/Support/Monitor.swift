@@ -45,6 +45,13 @@ final class Monitor: @unchecked Sendable {
     /// Takes the lock unless somebody has it.
     func tryLock() -> Bool { pthread_mutex_trylock(mutex) == 0 }
 
+    /// Whether somebody has the lock, at this moment.
+    var isTaken: Bool {
+        guard tryLock() else { return true }
+        unlock()
+        return false
+    }
+
     /// Sleeps until woken. Call with the lock held; it is held again afterwards. May wake for no reason.
     func wait() { pthread_cond_wait(condition, mutex) }
 
