@@ -72,7 +72,7 @@ format:
 
 # Ten minutes with limits and compaction, and the plot of it; the status tells whether the aims were met.
 soak: setup
-	$(SWIFT) run -c release --package-path Benchmarks varve-bench soak --plot Benchmarks/soak.svg $(SOAK)
+	@SWIFT="$(SWIFT)" scripts/measure.sh soak $(SOAK)
 
 # What stores cost by their size, real ones and simulated ones.
 growth: setup

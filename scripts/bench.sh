@@ -7,6 +7,8 @@ set -euo pipefail
 captures="${VARVE_CAPTURES:+$(cd "$VARVE_CAPTURES" && pwd -P)}"
 cd "$(dirname "$0")/.."
 swift="${SWIFT:-swift}"
+export VARVE_BENCH_COMMIT
+VARVE_BENCH_COMMIT="$(scripts/commit.sh)"
 
 # Which stores there are is found out anew: what was installed meanwhile changes no file of the package.
 "$swift" build -c release --package-path Benchmarks --manifest-cache none --product varve-bench
@@ -49,13 +51,15 @@ for number in "${!workloads[@]}"; do
 done
 if [ $# -eq 0 ]; then
     {
-        printf 'The ratio of each round is to what was measured right before it.\n\n'
+        printf 'The ratio of each round is to the last measurement, before it, of what it is compared with.\n\n'
         sed '/^|/q' "$tables/limits" | sed '/^|/d; s/^\(..*\)$/- \1/'
         sed -n '/^|/p' "$tables/limits"
     } | scripts/results.sh 'Varve beside the limits of the machine' 'make bench'
     {
         printf 'Every store answers the same questions, and is refused where an answer differs from the workload'\''s. In brackets: the ratio to Varve'\''s\n'
-        printf 'figure. Of rates more is better, of times and sizes less. MCAP has no library in Debian, and is not here.\n'
+        printf 'figure. Of rates more is better, of times and sizes less. MCAP has no library in Debian, and is not here. The other stores have keys by number\n'
+        printf 'and by time, and none by kind or text: for both they pass over all events, where Varve has counts and filters. No other store is compacted\n'
+        printf 'by hand before it is read.\n'
         for number in "${!workloads[@]}"; do
             case "${workloads[$number]}" in
             a) title='Workload A' ;;
@@ -69,7 +73,7 @@ if [ $# -eq 0 ]; then
     } | scripts/results.sh 'Varve beside other stores' 'make bench'
     if [ -e "$tables/peers-0.json" ]; then
         "$bench" plots --from "$tables/limits.json" --from "$tables/peers-0.json" --into Benchmarks/plots
+        echo "written: Benchmarks/plots" >&2
     fi
-    echo "written: Benchmarks/plots" >&2
 fi
 exit "$failed"

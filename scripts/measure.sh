@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
-# Measures the growth of stores, or the latency of appends, and draws a plot. Without more arguments the figures go to Benchmarks/RESULTS.md.
+# Measures the growth of stores, the latency of appends, or minutes of recording within a limit, and draws a plot. Without more arguments the figures go to Benchmarks/RESULTS.md.
 #
-#   scripts/measure.sh growth|latency [OPTION...]
+#   scripts/measure.sh growth|latency|soak [OPTION...]
 #
-# The status is that of the measurement: `latency` fails when an append took too long.
+# The status is that of the measurement: `latency` fails when an append took too long, `soak` when an aim is missed.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 part="$1"
@@ -11,13 +11,16 @@ shift
 figures="$(mktemp)"
 trap 'rm -f "$figures"' EXIT
 status=0
+export VARVE_BENCH_COMMIT
+VARVE_BENCH_COMMIT="$(scripts/commit.sh)"
 "${SWIFT:-swift}" run -c release --package-path Benchmarks varve-bench "$part" --plot "Benchmarks/plots/$part.svg" "$@" |
     tee "$figures" || status=$?
 # Without its table it did not come to an end.
 if [ $# -eq 0 ] && grep -q '^|' "$figures"; then
     case "$part" in
     growth) title='Growth' ;;
-    *) title='Latency of every append' ;;
+    latency) title='Latency of every append' ;;
+    *) title='Recording within a limit' ;;
     esac
     scripts/results.sh "$title" "make $part" <"$figures"
 fi

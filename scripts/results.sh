@@ -3,18 +3,15 @@
 #
 #   scripts/results.sh TITLE COMMAND <TEXT
 #
-# COMMAND is what measured it, as people call it.
+# COMMAND is what measured it, as people call it. The commit is that of VARVE_BENCH_COMMIT, which `scripts/commit.sh` tells before a measurement.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 results=Benchmarks/RESULTS.md
 section="$(mktemp)"
 whole="$(mktemp)"
 trap 'rm -f "$section" "$whole"' EXIT
-commit="$(git rev-parse --short HEAD 2>/dev/null || echo 'an unknown commit')"
-# What was measured just before does not count.
-[ -z "$(git status --porcelain -- . ':!Benchmarks/RESULTS.md' ':!Benchmarks/plots' 2>/dev/null)" ] || commit+=', changed'
 {
-    printf '## %s\n\nBy `%s` on %s, at %s.\n\n' "$1" "$2" "$(date +%F)" "$commit"
+    printf '## %s\n\nBy `%s` on %s, at %s.\n\n' "$1" "$2" "$(date +%F)" "$VARVE_BENCH_COMMIT"
     cat
 } >"$section"
 [ -e "$results" ] || printf '# Figures\n' >"$results"

@@ -331,9 +331,12 @@ int32_t varve_posix_sync(int32_t descriptor) {
 
 void varve_posix_lower_thread_priority(void) {
 #if defined(__linux__)
-    // On Linux a priority belongs to a thread, whatever POSIX says. 3 << 13: the idle class of the disk's scheduler.
+    // On Linux a priority belongs to a thread, whatever POSIX says. A nice value alone is not enough: threads that work in batches wait
+    // for the next tick even then. 3 << 13: the idle class of the disk's scheduler.
     const pid_t thread = (pid_t)syscall(SYS_gettid);
     (void)setpriority(PRIO_PROCESS, (id_t)thread, 19);
+    const struct sched_param parameters = {0};
+    (void)sched_setscheduler(0, SCHED_IDLE, &parameters);
     (void)syscall(SYS_ioprio_set, 1, thread, 3 << 13);
 #elif defined(__APPLE__)
     (void)pthread_set_qos_class_self_np(QOS_CLASS_BACKGROUND, 0);

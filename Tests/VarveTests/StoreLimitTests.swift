@@ -4,22 +4,45 @@ import Varve
 import VarveIO
 import VarveTestKit
 
-/// A disk of a fixed size, which others use too.
+/// A disk of a fixed size, which others use too. A file takes its bytes until its name is gone, and all that has it mapped.
 private final class SharedDisk: ForwardingFileSystem, @unchecked Sendable {
     let base: any FileSystem = POSIXFileSystem()
     private let lock = NSLock()
     private let capacity: UInt64
     private var others: UInt64 = 0
+    private var mapped: [Int: (path: String, bytes: Int)] = [:]
+    private var count = 0
 
     init(capacity: UInt64) { self.capacity = capacity }
 
     func others(take bytes: UInt64) { lock.withLock { others = bytes } }
 
-    func space(at path: String) throws(IOFailure) -> DiskSpace {
-        var used = lock.withLock { others }
-        for entry in (try? base.list(path)) ?? [] where entry.kind == .regular {
-            used += ((try? base.stamp(of: path + "/" + entry.name)) ?? nil)?.byteCount ?? 0
+    func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File {
+        let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
+        let room: @Sendable (Int) throws(IOFailure) -> Void = { count throws(IOFailure) in
+            if try self.space(at: directory).freeBytes < count {
+                throw IOFailure(.write, path: path, code: ENOSPC)
+            }
         }
+        return WatchedFile(base: try base.open(path, mode), room: room) { region in
+            let number = self.lock.withLock {
+                self.count += 1
+                self.mapped[self.count] = (path, region.bytes.count)
+                return self.count
+            }
+            return WatchedRegion(base: region) { self.lock.withLock { self.mapped[number] = nil } }
+        }
+    }
+
+    func space(at path: String) throws(IOFailure) -> DiskSpace {
+        var (used, mapped) = lock.withLock { (others, self.mapped) }
+        for entry in (try? base.list(path)) ?? [] where entry.kind == .regular {
+            let file = path + "/" + entry.name
+            used += ((try? base.stamp(of: file)) ?? nil)?.byteCount ?? 0
+            mapped = mapped.filter { $0.value.path != file }
+        }
+        let unnamed = Dictionary(mapped.values.map { ($0.path, $0.bytes) }) { first, _ in first }
+        used += UInt64(unnamed.values.reduce(0, +))
         return DiskSpace(freeBytes: capacity > used ? capacity - used : 0, totalBytes: capacity)
     }
 }
@@ -30,34 +53,46 @@ private final class MappingWatch: ForwardingFileSystem {
     let threads = Locked<Set<ObjectIdentifier>>([])
 
     func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File {
-        WatchedFile(base: try base.open(path, mode), threads: threads)
+        WatchedFile(base: try base.open(path, mode)) { region in
+            WatchedRegion(base: region) {
+                self.threads.withLock { _ = $0.insert(ObjectIdentifier(Thread.current)) }
+            }
+        }
     }
 }
 
 private final class WatchedFile: PassThroughFile {
     let base: any File
-    private let threads: Locked<Set<ObjectIdentifier>>
+    private let room: @Sendable (Int) throws(IOFailure) -> Void
+    private let watch: @Sendable (any MappedRegion) -> any MappedRegion
 
-    init(base: any File, threads: Locked<Set<ObjectIdentifier>>) {
+    init(
+        base: any File, room: @escaping @Sendable (Int) throws(IOFailure) -> Void = { _ in },
+        watch: @escaping @Sendable (any MappedRegion) -> any MappedRegion
+    ) {
         self.base = base
-        self.threads = threads
+        self.room = room
+        self.watch = watch
     }
 
-    func map() throws(IOFailure) -> (any MappedRegion)? {
-        try base.map().map { WatchedRegion(base: $0, threads: threads) }
+    func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(IOFailure) {
+        try room(bytes.count)
+        try base.write(bytes, at: offset)
     }
+
+    func map() throws(IOFailure) -> (any MappedRegion)? { try base.map().map(watch) }
 }
 
 private final class WatchedRegion: MappedRegion {
     private let base: any MappedRegion
-    private let threads: Locked<Set<ObjectIdentifier>>
+    private let whenGone: @Sendable () -> Void
 
-    init(base: any MappedRegion, threads: Locked<Set<ObjectIdentifier>>) {
+    init(base: any MappedRegion, whenGone: @escaping @Sendable () -> Void) {
         self.base = base
-        self.threads = threads
+        self.whenGone = whenGone
     }
 
-    deinit { threads.withLock { _ = $0.insert(ObjectIdentifier(Thread.current)) } }
+    deinit { whenGone() }
 
     var bytes: UnsafeRawBufferPointer { base.bytes }
     var canPopulate: Bool { base.canPopulate }
@@ -222,6 +257,40 @@ struct StoreLimitTests {
     }
 
     // MARK: Disk space
+
+    // What was removed was mapped until the keeper let go of it, and what took its space went as well.
+    @Test("What one limit has dropped is there for others before the limit of free space drops more")
+    func spaceOfWhatWasDropped() throws {
+        let disk = SharedDisk(capacity: 16 << 20)
+        var options = smallBlocks(on: disk)
+        options.segmentBytes = 256 << 10
+        options.keepsTail = false
+        // An eighth of the limit on bytes stays free: what is there leaves as much as the other limit asks for, but not a segment more.
+        options.limits = RetentionLimits(bytes: 4 << 20, freeBytes: 16 << 20 - 3_700_000)
+        let store = try EventStore.open(path, options: options)
+        // At the beginning of each segment it is looked at.
+        try append(0..<4_000, of: 2_000, to: store)
+        #expect(try sequences(store).count > 1_400)
+        try store.close()
+        let droppings = try EventStore.openReadOnly(path).info().droppings
+        #expect(droppings.contains { $0.limit == .bytes })
+        #expect(!droppings.contains { $0.limit == .freeBytes })
+    }
+
+    @Test("On a disk that is full otherwise an append has the space of what was dropped for it")
+    func spaceForAnAppend() throws {
+        // What the limit on bytes leaves to segments, and little more.
+        let disk = SharedDisk(capacity: 4 << 20 - 512 << 10 + 16 << 10)
+        var options = smallBlocks(on: disk)
+        options.segmentBytes = 256 << 10
+        options.keepsTail = false
+        options.limits = RetentionLimits(bytes: 4 << 20)
+        let store = try EventStore.open(path, options: options)
+        // Two fill a segment; sooner or later one does not fit into what is left of the disk besides.
+        try append(0..<200, of: 100_000, to: store)
+        #expect(try sequences(store).last == 199)
+        try store.close()
+    }
 
     @Test("The oldest goes so that the disk keeps the space that is to be left to others")
     func freeSpace() throws {

@@ -17,8 +17,9 @@ struct AppendBenchmarks {
             limits.measureLZ4(into: &samples)
             samples.add(.append, try appendAll(encoders: 2))
         }
-        if wants(.appendCompacting) {
-            samples.add(.appendCompacting, try appendAll(encoders: 2, compacts: true))
+        if wants(.appendRecorded) || wants(.appendCompacting) {
+            samples.add(.appendRecorded, try appendToRecorded(compacts: false))
+            samples.add(.appendCompacting, try appendToRecorded(compacts: true))
         }
         if wants(.appendMemory) {
             let path = "\(directory)/probe.varve"
@@ -41,6 +42,7 @@ struct AppendBenchmarks {
             samples.add(.appendP9999, rank(0.9999))
         }
         if wants(.durable1) || wants(.durable64Callers) {
+            try limits.measureSmallSyncs(into: &samples)
             samples.add(.durable1, try durable(batch: 1, batches: 1_000))
             samples.add(.durable64Callers, try durableConcurrent(callers: 64, appends: 100))
         }
@@ -67,9 +69,8 @@ struct AppendBenchmarks {
     }
 
     /// Events a second; opening is left out, closing (everything durable) is not.
-    private func appendAll(encoders: Int, keepsTail: Bool = true, compacts: Bool = false) throws -> Double {
+    private func appendAll(encoders: Int, keepsTail: Bool = true) throws -> Double {
         var options = StoreOptions.recording
-        options.compactsInBackground = compacts
         options.keepsTail = keepsTail
         options.encoderThreads = encoders
         return try withStore(options) { store in
@@ -77,6 +78,22 @@ struct AppendBenchmarks {
                 / (try seconds {
                     try data.append(to: store)
                     try store.close()
+                })
+        }
+    }
+
+    /// The same for a store that has the events already: compaction has its segments to work on from the first append to the last.
+    private func appendToRecorded(compacts: Bool) throws -> Double {
+        try withStore(.recording) { store in
+            try data.append(to: store)
+            try store.close()
+            var options = StoreOptions.recording
+            options.compactsInBackground = compacts
+            let again = try EventStore.open(store.path, options: options)
+            return Double(data.count)
+                / (try seconds {
+                    try data.append(to: again)
+                    try again.close()
                 })
         }
     }

@@ -16,6 +16,7 @@ enum Figure: String, CaseIterable {
     case appendWithTail = "append-with-tail"
     case append
     case appendOneEncoder = "append-1-encoder"
+    case appendRecorded = "append-to-recorded"
     case appendCompacting = "append-compacting"
     case appendP50 = "append-latency-p50"
     case appendP999 = "append-latency-p99.9"
@@ -85,7 +86,8 @@ enum Figure: String, CaseIterable {
         case .appendWithTail: "append, batches in TAIL (the default)"
         case .append: "append, interval durability, close included"
         case .appendOneEncoder: "the same, one encoder thread"
-        case .appendCompacting: "the same, compaction in the background (the default)"
+        case .appendRecorded: "append to a store that has as much already"
+        case .appendCompacting: "the same, that is compacted meanwhile (the default)"
         case .appendP50: "append latency p50 (clock included)"
         case .appendP999: "append latency p99.9"
         case .appendP9999: "append latency p99.99"
@@ -159,13 +161,14 @@ enum Figure: String, CaseIterable {
     var comparedWith: Figure? {
         switch self {
         case .append, .appendOneEncoder: .lz4Compress
-        case .appendCompacting: .append
+        case .appendCompacting: .appendRecorded
         case .settledBytes: .storedBytes
         case .appendWithTail: .appendWithoutTail
         case .scan, .scanChecksum, .whereNumber, .whereParsed: .lz4Decompress
         case .replay, .replayAhead, .replayPartitions, .compareEqual: .scan
         case .replayAheadChecksum: .scanChecksum
         case .durable1: .appendSync
+        case .grepLiveAhead: .grepLive
         case .durable64Callers, .durable100, .durable1000: .durable1
         default: nil
         }
@@ -175,7 +178,7 @@ enum Figure: String, CaseIterable {
     var isThroughput: Bool {
         switch self {
         case .lz4Compress, .lz4Decompress, .crc, .memcpy, .memmem, .whereNumber, .whereParsed, .filterBuild,
-            .compact, .appendCompacting,
+            .compact, .appendRecorded, .appendCompacting,
             .pageCacheWrite, .syncedWrite, .append,
             .appendWithoutTail, .appendWithTail, .appendOneEncoder, .scan, .scanChecksum,
             .replay, .replayAhead, .replayAheadChecksum, .replayPartitions, .compareEqual:

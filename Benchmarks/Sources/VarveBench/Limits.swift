@@ -39,11 +39,7 @@ struct Limits {
         if wants(.memcpy) { samples.add(.memcpy, events / seconds { copyAll() }) }
         if wants(.pageCacheWrite) { samples.add(.pageCacheWrite, events / (try writeAll(synced: false))) }
         if wants(.syncedWrite) { samples.add(.syncedWrite, events / (try writeAll(synced: true))) }
-        if wants(.appendSync) || wants(.overwriteSync) {
-            let (append, overwrite) = try smallSyncs()
-            samples.add(.appendSync, append)
-            samples.add(.overwriteSync, overwrite)
-        }
+        if wants(.appendSync) || wants(.overwriteSync) { try measureSmallSyncs(into: &samples) }
     }
 
     /// LZ4 both ways. Measured again right before whatever is compared with it: the machine's speed drifts.
@@ -52,6 +48,13 @@ struct Limits {
         var sizes = [Int32](repeating: 0, count: data.pieceCount)
         samples.add(.lz4Compress, events / seconds { compress(into: &sizes) })
         samples.add(.lz4Decompress, events / seconds { decompress(sizes) })
+    }
+
+    /// 4 KiB writes with a sync each, as durable appends are compared with: right before them too.
+    func measureSmallSyncs(into samples: inout Samples) throws {
+        let (append, overwrite) = try smallSyncs()
+        samples.add(.appendSync, append)
+        samples.add(.overwriteSync, overwrite)
     }
 
     private func slot(_ number: Int) -> UnsafeMutableRawPointer? {

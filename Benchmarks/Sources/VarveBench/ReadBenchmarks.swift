@@ -18,19 +18,13 @@ struct ReadBenchmarks {
         }
         let store = try EventStore.openReadOnly(path, options: StoreOptions())
         defer { try? store.close() }
-        let events = Double(data.count)
-        if wants(.scan) {
+        for figure in [Figure.scan, .scanChecksum] where wants(figure) {
             limits.measureLZ4(into: &samples)
-            samples.add(.scan, events / (try seconds { try scan(store) }))
+            try measureScan(figure, of: store, into: &samples)
         }
         if wants(.scanMemory), let bytes = try MemoryProbe.measure(.scan, events: data.count, store: path) {
             samples.add(.scanMemory, bytes.bytes)
         }
-        if wants(.scanChecksum) {
-            limits.measureLZ4(into: &samples)
-            samples.add(.scanChecksum, events / (try seconds { try scanChecksum(store) }))
-        }
-
         var random = SplitMix64(seed: 99)
         let snapshot = try store.snapshot()
         if wants(.point) {
@@ -67,6 +61,12 @@ struct ReadBenchmarks {
             durations.append(nanoseconds() - start)
         }
         return Double(durations.percentile(0.5))
+    }
+
+    /// One of the two ways to scan.
+    func measureScan(_ figure: Figure, of store: EventStore, into samples: inout Samples) throws {
+        let took = try seconds { try figure == .scanChecksum ? scanChecksum(store) : scan(store) }
+        samples.add(figure, Double(data.count) / took)
     }
 
     private func scan(_ store: EventStore) throws {

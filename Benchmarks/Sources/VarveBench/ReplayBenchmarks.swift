@@ -9,6 +9,7 @@ struct ReplayBenchmarks {
     let data: Dataset
     let path: String
     let directory: String
+    let limits: Limits
 
     static let figures: Set<Figure> = [
         .replay, .replayAhead, .replayAheadChecksum, .replayPartitions, .fold, .compareEqual, .sessionImport,
@@ -21,8 +22,12 @@ struct ReplayBenchmarks {
         defer { try? store.close() }
         let snapshot = try store.snapshot()
         let events = Double(data.count)
+        let reading = ReadBenchmarks(data: data, path: path, limits: limits)
+        // What it is compared with comes right before it.
         func add(_ figure: Figure, _ body: () throws -> Void) throws {
-            if wants(figure) { samples.add(figure, events / (try seconds(body))) }
+            guard wants(figure) else { return }
+            if let other = figure.comparedWith { try reading.measureScan(other, of: store, into: &samples) }
+            samples.add(figure, events / (try seconds(body)))
         }
         try add(.replay) { try replay(snapshot, decodingAhead: false) }
         try add(.replayAhead) { try replay(snapshot, decodingAhead: true) }

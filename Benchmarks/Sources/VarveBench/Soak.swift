@@ -62,7 +62,7 @@ struct Soak: ParsableCommand {
                 note("turn \(turn) of \(turnCount)")
                 free.add(try costWithoutLimits(rate))
                 limited.add(try writer.record(rate, seconds: turnSeconds) { course.sample(store) })
-                print(
+                note(
                     String(
                         format: "turn %d: %.1f ns without limits, %.1f ns with them", turn,
                         free.last, limited.last))
@@ -116,24 +116,48 @@ struct Soak: ParsableCommand {
         let growth = memory(0.75, 1) / memory(0.25, 0.5)
         let ratios = zip(limited.costs, free.costs).map { $0 / $1 }
         let slowed = ratios.percentile(0.5)
-        print(
-            Machine.lines.joined(separator: "\n") + "\n"
-                + String(
-                    format: """
-                        recorded          %llu events at %.2f M events/s, %.1f minutes
-                        bytes at most     %.1f of %.1f MB
-                        memory            %.1f MB in the second quarter, %.3f times that in the last
-                        an append         %.1f ns without limits, %.1f ns with them; median of the ratios %.3f (%.3f to %.3f)
-                        retained          %llu events, %d segments of which %d settled
-                        readers           %llu events compared, %llu followed, %llu passed over; %llu wrong, %llu failures
-                        """,
-                    info.sequences?.upperBound ?? 0, rate / 1e6, minutes, Double(bytes) / 1e6,
-                    Double(limit) / 1e6,
-                    memory(0.25, 0.5) / 1e6, growth, free.costs.percentile(0.5),
-                    limited.costs.percentile(0.5), slowed,
-                    ratios.min() ?? 0, ratios.max() ?? 0, info.eventCount, info.segmentCount,
-                    info.settledCount,
-                    readers.compared, readers.followed, readers.passedOver, readers.wrong, readers.failures))
+        func text(_ format: String, _ values: any CVarArg...) -> String {
+            String(format: format, arguments: values)
+        }
+        let rows = [
+            ["what", "figures"],
+            [
+                "recorded",
+                text(
+                    "%llu events at %.2f M events/s, %.1f minutes with limits",
+                    info.sequences?.upperBound ?? 0, rate / 1e6, minutes),
+            ],
+            [
+                "bytes at most",
+                text("%.1f MB, of %.1f that the limit allows", Double(bytes) / 1e6, Double(limit) / 1e6),
+            ],
+            [
+                "memory",
+                text(
+                    "%.1f MB in the second quarter, %.3f times that in the last", memory(0.25, 0.5) / 1e6,
+                    growth),
+            ],
+            [
+                "an append",
+                text(
+                    "%.1f ns without limits, %.1f ns with them; median of the ratios %.3f (%.3f to %.3f)",
+                    free.costs.percentile(0.5), limited.costs.percentile(0.5), slowed, ratios.min() ?? 0,
+                    ratios.max() ?? 0),
+            ],
+            [
+                "retained",
+                text(
+                    "%llu events, %d segments of which %d compacted", info.eventCount, info.segmentCount,
+                    info.settledCount),
+            ],
+            [
+                "readers",
+                text(
+                    "%llu events compared, %llu followed, %llu passed over; %llu wrong, %llu failures",
+                    readers.compared, readers.followed, readers.passedOver, readers.wrong, readers.failures),
+            ],
+        ]
+        print("\(Machine.lines.joined(separator: "\n"))\n\n\(markdownTable(rows, onTheLeft: [0, 1]))")
         if let plot { try course.plot(limit: limit, title: title(rate)).write(to: plot) }
         var missed: [String] = []
         if bytes > limit { missed.append("the limit was exceeded") }
@@ -144,7 +168,7 @@ struct Soak: ParsableCommand {
         }
         if damage > 0 { missed.append("\(damage) damaged places") }
         if !missed.isEmpty {
-            print("missed: \(missed.joined(separator: "; "))")
+            print("\nmissed: \(missed.joined(separator: "; "))")
             throw ExitCode(1)
         }
     }

@@ -134,7 +134,7 @@ struct Measure: ParsableCommand {
                 { wanted.contains($0) }, into: &samples)
         }
         if !wanted.isDisjoint(with: ReplayBenchmarks.figures) {
-            try ReplayBenchmarks(data: data, path: path, directory: place).measure(
+            try ReplayBenchmarks(data: data, path: path, directory: place, limits: limits).measure(
                 { wanted.contains($0) }, into: &samples)
         }
         // The last: the store is another one afterwards.

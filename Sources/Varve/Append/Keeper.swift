@@ -37,7 +37,7 @@ final class Keeper: @unchecked Sendable {
         self.directory = directory
         self.options = options
         crashed = catalog.unsealed.filter(\.isContiguous)
-        // Each time that something goes is synced: a thousandth of the limit, and a minute, are exact enough.
+        // Each time that something goes is synced: a thousandth of the limit is exact enough, and a minute where that is less.
         agedInterval = min(max((options.limits?.ageNanoseconds ?? 0) / 1000, 1_000_000_000), 60_000_000_000)
     }
 
@@ -54,9 +54,9 @@ final class Keeper: @unchecked Sendable {
                 return pipeline.awaitsOpenBatch
             }
             let isOpen = tail.handOverIfOlder(than: isAwaited ? 0 : Keeper.idleNanoseconds)
-            seal()
+            var isPutOff = !seal()
             retain()
-            reclaimer.letGo()
+            if !reclaimer.letGo() { isPutOff = true }
             pipeline.monitor.lock()
             if isStopping() {
                 pipeline.monitor.unlock()
@@ -70,7 +70,8 @@ final class Keeper: @unchecked Sendable {
                 pipeline.syncIfNeeded()
             }
             let isBusy =
-                isOpen || pipeline.isBusy || pipeline.hasDurabilityWaiters || pipeline.stalled != nil
+                isOpen || isPutOff || pipeline.isBusy || pipeline.hasDurabilityWaiters
+                || pipeline.stalled != nil
                 || (interval != nil && pipeline.needsSync)
             if pipeline.isAwaited {
                 // Somebody came while something was synced.
@@ -102,9 +103,10 @@ final class Keeper: @unchecked Sendable {
     /// No sync has failed: after one nothing is synced again.
     private var isHealthy: Bool { pipeline.monitor.withLock { pipeline.poisoned == nil } }
 
-    private func seal() {
-        // Syncs should not wait for it.
-        guard writer.hasRetired, !writer.isSealing, isHealthy else { return }
+    /// False: somebody else seals or makes room, and it is put off. Syncs should not wait for it.
+    private func seal() -> Bool {
+        guard writer.hasRetired, isHealthy else { return true }
+        if writer.isSealing { return false }
         do throws(IOFailure) {
             for sealed in try writer.sealRetired() {
                 compactor.wake()
@@ -115,6 +117,7 @@ final class Keeper: @unchecked Sendable {
             // The data are synced and stay as they are; the footer is tried again.
             if error.operation != .sync { options.diagnostics?(.maintenanceFailed(error.description)) }
         }
+        return true
     }
 
     /// Drops what the limits ask for, and removes what they have dropped. Where somebody changes files it is put off for a while: syncs

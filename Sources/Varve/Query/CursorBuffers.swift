@@ -3,9 +3,9 @@ internal import VarveFormat
 /// What a cursor works in. The next one of the store takes it over: a short query would spend more on it than on its work.
 final class CursorBuffers {
     let columns = EventColumns()
-    let subBlock = SubBlockBuffer()
+    var subBlock = SubBlockBuffer()
     let scratch = ScratchBuffer()
-    let payloadScratch = ScratchBuffer()
+    var payloadScratch = ScratchBuffer()
     /// Rows on a list, and the offsets of all: as many of each as `rowCapacity`.
     var selected: UnsafeMutablePointer<UInt32>
     var offsets: UnsafeMutablePointer<UInt32>

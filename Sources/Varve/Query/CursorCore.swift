@@ -24,7 +24,7 @@ final class CursorCore {
     /// No number below it matches: of the query's range, or the first that retention may keep.
     private let floor: UInt64
     let run: UnsafeMutablePointer<CursorRun>
-    private(set) var statistics = QueryStatistics()
+    var statistics = QueryStatistics()
     private(set) var foundGaps: [Gap] = []
     private var remaining: UInt64
 
@@ -196,8 +196,11 @@ final class CursorCore {
     func findBlock(for other: CursorCore) throws(StoreError) -> FoundBlock {
         var number = nextInSource()
         if number == nil {
-            guard try openNextSource() else { return .end }
-            number = nextInSource()
+            switch try openNextSource() {
+            case .opened: number = nextInSource()
+            case .passedOver: break
+            case .end: return .end
+            }
         }
         guard let number else { return .noneYet }
         other.source = source
@@ -223,13 +226,22 @@ final class CursorCore {
             isLarge = segment.index.entries[number].rawBytes > Self.keptBytesMax
         }
         guard try load(number, payloads: !isLarge), !isLarge else { return steps }
-        guard columns.subBlockCount <= Self.keptSubBlocksMax, header?.rawBytes ?? 0 <= Self.keptBytesMax
-        else {
-            return steps
-        }
+        guard columns.subBlockCount <= Self.keptSubBlocksMax else { return steps }
         keepsBlock = true
         while let step = nextInBlock() { steps.append(step) }
         return steps
+    }
+
+    /// Bytes of what is decoded, and of what was read for it.
+    var bufferBytes: Int { buffers.reduce(memory.payloadScratch.byteCount) { $0 + $1.byteCount } }
+
+    /// Gives the memory of a large block back, of which several cores would each keep one's. Its rows are gone.
+    func letGoOfLarge() {
+        // What is decoded ahead, a dictionary for each part of it, and what is stored of it.
+        guard bufferBytes > 3 * Int(Self.keptBytesMax) else { return }
+        memory.subBlock = SubBlockBuffer()
+        memory.payloadScratch = ScratchBuffer()
+        buffers = [memory.subBlock]
     }
 
     /// What is decoded before it is asked for, at most: it takes memory.
@@ -554,7 +566,7 @@ final class CursorCore {
     func nextCandidate() throws(StoreError) -> Int? {
         while true {
             if let number = nextInSource() { return number }
-            guard try openNextSource() else { return nil }
+            if case .end = try openNextSource() { return nil }
         }
     }
 
@@ -659,8 +671,15 @@ final class CursorCore {
         return true
     }
 
+    private enum NextSource {
+        case opened
+        /// One was looked into that has nothing to read.
+        case passedOver
+        case end
+    }
+
     /// Opens the next source that the summaries can't rule out.
-    private func openNextSource() throws(StoreError) -> Bool {
+    private func openNextSource() throws(StoreError) -> NextSource {
         while query.isReversed ? nextSource >= 0 : nextSource < sourceCount {
             let number = nextSource
             nextSource += query.isReversed ? -1 : 1
@@ -670,25 +689,25 @@ final class CursorCore {
                 statistics.segmentsPruned[reason] += 1
                 continue
             }
-            guard try openSource(number) else { continue }
+            guard try openSource(number) else { return .passedOver }
             nextBlock = 0
             if case .segment(let segment)? = source {
                 if query.kindNames != nil, !allowedKinds.contains(true) {
                     source = nil
                     statistics.segmentsPruned[.kind] += 1
-                    continue
+                    return .passedOver
                 }
                 if let wholeSegment, let whole = whole(segment), wholeSegment(whole) {
                     source = nil
                     statistics.segmentsCounted += 1
-                    continue
+                    return .passedOver
                 }
                 statistics.blocks += Int(segment.index.eventBlockCount)
                 start(in: segment.index.entries)
             }
-            return true
+            return .opened
         }
-        return false
+        return .end
     }
 
     /// What a segment's filters are asked. Kept for some: in the order of time segments are gone back to.

@@ -70,14 +70,15 @@ public struct Snapshot: Sendable {
     ///
     /// `decodingAhead` has a second thread decode the blocks that come next, and look for the events in them that match (and the
     /// asking thread too, while it would wait): up to twice as fast where many blocks are read to their end, for up to 40 MiB more
-    /// memory (2 where blocks are as large as by default).
+    /// memory (2 where blocks are as large as by default; a payload above 4 MiB once more).
     ///
     /// Errors: `StoreError` when a segment's index can't be read for a reason other than damage.
     public func cursor(
         _ query: Query = Query(), decodingAhead: Bool = false
     ) throws(StoreError) -> EventCursor {
         let core = try CursorCore(self, query)
-        return EventCursor(core: core, ahead: decodingAhead ? try ReadAhead(self, query, finder: core) : nil)
+        let decodesAhead = decodingAhead && query.limit != 0
+        return EventCursor(core: core, ahead: decodesAhead ? try ReadAhead(self, query, finder: core) : nil)
     }
 
     /// How many events match. Blocks that match whole are not even read, and payloads are decompressed for predicates on them alone;

@@ -54,6 +54,7 @@ final class ReadAhead: @unchecked Sendable {
         self.query = query
         self.finder = finder
         remaining = query.limit ?? .max
+        done = finder.takeStatistics()
         var cores: [CursorCore] = []
         for _ in 0..<Self.slotCount {
             let core = try CursorCore(snapshot, query)
@@ -64,7 +65,10 @@ final class ReadAhead: @unchecked Sendable {
         self.cores = cores
         slots = Array(repeating: .free, count: cores.count)
         found = Array(repeating: (QueryStatistics(), []), count: cores.count)
-        guard let worker = WorkerThread({ [self] in work() }) else { return nil }
+        guard let worker = WorkerThread({ [self] in work() }) else {
+            finder.statistics += done
+            return nil
+        }
         self.worker = worker
     }
 
@@ -142,6 +146,7 @@ final class ReadAhead: @unchecked Sendable {
         if let lent {
             gaps += lent.core.takeGaps()
             done += lent.core.takeStatistics()
+            lent.core.letGoOfLarge()
             slots[read % cores.count] = .free
             read += 1
             stepsLent = 0

@@ -32,7 +32,7 @@ final class Reclaimer: @unchecked Sendable {
     private var recordedFigures: (events: UInt64, checkpoints: UInt64) = (0, 0)
     private var records: [RetentionRecord] = []
     private var reported: Set<RetentionLimit> = []
-    /// The free space when some was asked for that does not show yet, and when that was.
+    /// The free space before something was removed whose bytes do not show yet, and when that was.
     private var asked: (free: UInt64, time: UInt64)?
     /// Segments that were removed, and are mapped: see `letGo`.
     private var removed: [SegmentHandle] = []
@@ -89,7 +89,13 @@ final class Reclaimer: @unchecked Sendable {
         defer { maintenance.unlock() }
         while true {
             let bytes = lacking(for: byteCount)
-            if bytes == 0 { return }
+            if bytes == 0 {
+                // On a disk that is full otherwise there is no room before the system has freed it.
+                if !removed.isEmpty, try fileSystem.space(at: directory).freeBytes < byteCount {
+                    removed = []
+                }
+                return
+            }
             // Somebody may be writing segments anew meanwhile.
             let before = quota.usedBytes(suffix: ".tmp").others
             let heads = retention.retained
@@ -117,6 +123,8 @@ final class Reclaimer: @unchecked Sendable {
         defer { maintenance.unlock() }
         let now = fileSystem.monotonic()
         if try isStuck() { throw IOFailure(.write, path: path, code: IOFailure.quotaCode) }
+        // As long as it is mapped it takes its blocks.
+        removed = []
         let free = try fileSystem.space(at: directory).freeBytes
         if free >= limit { return }
         // What was removed shows in a while.
@@ -402,6 +410,9 @@ final class Reclaimer: @unchecked Sendable {
             // Somebody else has removed it.
             guard error.isNotFound else { throw error }
         }
+        if retention.limits.freeBytes != nil {
+            asked = (try fileSystem.space(at: directory).freeBytes, fileSystem.monotonic())
+        }
         catalog.remove(handle.summary.ordinal)
         unlink(handle.path)
         removed.append(handle)
@@ -409,13 +420,16 @@ final class Reclaimer: @unchecked Sendable {
     }
 
     /// Lets go of the segments that were removed. With its last mapping the system frees a file's blocks, and may take tens of
-    /// milliseconds for it: an append that waits for room does not wait for that.
-    func letGo() {
-        guard maintenance.tryLock() else { return }
+    /// milliseconds for it: an append that waits for room does not wait for that, unless the disk is full. False: somebody changes files,
+    /// and it is put off.
+    @discardableResult
+    func letGo() -> Bool {
+        guard maintenance.tryLock() else { return false }
         let gone = removed
         removed = []
         maintenance.unlock()
         withExtendedLifetime(gone) {}
+        return true
     }
 
     /// Removes a file that holds nothing any more, at once or as soon as the system lets it go. Call with `maintenance` held.

@@ -641,6 +641,7 @@ public final class EventStore: @unchecked Sendable {
             try writing.reclaimer.dropAged()
             try writing.reclaimer.removeDead(
                 writing.pipeline.monitor.withLock { writing.pipeline.watermark.retained })
+            writing.reclaimer.letGo()
         } catch {
             writing.pipeline.poison(afterSync: error)
             throw .writing(error)

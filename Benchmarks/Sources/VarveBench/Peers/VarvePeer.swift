@@ -14,7 +14,7 @@ final class VarvePeer: Peer {
         settings =
             isCompacted
             ? "what `varve compact` makes of it: LZ4 HC with a dictionary, text filters"
-            : "its own defaults, but nothing works in the background; durable appends: `synced`"
+            : "its own defaults, with which two threads compress, but no compaction in the background; durable appends: `synced`"
     }
 
     private static func path(_ directory: String) -> String { "\(directory)/events.varve" }
