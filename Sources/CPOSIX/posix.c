@@ -552,10 +552,6 @@ int32_t varve_posix_populate(void *bytes, size_t count, _Bool writable) {
 #endif
 }
 
-void varve_posix_advise_sequential(void *bytes, size_t count) { madvise(bytes, count, MADV_SEQUENTIAL); }
-
-void varve_posix_advise_unneeded(void *bytes, size_t count) { madvise(bytes, count, MADV_DONTNEED); }
-
 size_t varve_posix_page_size(void) {
     long size = sysconf(_SC_PAGESIZE);
     return size > 0 ? (size_t)size : 4096;

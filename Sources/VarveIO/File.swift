@@ -121,14 +121,6 @@ public protocol MappedRegion: AnyObject, Sendable {
     ///   `EHWPOISON`), the range is not within ``bytes`` (`EFAULT`), or the system can't (`EINVAL`,
     ///   `ENOTSUP`).
     func populate(_ range: Range<Int>) throws(IOFailure)
-
-    /// A hint that the range will be read once, from its start to its end. Never fails; a range outside
-    /// ``bytes`` is ignored.
-    func adviseSequential(_ range: Range<Int>)
-
-    /// A hint that the range is not needed for now: its whole pages leave this process's memory (they come
-    /// back when touched, so a range must be populated again). No other thread may be reading the range.
-    func release(_ range: Range<Int>)
 }
 
 /// A writable shared mapping of a file's beginning. It ends with the object: whoever uses ``bytes`` keeps the

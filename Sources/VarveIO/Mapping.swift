@@ -42,27 +42,6 @@ final class Mapping: @unchecked Sendable {
         let result = varve_posix_populate(base + start, range.upperBound - start, writable)
         return result < 0 ? -result : nil
     }
-
-    func adviseSequential(_ range: Range<Int>) {
-        guard contains(range), !range.isEmpty else { return }
-        let start = range.lowerBound / Mapping.pageByteCount * Mapping.pageByteCount
-        // SAFETY: as in populate.
-        varve_posix_advise_sequential(base + start, range.upperBound - start)
-    }
-
-    /// Lets go of the pages that lie wholly within the range; the others may hold bytes of its neighbours.
-    func release(_ range: Range<Int>) {
-        guard contains(range) else { return }
-        let page = Mapping.pageByteCount
-        // The mapping's last page belongs to the range that reaches its end. Counts are those of mapped
-        // memory, so that adding a page can't overflow.
-        let start = (range.lowerBound + page - 1) / page * page
-        let end = range.upperBound == count ? count : range.upperBound / page * page
-        guard start < end else { return }
-        // SAFETY: start..<end is within the mapping, and no page of it is shared with bytes outside the
-        // range.
-        varve_posix_advise_unneeded(base + start, end - start)
-    }
 }
 
 /// A read-only mapping of ``POSIXFileSystem``.
@@ -81,14 +60,6 @@ final class POSIXMappedRegion: MappedRegion {
 
     func populate(_ range: Range<Int>) throws(IOFailure) {
         if let code = mapping.populate(range) { throw IOFailure(.populate, path: path, code: code) }
-    }
-
-    func adviseSequential(_ range: Range<Int>) {
-        mapping.adviseSequential(range)
-    }
-
-    func release(_ range: Range<Int>) {
-        mapping.release(range)
     }
 }
 

@@ -60,8 +60,6 @@ struct MappingTests {
         let region = try mapped(directory.file("f", contents))
         guard region.canPopulate else { return }
         #expect(failure { try region.populate(range) }?.code == (isWithin ? nil : EFAULT))
-        region.adviseSequential(range)
-        region.release(range)
         #expect(region.bytes.elementsEqual(contents))
     }
 

@@ -279,4 +279,63 @@ struct HeldBackTests {
         try store.close()
         #expect(try EventStore.openReadOnly(live).collect().map(\.payload) == [noise(1, 100_000)])
     }
+
+    @Test("A stall is told once, however often writing is tried meanwhile, and its end once")
+    func toldOnce() throws {
+        let disk = FullDisk()
+        let told = Locked<[String]>([])
+        let resumed = DispatchSemaphore(value: 0)
+        var options = smallBlocks(on: disk)
+        options.diagnostics = {
+            switch $0 {
+            case .stalled: told.withLock { $0.append("stalled") }
+            case .resumed:
+                told.withLock { $0.append("resumed") }
+                resumed.signal()
+            default: break
+            }
+        }
+        let store = try EventStore.open(live, options: options)
+        let session = try store.startSession("s")
+        let kind = try store.kind("k", .binary)
+        try store.flush()
+        disk.isFull.withLock { $0 = true }
+        #expect(throws: StoreError.self) { try session.append(noise(1, 100_000), kind: kind) }
+        for _ in 0..<4 { #expect(disk.refused.wait(timeout: .now() + 60) == .success) }
+        disk.isFull.withLock { $0 = false }
+        #expect(resumed.wait(timeout: .now() + 60) == .success)
+        try store.close()
+        #expect(told.withLock { $0 } == ["stalled", "resumed"])
+        #expect(try EventStore.openReadOnly(live).collect().map(\.payload) == [noise(1, 100_000)])
+    }
+}
+
+/// The system's files; while it is full no segment takes anything, and each that is refused is told.
+private final class FullDisk: ForwardingFileSystem {
+    let base: any FileSystem = POSIXFileSystem()
+    let isFull = Locked(false)
+    let refused = DispatchSemaphore(value: 0)
+
+    private final class SegmentFile: PassThroughFile {
+        let base: any File
+        private let disk: FullDisk
+
+        init(_ base: any File, _ disk: FullDisk) {
+            self.base = base
+            self.disk = disk
+        }
+
+        func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(IOFailure) {
+            if disk.isFull.withLock({ $0 }) {
+                disk.refused.signal()
+                throw IOFailure(.write, path: path, code: ENOSPC)
+            }
+            try base.write(bytes, at: offset)
+        }
+    }
+
+    func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File {
+        let file = try base.open(path, mode)
+        return path.hasSuffix(".seg") ? SegmentFile(file, self) : file
+    }
 }

@@ -196,6 +196,31 @@ struct StoreCompactionTests {
         #expect(abs(Double(sizes[0]) / Double(sizes[1]) - 1) < 0.05)
     }
 
+    @Test("Kinds whose names are one text to Unicode, and not the same bytes, stay two")
+    func spellings() throws {
+        let system = SimulatedFileSystem(seed: 6)
+        try system.makeDirectory("/data")
+        let names = ["\u{E9}t\u{E9}", "e\u{301}te\u{301}"]
+        #expect(names[0] == names[1])
+        let store = try EventStore.open(Self.path, options: Self.options(on: system))
+        let session = try store.startSession("s")
+        for number in 0..<300 as Range<UInt64> {
+            let kind = try store.kind(names[Int(number % 2)], .binary)
+            try session.append(Self.payload(number), kind: kind)
+        }
+        try session.end()
+        let report = try store.compact()
+        #expect(report.isComplete && report.refused == [:] && report.bytesWritten > 0)
+        var cursor = try store.cursor()
+        var found = 0
+        while let event = try cursor.nextEvent() {
+            #expect(Array(event.kind.name.utf8) == Array(names[Int(event.sequence % 2)].utf8))
+            found += 1
+        }
+        #expect(found == 300)
+        try store.close()
+    }
+
     @Test("A damaged segment stays as it is, by its name; those beside it are compacted")
     func damaged() throws {
         let directory = try TemporaryDirectory()

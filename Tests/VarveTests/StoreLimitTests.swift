@@ -97,8 +97,6 @@ private final class WatchedRegion: MappedRegion {
     var bytes: UnsafeRawBufferPointer { base.bytes }
     var canPopulate: Bool { base.canPopulate }
     func populate(_ range: Range<Int>) throws(IOFailure) { try base.populate(range) }
-    func adviseSequential(_ range: Range<Int>) { base.adviseSequential(range) }
-    func release(_ range: Range<Int>) { base.release(range) }
 }
 
 @Suite("Limits of age, disk space and bytes, and what they can't be asked")

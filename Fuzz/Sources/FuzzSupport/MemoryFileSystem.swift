@@ -326,9 +326,6 @@ private final class MemoryMapping: MappedRegion, @unchecked Sendable {
             throw IOFailure(.populate, path: path, code: EFAULT)
         }
     }
-
-    func adviseSequential(_ range: Range<Int>) {}
-    func release(_ range: Range<Int>) {}
 }
 
 private final class MemoryRegion: WritableRegion {

@@ -115,10 +115,6 @@ void varve_posix_unmap(void *bytes, size_t count);
 _Bool varve_posix_can_populate(void);
 /// Brings whole pages in, for reading or also for writing. `bytes` is page-aligned.
 int32_t varve_posix_populate(void *bytes, size_t count, _Bool writable);
-/// `bytes` is page-aligned.
-void varve_posix_advise_sequential(void *bytes, size_t count);
-/// `bytes` is page-aligned.
-void varve_posix_advise_unneeded(void *bytes, size_t count);
 size_t varve_posix_page_size(void);
 
 // The machine.

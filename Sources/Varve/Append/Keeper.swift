@@ -153,7 +153,7 @@ final class Keeper: @unchecked Sendable {
         do throws(IOFailure) {
             let handle = try RecoveryWorker.reseal(
                 segment, directory: directory, fileSystem: options.fileSystem)
-            catalog.replace(handle.summary.ordinal, with: handle)
+            catalog.replace([handle.summary.ordinal], with: handle)
         } catch {
             pipeline.poison(afterSync: error)
             options.diagnostics?(.maintenanceFailed(error.description))

@@ -38,6 +38,8 @@ final class Pipeline: @unchecked Sendable {
     private(set) var watermark: SegmentWriter.DurablePoint
     /// Why writing waits; appends are refused meanwhile.
     private(set) var stalled: StoreError?
+    /// Whether that is being tried to be overcome: who knows of it is not told anew.
+    private var isRetrying = false
     /// Why nothing is accepted any more.
     private(set) var poisoned: StoreError?
     /// Whether there is a reason of either kind, or one is being tried to be overcome. Any thread may read it: who must not be late asks
@@ -88,11 +90,9 @@ final class Pipeline: @unchecked Sendable {
     func waitForRoom() {
         monitor.lock()
         defer { monitor.unlock() }
-        if failure != nil || (hasFreeBatch && hasRoom) { return }
         let before = written
-        while written == before, failure == nil {
-            if !hasFreeBatch || !hasRoom, let work = takeWork() { carryOut(work) } else { monitor.wait() }
-            if hasFreeBatch, hasRoom { return }
+        while failure == nil, written == before, !(hasFreeBatch && hasRoom) {
+            if let work = takeWork() { carryOut(work) } else { monitor.wait() }
         }
     }
 
@@ -243,7 +243,7 @@ final class Pipeline: @unchecked Sendable {
         stalled = error
         noteFailure()
         writer.abandonActive()
-        diagnostics?(.stalled(error.description))
+        if !isRetrying { diagnostics?(.stalled(error.description)) }
         failWaiters(error)
         wakeSpaceWaiters()
     }
@@ -271,32 +271,23 @@ final class Pipeline: @unchecked Sendable {
 
     /// Tries to write again after a stall. Call with the monitor held.
     func retryStalled() {
-        guard stalled != nil, poisoned == nil, !isWriting else { return }
+        // What is first and not compressed yet comes the next time.
+        guard stalled != nil, poisoned == nil, !isWriting, pending.first.map({ $0.stage == .ready }) ?? true
+        else { return }
         defer { noteFailure() }
         stalled = nil
-        guard let work = takeWork() else {
+        (isWriting, isRetrying) = (true, true)
+        if pending.isEmpty {
             // Nothing waits: see whether a file can be made at all.
-            isWriting = true
-            let failure = unlocked(writer.openActive)
+            if let failure = unlocked(writer.openActive) { refuse(failure) }
             isWriting = false
-            if let failure {
-                if failure.passesWithSpace {
-                    stalled = .writing(failure)
-                    failWaiters(.writing(failure))
-                    wakeSpaceWaiters()
-                } else {
-                    poison(.writing(failure))
-                }
-            } else {
-                diagnostics?(.resumed)
-            }
-            monitor.wakeWorker()
-            monitor.wakeAll()
-            return
+        } else {
+            writeReadyItems()
         }
-        carryOut(work)
+        isRetrying = false
         monitor.wakeWorkers()
-        if stalled == nil { diagnostics?(.resumed) }
+        monitor.wakeAll()
+        if failure == nil { diagnostics?(.resumed) }
     }
 
     // MARK: Syncing

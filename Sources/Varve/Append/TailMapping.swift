@@ -14,10 +14,9 @@ final class TailMapping: @unchecked Sendable {
     init(directory: String, store: UniqueID, epoch: UInt64, options: StoreOptions) throws(IOFailure) {
         let fileSystem = options.fileSystem
         let rows = Batch.rowCapacity(payloadCapacity: options.blockBytes)
-        let slotBytes = TailHeader.slotBytes(rows: rows, payloadBytes: options.blockBytes)
         let header = TailHeader(
             slotCount: UInt32(options.queueBatches), store: store, boot: fileSystem.bootIdentity(),
-            epoch: epoch, slotBytes: UInt64(slotBytes), slotRows: UInt32(rows),
+            epoch: epoch, slotBytes: UInt64(options.slotBytes), slotRows: UInt32(rows),
             slotPayloadBytes: UInt32(options.blockBytes), kindsBytes: UInt32(options.tailKindsBytes),
             createdAt: fileSystem.now())
         let temporary = directory + "/TAIL.tmp"

@@ -95,10 +95,6 @@ enum CompactionPolicy {
         var plans: [Plan] = []
         var position = 0
         while position < segments.count {
-            guard let first = wants[position], first != .merge else {
-                position += 1
-                continue
-            }
             let range = extend(position, segments, context) { wants[$0] != nil && wants[$0] != .merge }
             guard let range else {
                 position += 1

@@ -334,7 +334,7 @@ final class Compactor: @unchecked Sendable {
         case .segment(let written):
             let handle = try written.takeName(in: directory, fileSystem)
             if entries.last?.ordinal == handles.last?.summary.ordinal { writer.follow(written.summary) }
-            _ = catalog.replace(ordinals, with: handle)
+            catalog.replace(ordinals, with: handle)
             diagnostics?(
                 .compacted(
                     segments: ordinals.sorted(),

@@ -87,14 +87,9 @@ final class RewriteSource {
         let (header, small) = try read(number)
         try decoding { () throws(FormatError) in
             try columns.load(small, of: header)
-            var (smallest, largest) = (Int64.max, Int64.min)
-            for row in 0..<columns.count {
-                smallest = min(smallest, columns.timestamps[row])
-                largest = max(largest, columns.timestamps[row])
+            guard columns.haveTimesAndIndex(of: header) else {
+                throw .invalid("an events block", reason: "its header contradicts its columns")
             }
-            guard smallest == header.minTimestamp, largest == header.maxTimestamp,
-                columns.indices.map({ $0[0] == header.firstIndex }) ?? true
-            else { throw .invalid("an events block", reason: "its header contradicts its columns") }
         }
         return header
     }
@@ -113,10 +108,7 @@ final class RewriteSource {
             (kind: kind, events: tally[Int(kind)].events, bytes: tally[Int(kind)].bytes)
         }
         for kind in kinds { tally[Int(kind)] = (0, 0) }
-        let nextIndex =
-            columns.indices.map { $0[columns.count - 1] &+ 1 }
-            ?? header.firstIndex &+ UInt64(header.eventCount)
-        rebuilt.add(events: header, at: offset, tally: counts, nextIndex: nextIndex)
+        rebuilt.add(events: header, at: offset, tally: counts, nextIndex: columns.nextIndex(of: header))
         blocksRead += 1
     }
 

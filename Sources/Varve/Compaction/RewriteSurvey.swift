@@ -88,7 +88,7 @@ struct RewriteSurvey {
         // One in which nothing was ever recorded goes when everything up to its end is gone.
         var passed: Set<UInt64> = []
         for entry in indices.flatMap(\.entries) where entry.type == .sessionEnd {
-            if retained.headSequence > 0, entry.firstSequence < retained.headSequence {
+            if entry.firstSequence < retained.headSequence {
                 passed.insert(entry.sessionOrdinal)
             } else {
                 passed.remove(entry.sessionOrdinal)
@@ -128,14 +128,11 @@ struct KindUnion {
     private(set) var ids: [[UInt32]] = []
 
     init(_ indices: [SegmentIndex]) throws(RewriteError) {
-        struct Identity: Hashable {
-            var name: String
-            var encoding: PayloadEncoding
-        }
-        var known: [Identity: UInt32] = [:]
-        for index in [indices.last].compactMap({ $0 }) + indices {
+        // By their bytes: two spellings of what Unicode takes for one text are two kinds.
+        var known: [EventKind: UInt32] = [:]
+        for index in indices.suffix(1) + indices {
             for kind in index.kinds {
-                let identity = Identity(name: kind.definition.name, encoding: kind.definition.encoding)
+                let identity = EventKind(kind.definition)
                 guard known[identity] == nil else { continue }
                 known[identity] = UInt32(definitions.count)
                 definitions.append(kind.definition)
@@ -145,10 +142,7 @@ struct KindUnion {
             throw .doesNotFit("it would have more than \(Limits.segmentKindsMax) kinds")
         }
         for index in indices {
-            ids.append(
-                index.kinds.map {
-                    known[Identity(name: $0.definition.name, encoding: $0.definition.encoding)] ?? 0
-                })
+            ids.append(index.kinds.map { known[EventKind($0.definition)] ?? 0 })
         }
     }
 }

@@ -131,28 +131,19 @@ final class Catalog: @unchecked Sendable {
         }
     }
 
-    /// An open segment was sealed.
-    func replace(_ ordinal: UInt64, with handle: SegmentHandle) {
-        monitor.withLock {
-            guard let position = entries.firstIndex(where: { $0.ordinal == ordinal }) else { return }
-            entries[position] = .sealed(handle)
-        }
-    }
-
     /// A segment went away: it held nothing that is retained. The catalog shows it no more; who has it already goes on reading it.
     func remove(_ ordinal: UInt64) {
         monitor.withLock { entries.removeAll { $0.ordinal == ordinal } }
     }
 
-    /// Puts one segment in the place of others, where all of those are still there; false: some are not.
-    func replace(_ ordinals: Set<UInt64>, with handle: SegmentHandle) -> Bool {
+    /// Puts one segment in the place of others, where all of those are still there.
+    func replace(_ ordinals: Set<UInt64>, with handle: SegmentHandle) {
         monitor.withLock {
             guard let first = entries.firstIndex(where: { ordinals.contains($0.ordinal) }),
                 entries.count(where: { ordinals.contains($0.ordinal) }) == ordinals.count
-            else { return false }
+            else { return }
             entries.removeAll { ordinals.contains($0.ordinal) }
             entries.insert(.sealed(handle), at: first)
-            return true
         }
     }
 

@@ -176,7 +176,7 @@ extension EventStore {
             do throws(IOFailure) {
                 let fresh = try RecoveryWorker.reseal(
                     source, directory: path, fileSystem: fileSystem, filters: filters)
-                catalog.replace(fresh.summary.ordinal, with: fresh)
+                catalog.replace([fresh.summary.ordinal], with: fresh)
                 return true
             } catch {
                 // Blocks that can't be read, or contradict each other: this segment's fault, and not the disk's.

@@ -41,9 +41,6 @@ final class PayloadWalk {
         let bytes = try segment.bytes(at: entry.offset, count: Int(entry.length), scratch)
         do throws(FormatError) {
             let (header, small) = try segment.verified(bytes, entry)
-            guard header.kindCount <= segment.index.kinds.count else {
-                throw .invalid("a block", reason: "its header contradicts the index")
-            }
             try columns.load(small, of: header)
             for number in 0..<columns.subBlockCount {
                 let part = columns.subBlock(number)

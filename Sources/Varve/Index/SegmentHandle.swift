@@ -112,7 +112,8 @@ final class LoadedSegment: @unchecked Sendable {
         header: BlockHeader, small: UnsafeRawBufferPointer
     ) {
         let header = try BlockHeader(decoding: bytes, segment: index.header.segment, number: nil)
-        guard Safeguard.indexAgreement.isLeftOut || BlockIndexEntry(header, offset: entry.offset) == entry
+        guard Safeguard.indexAgreement.isLeftOut || BlockIndexEntry(header, offset: entry.offset) == entry,
+            header.eventCount == 0 || header.kindCount <= index.kinds.count
         else {
             throw .invalid("a block", reason: "its header contradicts the index")
         }

@@ -108,7 +108,7 @@ struct SegmentIndex: Sendable {
         sessions.lastIndex { $0.begin.ordinal == ordinal }
     }
 
-    /// Adds an events block. `nextIndex` is the index after its last event.
+    /// Adds an events block. `tally` is in the order of kinds; `nextIndex` is the index after its last event.
     mutating func add(
         events header: BlockHeader, at offset: UInt64, tally: [(kind: UInt32, events: UInt64, bytes: UInt64)],
         nextIndex: UInt64
@@ -118,7 +118,7 @@ struct SegmentIndex: Sendable {
             blockKinds = nil
         } else {
             let isMany = header.flags.contains(.manyKinds)
-            blockKinds?.append(isMany ? [] : tally.sorted { $0.kind < $1.kind }.map { UInt32($0.events) })
+            blockKinds?.append(isMany ? [] : tally.map { UInt32($0.events) })
         }
         for part in tally where Int(part.kind) < kinds.count {
             kinds[Int(part.kind)].events += part.events

@@ -175,16 +175,13 @@ struct SessionFold {
 
     /// Adds a batch that no segment shows yet.
     mutating func add(_ batch: Batch) {
-        let count = batch.count
-        guard count > 0 else { return }
+        guard batch.count > 0 else { return }
         let ordinal = batch.start.sessionOrdinal
         add(KeptFigures(batch, retained), to: ordinal)
         if !retained.isEverything {
-            touch(ordinal, hasMore: true, (0..<count).lazy.map { batch.rows[$0].timestamp }.max())
+            touch(ordinal, hasMore: true, batch.timeRange?.upperBound)
         }
-        sessions[ordinal]?.nextIndex =
-            batch.hasExplicitIndices
-            ? batch.rows[count - 1].index &+ 1 : batch.start.nextIndex &+ UInt64(count)
+        sessions[ordinal]?.nextIndex = batch.nextIndex
     }
 
     /// The sessions in order. Without a writer, one that has no end was interrupted at its last event. One that has ended disappears with

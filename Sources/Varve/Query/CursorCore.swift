@@ -265,12 +265,6 @@ final class CursorCore {
             switch source {
             case .segment(let segment):
                 let entry = segment.index.entries[number]
-                // An index that contradicts itself has no events at any time.
-                guard entry.minTimestamp <= entry.maxTimestamp else {
-                    addGap(
-                        of: entry, "\(segment.fileName) at \(entry.offset): its times contradict each other")
-                    continue
-                }
                 blocks.append(
                     Candidate(
                         source: sourceNumber, block: number,
@@ -278,16 +272,11 @@ final class CursorCore {
                         times: entry.minTimestamp...entry.maxTimestamp, bytes: UInt64(entry.rawBytes)))
             case .batch(let batch):
                 let first = batch.start.nextSequence
-                var (least, most) = (Int64.max, Int64.min)
-                for row in 0..<batch.count {
-                    least = min(least, batch.rows[row].timestamp)
-                    most = max(most, batch.rows[row].timestamp)
-                }
-                guard least <= most else { continue }
+                guard let times = batch.timeRange else { continue }
                 blocks.append(
                     Candidate(
                         source: sourceNumber, block: number, sequences: first..<first + UInt64(batch.count),
-                        times: least...most, bytes: UInt64(batch.payloadBytes)))
+                        times: times, bytes: UInt64(batch.payloadBytes)))
             case nil: break
             }
         }
@@ -750,16 +739,10 @@ final class CursorCore {
         nextBlock = query.isReversed ? entries.count - 1 : 0
         guard query.sequences != nil || floor > 0 else { return }
         let last = query.sequences?.upperBound ?? .max
-        var low = 0
-        var high = entries.count
-        while low < high {
-            let middle = (low + high) / 2
-            let isBefore =
-                query.isReversed
-                ? entries[middle].firstSequence <= last : entries[middle].nextSequence <= floor
-            if isBefore { low = middle + 1 } else { high = middle }
-        }
-        nextBlock = query.isReversed ? low - 1 : low
+        nextBlock =
+            query.isReversed
+            ? entries.partitioningIndex { $0.firstSequence > last } - 1
+            : entries.partitioningIndex { $0.nextSequence > floor }
     }
 
     /// Maps the source's kind ids to the cursor's numbers, and finds which the query allows. Most sources have the same kinds.
@@ -844,9 +827,6 @@ final class CursorCore {
             }
             do throws(FormatError) {
                 let (header, small) = try segment.verified(bytes, entry)
-                guard header.kindCount <= segment.index.kinds.count else {
-                    throw .invalid("a block", reason: "its header contradicts the index")
-                }
                 let wanted = rows(of: entry)
                 try columns.load(small, of: header, wanted: wanted)
                 statistics.rowsDecoded += UInt64(wanted?.count ?? columns.count)
@@ -1113,10 +1093,7 @@ final class CursorCore {
         case .segment(let segment)?:
             let entry = segment.index.entries[number]
             return entry.minTimestamp...entry.maxTimestamp
-        case .batch(let batch)?:
-            let times = UnsafeBufferPointer(start: batch.rows, count: batch.count).lazy.map(\.timestamp)
-            guard let first = times.min(), let last = times.max() else { return nil }
-            return first...last
+        case .batch(let batch)?: return batch.timeRange
         case nil: return nil
         }
     }

@@ -6,7 +6,7 @@ public struct IndexPredicate: EventPredicate {
     /// Matches these positions, of any session.
     public init(_ indices: Range<UInt64>) { self.indices = indices }
 
-    /// `index 7 to 9`; the upper one is not included.
+    /// `index from 7 to below 9`.
     public var description: String { "index from \(indices.lowerBound) to below \(indices.upperBound)" }
 
     /// Never.

@@ -76,6 +76,11 @@ struct RecoveryWorker {
         }
         try checkCopies()
         try checkOrder(after: last?.index.nextSequence ?? 0)
+        guard blockCount <= Limits.segmentBlocksMax else {
+            throw .beyondLimit(
+                what: "the number of blocks to recover", value: UInt64(blockCount),
+                limit: UInt64(Limits.segmentBlocksMax))
+        }
         do throws(IOFailure) {
             let handle = try build(after: last, active: activeBefore, readable: readable)
             entries.append(.sealed(handle))
@@ -101,9 +106,6 @@ struct RecoveryWorker {
     private func build(
         after last: LoadedSegment?, active: SessionSummary?, readable: [Catalog.Entry]
     ) throws(IOFailure) -> SegmentHandle {
-        guard blockCount <= Limits.segmentBlocksMax else {
-            throw IOFailure(.write, path: directory.path, code: 27)
-        }
         let now = fileSystem.now()
         var header = SegmentHeader(
             store: directory.identifier, segment: try fileSystem.freshID(for: directory.path),

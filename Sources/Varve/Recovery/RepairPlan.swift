@@ -30,8 +30,6 @@ struct RepairPlan {
         var duplicates: UInt64 = 0
         /// Numbers that other events have in the new store.
         var conflicts: [ClosedRange<UInt64>] = []
-        /// Checkpoints whose ordinals others have.
-        var checkpoints = 0
     }
 
     private(set) var steps: [Step] = []
@@ -76,7 +74,7 @@ struct RepairPlan {
     private var begun: Set<UInt64> = []
     private var unfinishedImports = UnfinishedImports()
     private var sessionsBegun: UInt64 = 0
-    private var takenCheckpoints: [UInt64: UInt64] = [:]
+    private var takenCheckpoints: Set<UInt64> = []
     private var taken: [Taken] = []
     private var ledger: [LedgerRecord] = []
 
@@ -126,7 +124,7 @@ struct RepairPlan {
             ledger += RepairPlan.ledger(of: source).records
             for block in source.blocks where block.isInLog {
                 if case .checkpoint(let record, _) = block.record {
-                    takenCheckpoints[record.ordinal] = block.header.epoch
+                    takenCheckpoints.insert(record.ordinal)
                 }
             }
             if let footer = source.footer {
@@ -162,9 +160,9 @@ struct RepairPlan {
         // An excerpt's counters are its source's: what it has itself is what its footers name.
         if isExcerpt {
             let named = sources[..<logCount].flatMap { $0.footer?.checkpoints.map(\.record.ordinal) ?? [] }
-            return UInt64(Set(named).count { $0 >= first && takenCheckpoints[$0] == nil })
+            return UInt64(Set(named).count { $0 >= first && !takenCheckpoints.contains($0) })
         }
-        let kept = UInt64(takenCheckpoints.keys.count { $0 >= first })
+        let kept = UInt64(takenCheckpoints.count { $0 >= first })
         return (checkpointsMade - first + 1) - min(kept, checkpointsMade - first + 1)
     }
 
@@ -396,11 +394,8 @@ struct RepairPlan {
             put(.sessionEnd(end), block.header)
             active = nil
         case .checkpoint(let record, _):
-            if !isInLog, let epoch = takenCheckpoints[record.ordinal] {
-                if epoch != block.header.epoch { leftOut[number].checkpoints += 1 }
-                return
-            }
-            takenCheckpoints[record.ordinal] = block.header.epoch
+            if !isInLog, takenCheckpoints.contains(record.ordinal) { return }
+            takenCheckpoints.insert(record.ordinal)
             next = max(next, block.header.firstSequence)
             activate(record.session, index: record.eventIndex)
             steps.append(.checkpoint(source: number, block: position))
@@ -595,16 +590,7 @@ struct RepairPlan {
     /// What of the events beyond the log was not taken, because its numbers were.
     private mutating func countLeftOut() {
         for piece in pieces {
-            var low = 0
-            var high = taken.count
-            while low < high {
-                let middle = (low + high) / 2
-                if taken[middle].sequences.upperBound <= piece.sequences.lowerBound {
-                    low = middle + 1
-                } else {
-                    high = middle
-                }
-            }
+            var low = taken.partitioningIndex { $0.sequences.upperBound > piece.sequences.lowerBound }
             while low < taken.count, taken[low].sequences.lowerBound < piece.sequences.upperBound {
                 let other = taken[low]
                 low += 1

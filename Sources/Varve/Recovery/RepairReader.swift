@@ -208,11 +208,8 @@ final class RepairReader {
                 damage.append((rows.isEmpty ? nil : rows, error.description))
             }
         }
-        let nextIndex =
-            columns.indices.map { $0[columns.count - 1] &+ 1 }
-            ?? header.firstIndex &+ UInt64(header.eventCount)
         let block = RepairSource.Block(
-            header: header, offset: offset, record: nil, runs: runs, nextIndex: nextIndex)
+            header: header, offset: offset, record: nil, runs: runs, nextIndex: columns.nextIndex(of: header))
         return (block, damage)
     }
 

@@ -282,8 +282,7 @@ final class BlockReader {
         }
         return ScannedBlock(
             header: header, offset: offset, record: nil, tally: try tally(header),
-            nextIndex: columns.indices.map { $0[columns.count - 1] &+ 1 }
-                ?? header.firstIndex &+ UInt64(header.eventCount))
+            nextIndex: columns.nextIndex(of: header))
     }
 
     /// Counts kinds, and checks the header's figures against the columns.
@@ -291,19 +290,14 @@ final class BlockReader {
         kind: UInt32, events: UInt64, bytes: UInt64
     )] {
         var counts: [UInt32: (events: UInt64, bytes: UInt64)] = [:]
-        var smallest = Int64.max
-        var largest = Int64.min
         for row in 0..<columns.count {
             counts[columns.kinds[row], default: (0, 0)].events += 1
             counts[columns.kinds[row], default: (0, 0)].bytes += UInt64(columns.lengths[row])
-            smallest = min(smallest, columns.timestamps[row])
-            largest = max(largest, columns.timestamps[row])
         }
         let set = counts.keys.reduce(UInt64(0)) { $0 | ($1 < 64 ? 1 << UInt64($1) : 0) }
         let isMany = header.flags.contains(.manyKinds)
-        guard smallest == header.minTimestamp, largest == header.maxTimestamp,
-            isMany == counts.keys.contains(where: { $0 >= 64 }), header.kindSet == (isMany ? .max : set),
-            columns.indices.map({ $0[0] == header.firstIndex }) ?? true
+        guard columns.haveTimesAndIndex(of: header), isMany == counts.keys.contains(where: { $0 >= 64 }),
+            header.kindSet == (isMany ? .max : set)
         else { throw .invalid("an events block", reason: "its header contradicts its columns") }
         return counts.sorted { $0.key < $1.key }.map { ($0.key, $0.value.events, $0.value.bytes) }
     }
@@ -390,5 +384,19 @@ final class BlockReader {
             start += UInt64(position)
         }
         return nil
+    }
+}
+
+extension EventColumns {
+    /// The index after the last event of the block that is loaded.
+    func nextIndex(of header: BlockHeader) -> UInt64 {
+        indices.map { $0[count - 1] &+ 1 } ?? header.firstIndex &+ UInt64(header.eventCount)
+    }
+
+    /// Whether the times and the first index of the block that is loaded are those that its header says.
+    func haveTimesAndIndex(of header: BlockHeader) -> Bool {
+        let times = UnsafeBufferPointer(start: timestamps, count: count)
+        return times.min() == header.minTimestamp && times.max() == header.maxTimestamp
+            && indices.map { $0[0] == header.firstIndex } ?? true
     }
 }

@@ -51,9 +51,6 @@ struct KeptFigures {
             let length = BlockHeader.byteCount + Int(entry.smallLength)
             let bytes = try segment.bytes(at: entry.offset, count: length, scratch)
             let (header, small) = try segment.verified(bytes, entry)
-            guard header.kindCount <= segment.index.kinds.count else {
-                throw FormatError.invalid("a block", reason: "its header contradicts the index")
-            }
             try columns.load(small, of: header)
         } catch {
             return times.widen(to: entry.minTimestamp...entry.maxTimestamp)

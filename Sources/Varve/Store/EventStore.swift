@@ -530,7 +530,7 @@ public final class EventStore: @unchecked Sendable {
 
     /// The store's UUID.
     public var identifier: UniqueID { uuid }
-    /// Time of creation; nil when the file that says so is lost.
+    /// Time of creation, in nanoseconds since the Unix epoch; nil when the file that says so is lost.
     public var createdAt: Int64? { identity?.createdAt }
     /// User metadata.
     public var metadata: [String: String] { identity?.metadata ?? [:] }

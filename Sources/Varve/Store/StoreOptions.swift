@@ -171,18 +171,20 @@ public struct StoreOptions: Sendable {
         options.subBlockBytes = min(subBlockBytes, options.blockBytes)
         options.tailKindsBytes = min(tailKindsBytes, max(eighth / 8, 4 << 10) & ~4095)
         // `TAIL` takes no more than another eighth.
-        let slotBytes = TailHeader.slotBytes(
-            rows: Batch.rowCapacity(payloadCapacity: options.blockBytes), payloadBytes: options.blockBytes)
         let room = eighth - options.tailKindsBytes - TailHeader.byteCount
-        options.queueBatches = min(queueBatches, max(room / slotBytes, 2))
+        options.queueBatches = min(queueBatches, max(room / options.slotBytes, 2))
         return options
+    }
+
+    /// Bytes of a batch in `TAIL`.
+    var slotBytes: Int {
+        TailHeader.slotBytes(
+            rows: Batch.rowCapacity(payloadCapacity: blockBytes), payloadBytes: blockBytes)
     }
 
     /// Bytes of `TAIL`.
     var tailBytes: Int {
         guard keepsTail else { return 0 }
-        let slotBytes = TailHeader.slotBytes(
-            rows: Batch.rowCapacity(payloadCapacity: blockBytes), payloadBytes: blockBytes)
         return TailHeader.byteCount + tailKindsBytes + queueBatches * slotBytes
     }
 
@@ -215,9 +217,7 @@ public struct StoreOptions: Sendable {
         options.segmentBytes = max(segmentBytes, 16 << 10)
         options.segmentBlocksMax = min(max(segmentBlocksMax, 8), 8_000)
         options.encoderThreads = min(max(encoderThreads, 1), 16)
-        let slotBytes = TailHeader.slotBytes(
-            rows: Batch.rowCapacity(payloadCapacity: options.blockBytes), payloadBytes: options.blockBytes)
-        options.queueBatches = min(max(queueBatches, 2), 64, (1 << 30) / slotBytes)
+        options.queueBatches = min(max(queueBatches, 2), 64, (1 << 30) / options.slotBytes)
         options.compressionLevel = min(max(compressionLevel, 0), 12)
         return options
     }

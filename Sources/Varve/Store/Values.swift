@@ -69,9 +69,9 @@ public struct SessionInfo: Hashable, Sendable {
     public let ordinal: UInt64
     /// The id its caller gave; ids may repeat.
     public let id: String
-    /// When it was started.
+    /// When it was started, in nanoseconds since the Unix epoch.
     public let startedAt: Int64
-    /// When it ended; nil while it is active.
+    /// When it ended, likewise; nil while it is active.
     public var endedAt: Int64?
     /// How it stands.
     public var state: SessionState
@@ -87,7 +87,7 @@ public struct SessionInfo: Hashable, Sendable {
     public var firstSequence: UInt64?
     /// Sequence number of its last retained event.
     public var lastSequence: UInt64?
-    /// Smallest and largest timestamp over its retained events.
+    /// Smallest and largest timestamp over its retained events, in nanoseconds since the Unix epoch.
     public var timeRange: ClosedRange<Int64>?
     /// Bytes of their payloads.
     public var payloadBytes: UInt64
@@ -163,7 +163,7 @@ public struct Drop: Hashable, Sendable {
     public let sessionOrdinal: UInt64
     /// The sequence number of the event recorded next.
     public let before: UInt64
-    /// When the first and the last were refused.
+    /// When the first and the last were refused, in nanoseconds since the Unix epoch.
     public let time: ClosedRange<Int64>
 }
 
@@ -211,7 +211,7 @@ public struct Dropped: Hashable, Sendable {
     public let sequences: Range<UInt64>
     /// How many events and checkpoints.
     public let events: UInt64, checkpoints: UInt64
-    /// When.
+    /// When, in nanoseconds since the Unix epoch.
     public let time: Int64
 
     init(_ record: RetentionRecord) {
@@ -227,7 +227,7 @@ public struct Dropped: Hashable, Sendable {
 public struct StoreInfo: Sendable {
     /// The store's UUID.
     public let identifier: UniqueID
-    /// Time of creation; nil when the file that says so is lost.
+    /// Time of creation, in nanoseconds since the Unix epoch; nil when the file that says so is lost.
     public let createdAt: Int64?
     /// User metadata.
     public let metadata: [String: String]
@@ -241,7 +241,7 @@ public struct StoreInfo: Sendable {
     public let rawBytes: UInt64, storedBytes: UInt64
     /// Retained sequence numbers; nil when there is no event.
     public let sequences: Range<UInt64>?
-    /// Smallest and largest timestamp of retained events.
+    /// Smallest and largest timestamp of retained events, in nanoseconds since the Unix epoch.
     public let timeRange: ClosedRange<Int64>?
     /// The kinds.
     public let kinds: [KindInfo]

@@ -148,7 +148,6 @@ struct Verifier {
 
     /// Verifies a segment whose file a writer has removed meanwhile; false where it is no such segment, or can't be read.
     private mutating func verifyHeld(_ name: String) -> Bool {
-        guard log.isBeingWritten else { return false }
         do {
             if let handle = log.sealed[name] {
                 try sealed(name, handle)

@@ -21,13 +21,8 @@ struct NamedGaps {
 
     /// Those that overlap a range, in order. O(log n) and what is found, unless long records lie over others.
     func overlapping(_ range: ClosedRange<UInt64>) -> [Record] {
-        var low = 0
-        var high = records.count
-        while low < high {
-            let middle = (low + high) / 2
-            if last[middle] < range.lowerBound { low = middle + 1 } else { high = middle }
-        }
-        return records[low...].prefix { $0.range.lowerBound <= range.upperBound }
+        let first = last.partitioningIndex { $0 >= range.lowerBound }
+        return records[first...].prefix { $0.range.lowerBound <= range.upperBound }
             .filter { $0.range.overlaps(range) }
     }
 }

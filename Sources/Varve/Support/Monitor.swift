@@ -20,7 +20,14 @@ final class Monitor: @unchecked Sendable {
         pthread_mutex_init(mutex, nil)
         pthread_cond_init(condition, nil)
         keeperCondition.initialize(to: pthread_cond_t())
-        pthread_cond_init(keeperCondition, nil)
+        var attributes = pthread_condattr_t()
+        pthread_condattr_init(&attributes)
+        #if !canImport(Darwin)
+        // By the other clock a wait would be longer by what that is put back.
+        pthread_condattr_setclock(&attributes, CLOCK_MONOTONIC)
+        #endif
+        pthread_cond_init(keeperCondition, &attributes)
+        pthread_condattr_destroy(&attributes)
         workerCondition.initialize(to: pthread_cond_t())
         pthread_cond_init(workerCondition, nil)
     }
@@ -58,11 +65,17 @@ final class Monitor: @unchecked Sendable {
     /// Sleeps until `wakeKeeper`, for at most `nanoseconds`: for the one background thread, which need not wake for every block.
     func waitAsKeeper(nanoseconds: UInt64) {
         var time = timespec()
-        clock_gettime(CLOCK_REALTIME, &time)
+        #if canImport(Darwin)
+        time.tv_sec = Int(nanoseconds / 1_000_000_000)
+        time.tv_nsec = Int(nanoseconds % 1_000_000_000)
+        pthread_cond_timedwait_relative_np(keeperCondition, mutex, &time)
+        #else
+        clock_gettime(CLOCK_MONOTONIC, &time)
         let total = UInt64(time.tv_nsec) + nanoseconds
         time.tv_sec += Int(total / 1_000_000_000)
         time.tv_nsec = Int(total % 1_000_000_000)
         pthread_cond_timedwait(keeperCondition, mutex, &time)
+        #endif
     }
 
     /// Wakes the background thread.

@@ -155,6 +155,4 @@ private final class CountingRegion: MappedRegion {
         try base.populate(range)
     }
 
-    func adviseSequential(_ range: Range<Int>) { base.adviseSequential(range) }
-    func release(_ range: Range<Int>) { base.release(range) }
 }

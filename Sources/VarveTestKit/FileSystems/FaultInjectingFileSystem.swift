@@ -219,6 +219,4 @@ private final class FaultInjectingRegion: MappedRegion {
         try base.populate(range)
     }
 
-    func adviseSequential(_ range: Range<Int>) { base.adviseSequential(range) }
-    func release(_ range: Range<Int>) { base.release(range) }
 }

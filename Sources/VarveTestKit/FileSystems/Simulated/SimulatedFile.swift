@@ -194,9 +194,6 @@ private final class SimulatedMappedRegion: MappedRegion {
         }
         if !range.isEmpty { try file.populate(range) }
     }
-
-    func adviseSequential(_ range: Range<Int>) {}
-    func release(_ range: Range<Int>) {}
 }
 
 private final class SimulatedWritableRegion: WritableRegion {
