@@ -124,6 +124,13 @@ final class Batch: @unchecked Sendable {
         hasExplicitIndices && count > 0 ? rows[count - 1].index &+ 1 : start.nextIndex &+ UInt64(count)
     }
 
+    /// From the smallest to the largest timestamp; nil: it is empty.
+    var timeRange: ClosedRange<Int64>? {
+        let times = UnsafeBufferPointer(start: rows, count: count).lazy.map(\.timestamp)
+        guard let first = times.min(), let last = times.max() else { return nil }
+        return first...last
+    }
+
     /// A copy of the first `count` rows. The batch must be pinned, or not in use.
     func copy(count: Int) -> Batch {
         var byteCount = 0

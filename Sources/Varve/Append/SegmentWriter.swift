@@ -533,7 +533,7 @@ final class SegmentWriter: @unchecked Sendable {
             try sync { () throws(IOFailure) in try file.sync() }
         }
         catalog.replace(
-            segment.index.header.ordinal,
+            [segment.index.header.ordinal],
             with: SegmentHandle(
                 directory: directory, fileName: String(segment.file.path.dropFirst(directory.count + 1)),
                 trailer: trailer, summary: summary, fileSystem: fileSystem))
