@@ -275,10 +275,38 @@ struct StoreLimitTests {
         #expect(!droppings.contains { $0.limit == .freeBytes })
     }
 
-    @Test("On a disk that is full otherwise an append has the space of what was dropped for it")
-    func spaceForAnAppend() throws {
+    // What was removed before and has shown does not hide what others take later.
+    @Test("What others take is made up for soon after another limit has dropped something")
+    func spaceAfterAnotherLimit() throws {
+        let disk = SharedDisk(capacity: 64 << 20)
+        var options = smallBlocks(on: disk)
+        options.segmentBytes = 64 << 10
+        options.keepsTail = false
+        options.limits = RetentionLimits(events: 2_000, freeBytes: 32 << 20)
+        let dropped = DispatchSemaphore(value: 0)
+        options.diagnostics = { if case .dropped = $0 { dropped.signal() } }
+        let store = try EventStore.open(path, options: options)
+        try append(0..<4_000, of: 2_000, to: store)
+        #expect(dropped.wait(timeout: .now() + 60) == .success)
+        disk.others(take: 30 << 20)
+        var next: UInt64 = 4_000
+        func isMadeUpFor() throws -> Bool {
+            try store.info().droppings.contains { $0.limit == .freeBytes }
+        }
+        while next < 20_000, try !isMadeUpFor() {
+            try append(next..<next + 100, of: 2_000, to: store)
+            next += 100
+        }
+        #expect(next < 12_000)
+        try store.close()
+    }
+
+    @Test(
+        "On a disk that is full otherwise an append has the space of what was dropped for it",
+        arguments: [16, 64, 128, 200])
+    func spaceForAnAppend(more: UInt64) throws {
         // What the limit on bytes leaves to segments, and little more.
-        let disk = SharedDisk(capacity: 4 << 20 - 512 << 10 + 16 << 10)
+        let disk = SharedDisk(capacity: 4 << 20 - 512 << 10 + more << 10)
         var options = smallBlocks(on: disk)
         options.segmentBytes = 256 << 10
         options.keepsTail = false

@@ -26,7 +26,10 @@ struct ReplayBenchmarks {
         // What it is compared with comes right before it.
         func add(_ figure: Figure, _ body: () throws -> Void) throws {
             guard wants(figure) else { return }
-            if let other = figure.comparedWith { try reading.measureScan(other, of: store, into: &samples) }
+            if let other = figure.comparedWith {
+                limits.measureLZ4(into: &samples)
+                try reading.measureScan(other, of: store, into: &samples)
+            }
             samples.add(figure, events / (try seconds(body)))
         }
         try add(.replay) { try replay(snapshot, decodingAhead: false) }

@@ -55,7 +55,7 @@ final class Keeper: @unchecked Sendable {
             }
             let isOpen = tail.handOverIfOlder(than: isAwaited ? 0 : Keeper.idleNanoseconds)
             var isPutOff = !seal()
-            retain()
+            if !retain() { isPutOff = true }
             if !reclaimer.letGo() { isPutOff = true }
             pipeline.monitor.lock()
             if isStopping() {
@@ -121,10 +121,10 @@ final class Keeper: @unchecked Sendable {
     }
 
     /// Drops what the limits ask for, and removes what they have dropped. Where somebody changes files it is put off for a while: syncs
-    /// should not wait.
-    private func retain() {
-        guard isHealthy else { return }
-        if reclaimer.isBusy, options.fileSystem.monotonic() &- lastLook < 5_000_000_000 { return }
+    /// should not wait. False: it is.
+    private func retain() -> Bool {
+        guard isHealthy else { return true }
+        if reclaimer.isBusy, options.fileSystem.monotonic() &- lastLook < 5_000_000_000 { return false }
         do throws(IOFailure) {
             let now = options.fileSystem.monotonic()
             if now &- lastLook >= 1_000_000_000 {

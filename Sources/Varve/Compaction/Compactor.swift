@@ -58,7 +58,6 @@ final class Compactor: @unchecked Sendable {
 
     /// Looks at the log whenever a segment was sealed, and every minute, until it is stopped.
     func run() {
-        lowerThreadPriority()
         while true {
             monitor.lock()
             if !hasNews, !isStopping { monitor.waitAsKeeper(nanoseconds: 60_000_000_000) }
@@ -182,7 +181,7 @@ final class Compactor: @unchecked Sendable {
         do throws(RewriteError) {
             let before = report
             var done: UInt64 = 0
-            let written = try rewrite(handles, retained) { bytes throws(IOFailure) in
+            let written = try rewrite(handles, retained, isExplicit: isExplicit) { bytes throws(IOFailure) in
                 done += bytes
                 var now = before
                 now.bytesWritten += done
@@ -263,10 +262,12 @@ final class Compactor: @unchecked Sendable {
 
     /// Writes segments anew and removes them; nil: they changed meanwhile. What `retained` does not keep may be removed by now.
     private func rewrite(
-        _ handles: [SegmentHandle], _ retained: Retained,
+        _ handles: [SegmentHandle], _ retained: Retained, isExplicit: Bool,
         _ announce: @escaping (UInt64) throws(IOFailure) -> Bool
     ) throws(RewriteError) -> RewriteOutcome? {
-        let outcome = try rewriter(handles, retained, settings, announce).run()
+        let rewriter = rewriter(handles, retained, settings, announce)
+        // Not what follows: locks are held for that.
+        let outcome = isExplicit ? try rewriter.run() : try atLowestPriority(rewriter.run)
         let isLast = catalog.view().entries.last?.ordinal == handles.last?.summary.ordinal
         let isDone = try RewriteError.onDisk { () throws(IOFailure) in
             // What follows the log's last segment names it.

@@ -32,6 +32,8 @@ final class Reclaimer: @unchecked Sendable {
     private var recordedFigures: (events: UInt64, checkpoints: UInt64) = (0, 0)
     private var records: [RetentionRecord] = []
     private var reported: Set<RetentionLimit> = []
+    /// How long what was removed may take to show in the free space: a reader may have it mapped.
+    private static let removalNanoseconds: UInt64 = 60_000_000_000
     /// The free space before something was removed whose bytes do not show yet, and when that was.
     private var asked: (free: UInt64, time: UInt64)?
     /// Segments that were removed, and are mapped: see `letGo`.
@@ -90,10 +92,9 @@ final class Reclaimer: @unchecked Sendable {
         while true {
             let bytes = lacking(for: byteCount)
             if bytes == 0 {
-                // On a disk that is full otherwise there is no room before the system has freed it.
-                if !removed.isEmpty, try fileSystem.space(at: directory).freeBytes < byteCount {
-                    removed = []
-                }
+                // On a disk that is full otherwise there is no room before the system has freed it, for this and what comes next.
+                let gone = removed.reduce(byteCount) { $0.addingClamped($1.trailer.fileLength) }
+                if !removed.isEmpty, try fileSystem.space(at: directory).freeBytes < gone { removed = [] }
                 return
             }
             // Somebody may be writing segments anew meanwhile.
@@ -126,9 +127,12 @@ final class Reclaimer: @unchecked Sendable {
         // As long as it is mapped it takes its blocks.
         removed = []
         let free = try fileSystem.space(at: directory).freeBytes
-        if free >= limit { return }
+        if free >= limit {
+            asked = nil
+            return
+        }
         // What was removed shows in a while.
-        if let asked, free <= asked.free, now &- asked.time < 60_000_000_000 { return }
+        if let asked, free <= asked.free, now &- asked.time < Self.removalNanoseconds { return }
         guard try drop(limit - free, for: .freeBytes) else {
             report(.freeBytes)
             throw IOFailure(.write, path: path, code: IOFailure.quotaCode)
@@ -410,13 +414,20 @@ final class Reclaimer: @unchecked Sendable {
             // Somebody else has removed it.
             guard error.isNotFound else { throw error }
         }
-        if retention.limits.freeBytes != nil {
-            asked = (try fileSystem.space(at: directory).freeBytes, fileSystem.monotonic())
-        }
+        try noteRemoval()
         catalog.remove(handle.summary.ordinal)
         unlink(handle.path)
         removed.append(handle)
         diagnostics?(.dropped(segment: handle.summary.ordinal, bytes: handle.trailer.fileLength))
+    }
+
+    /// Something is being removed: the disk gets its bytes in a while. Call with `maintenance` held.
+    private func noteRemoval() throws(IOFailure) {
+        guard retention.limits.freeBytes != nil else { return }
+        let now = fileSystem.monotonic()
+        // What was not there after a minute is not waited for again.
+        if let asked, now &- asked.time < Self.removalNanoseconds { return }
+        asked = (try fileSystem.space(at: directory).freeBytes, now)
     }
 
     /// Lets go of the segments that were removed. With its last mapping the system frees a file's blocks, and may take tens of
@@ -425,10 +436,18 @@ final class Reclaimer: @unchecked Sendable {
     @discardableResult
     func letGo() -> Bool {
         guard maintenance.tryLock() else { return false }
-        let gone = removed
+        let count = removed.count
+        var gone = removed
         removed = []
         maintenance.unlock()
-        withExtendedLifetime(gone) {}
+        gone = []
+        if count > 0, retention.limits.freeBytes != nil {
+            maintenance.withLock {
+                if let asked, let free = try? fileSystem.space(at: directory).freeBytes, free > asked.free {
+                    self.asked = nil
+                }
+            }
+        }
         return true
     }
 

@@ -118,7 +118,7 @@ public struct StoreOptions: Sendable {
     /// - `bytes`, at least 1 MiB: all files in the directory, at any moment. A segment is sealed at an eighth of it at the latest, batches
     ///   are made smaller where it is low, and no payload or state may be larger than an eighth of it. An eighth stays free for segments
     ///   that are written anew. Whole segments go; the checkpoint from which the oldest event left can be reached goes last.
-    /// - `ageNanoseconds`: since the time of writing, whatever timestamps say. Blocks go whole, a minute late at most; those that compaction
+    /// - `ageNanoseconds`: since the time of writing, whatever timestamps say. Blocks go whole, two minutes late at most; those that compaction
     ///   has joined, a 64th of the limit late at most.
     /// - `freeBytes`: of the disk, for others. Looked at with each segment, and every second while something is recorded.
     ///

@@ -195,3 +195,26 @@ private func runWorker(_ context: UnsafeMutableRawPointer?) -> UnsafeMutableRawP
     return nil
 }
 #endif
+
+/// Does `body` on a thread of its own, of the lowest priority, and waits for its end; here where the system gives no thread.
+func atLowestPriority<R, E: Error>(_ body: @escaping () throws(E) -> R) throws(E) -> R {
+    let errand = Errand(body)
+    guard
+        let thread = WorkerThread({
+            lowerThreadPriority()
+            errand.run()
+        })
+    else { return try body() }
+    thread.join()
+    return try errand.result!.get()
+}
+
+// SAFETY: one thread runs it, and another reads the result after joining that one.
+private final class Errand<R, E: Error>: @unchecked Sendable {
+    private let body: () throws(E) -> R
+    private(set) var result: Result<R, E>?
+
+    init(_ body: @escaping () throws(E) -> R) { self.body = body }
+
+    func run() { result = Result(catching: body) }
+}
