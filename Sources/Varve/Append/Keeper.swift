@@ -147,6 +147,7 @@ final class Keeper: @unchecked Sendable {
         }
         reclaimer.reportUnreachable()
         reclaimer.tellLedger(tail.record)
+        return true
     }
 
     private func reseal(_ segment: OpenSegment) {

@@ -1,3 +1,5 @@
+internal import VarveIO
+
 #if canImport(Darwin)
 internal import Darwin
 #else
