@@ -34,8 +34,16 @@ final class Reclaimer: @unchecked Sendable {
     private var reported: Set<RetentionLimit> = []
     /// How long what was removed may take to show in the free space: a reader may have it mapped.
     private static let removalNanoseconds: UInt64 = 60_000_000_000
-    /// The free space before something was removed whose bytes do not show yet, and when that was.
+    /// The free space when some was asked for that does not show yet, and when that was.
     private var asked: (free: UInt64, time: UInt64)?
+    /// A segment that was removed and may be mapped here; the disk gets its bytes when it is not.
+    private struct Freeing {
+        let ordinal: UInt64
+        weak var handle: SegmentHandle?
+        let bytes: UInt64
+        let time: UInt64
+    }
+    private var freeing: [Freeing] = []
     /// Segments that were removed, and are mapped: see `letGo`.
     private var removed: [SegmentHandle] = []
     /// Files that hold nothing any more, and that the system did not let go so far.
@@ -94,7 +102,7 @@ final class Reclaimer: @unchecked Sendable {
             if bytes == 0 {
                 // On a disk that is full otherwise there is no room before the system has freed it, for this and what comes next.
                 let gone = removed.reduce(byteCount) { $0.addingClamped($1.trailer.fileLength) }
-                if !removed.isEmpty, try fileSystem.space(at: directory).freeBytes < gone { removed = [] }
+                if !removed.isEmpty, try fileSystem.space(at: directory).freeBytes < gone { letGoNow() }
                 return
             }
             // Somebody may be writing segments anew meanwhile.
@@ -125,19 +133,18 @@ final class Reclaimer: @unchecked Sendable {
         let now = fileSystem.monotonic()
         if try isStuck() { throw IOFailure(.write, path: path, code: IOFailure.quotaCode) }
         // As long as it is mapped it takes its blocks.
-        removed = []
+        letGoNow()
         let free = try fileSystem.space(at: directory).freeBytes
-        if free >= limit {
-            asked = nil
-            return
-        }
+        freeing.removeAll { now &- $0.time >= Self.removalNanoseconds }
+        let coming = freeing.reduce(free) { $0.addingClamped($1.bytes) }
+        if coming >= limit { return }
         // What was removed shows in a while.
         if let asked, free <= asked.free, now &- asked.time < Self.removalNanoseconds { return }
-        guard try drop(limit - free, for: .freeBytes) else {
+        guard try drop(limit - coming, for: .freeBytes) else {
             report(.freeBytes)
             throw IOFailure(.write, path: path, code: IOFailure.quotaCode)
         }
-        removed = []
+        letGoNow()
         asked = try fileSystem.space(at: directory).freeBytes > free ? nil : (free, now)
     }
 
@@ -414,20 +421,14 @@ final class Reclaimer: @unchecked Sendable {
             // Somebody else has removed it.
             guard error.isNotFound else { throw error }
         }
-        try noteRemoval()
         catalog.remove(handle.summary.ordinal)
         unlink(handle.path)
         removed.append(handle)
+        freeing.append(
+            Freeing(
+                ordinal: handle.summary.ordinal, handle: handle, bytes: handle.trailer.fileLength,
+                time: fileSystem.monotonic()))
         diagnostics?(.dropped(segment: handle.summary.ordinal, bytes: handle.trailer.fileLength))
-    }
-
-    /// Something is being removed: the disk gets its bytes in a while. Call with `maintenance` held.
-    private func noteRemoval() throws(IOFailure) {
-        guard retention.limits.freeBytes != nil else { return }
-        let now = fileSystem.monotonic()
-        // What was not there after a minute is not waited for again.
-        if let asked, now &- asked.time < Self.removalNanoseconds { return }
-        asked = (try fileSystem.space(at: directory).freeBytes, now)
     }
 
     /// Lets go of the segments that were removed. With its last mapping the system frees a file's blocks, and may take tens of
@@ -436,19 +437,22 @@ final class Reclaimer: @unchecked Sendable {
     @discardableResult
     func letGo() -> Bool {
         guard maintenance.tryLock() else { return false }
-        let count = removed.count
-        var gone = removed
+        let gone = removed
         removed = []
         maintenance.unlock()
-        gone = []
-        if count > 0, retention.limits.freeBytes != nil {
-            maintenance.withLock {
-                if let asked, let free = try? fileSystem.space(at: directory).freeBytes, free > asked.free {
-                    self.asked = nil
-                }
-            }
-        }
+        _ = consume gone
+        // Not before: what is being let go does not show yet.
+        guard maintenance.tryLock() else { return false }
+        freeing.removeAll { $0.handle == nil }
+        maintenance.unlock()
         return true
+    }
+
+    /// The same for who holds `maintenance` and needs the space. What another thread is letting go of does not show yet.
+    private func letGoNow() {
+        let ordinals = Set(removed.map(\.summary.ordinal))
+        removed = []
+        freeing.removeAll { $0.handle == nil && ordinals.contains($0.ordinal) }
     }
 
     /// Removes a file that holds nothing any more, at once or as soon as the system lets it go. Call with `maintenance` held.
