@@ -120,6 +120,14 @@ struct StoreLimitTests {
         return found
     }
 
+    /// Those of a store whose segments have so many bytes, without `TAIL`.
+    private func options(of bytes: UInt64, on disk: SharedDisk) -> StoreOptions {
+        var options = smallBlocks(on: disk)
+        options.segmentBytes = bytes
+        options.keepsTail = false
+        return options
+    }
+
     private func bytes() throws -> UInt64 {
         try contents(of: path).values.reduce(0) { $0 + UInt64($1.count) }
     }
@@ -260,9 +268,7 @@ struct StoreLimitTests {
     @Test("What one limit has dropped is there for others before the limit of free space drops more")
     func spaceOfWhatWasDropped() throws {
         let disk = SharedDisk(capacity: 16 << 20)
-        var options = smallBlocks(on: disk)
-        options.segmentBytes = 256 << 10
-        options.keepsTail = false
+        var options = options(of: 256 << 10, on: disk)
         // An eighth of the limit on bytes stays free: what is there leaves as much as the other limit asks for, but not a segment more.
         options.limits = RetentionLimits(bytes: 4 << 20, freeBytes: 16 << 20 - 3_700_000)
         let store = try EventStore.open(path, options: options)
@@ -279,9 +285,7 @@ struct StoreLimitTests {
     @Test("What others take is made up for soon after another limit has dropped something")
     func spaceAfterAnotherLimit() throws {
         let disk = SharedDisk(capacity: 64 << 20)
-        var options = smallBlocks(on: disk)
-        options.segmentBytes = 64 << 10
-        options.keepsTail = false
+        var options = options(of: 64 << 10, on: disk)
         options.limits = RetentionLimits(events: 2_000, freeBytes: 32 << 20)
         let dropped = DispatchSemaphore(value: 0)
         options.diagnostics = { if case .dropped = $0 { dropped.signal() } }
@@ -307,9 +311,7 @@ struct StoreLimitTests {
     func spaceForAnAppend(more: UInt64) throws {
         // What the limit on bytes leaves to segments, and little more.
         let disk = SharedDisk(capacity: 4 << 20 - 512 << 10 + more << 10)
-        var options = smallBlocks(on: disk)
-        options.segmentBytes = 256 << 10
-        options.keepsTail = false
+        var options = options(of: 256 << 10, on: disk)
         options.limits = RetentionLimits(bytes: 4 << 20)
         let store = try EventStore.open(path, options: options)
         // Two fill a segment; sooner or later one does not fit into what is left of the disk besides.
@@ -321,9 +323,7 @@ struct StoreLimitTests {
     @Test("The oldest goes so that the disk keeps the space that is to be left to others")
     func freeSpace() throws {
         let disk = SharedDisk(capacity: 8 << 20)
-        var options = smallBlocks(on: disk)
-        options.segmentBytes = 64 << 10
-        options.keepsTail = false
+        var options = options(of: 64 << 10, on: disk)
         options.limits = RetentionLimits(freeBytes: 4 << 20)
         let store = try EventStore.open(path, options: options)
         try append(0..<1_000, of: 2_000, to: store)
@@ -344,9 +344,7 @@ struct StoreLimitTests {
     )
     func noFreeSpace() throws {
         let disk = SharedDisk(capacity: 8 << 20)
-        var options = smallBlocks(on: disk)
-        options.segmentBytes = 64 << 10
-        options.keepsTail = false
+        var options = options(of: 64 << 10, on: disk)
         let free = try EventStore.open(path, options: options)
         try append(0..<500, of: 2_000, to: free)
         try free.pin(sequences: 0...10_000)
