@@ -66,6 +66,7 @@ let package = Package(
                 .product(name: "VarveJSON", package: "varve"),
                 .product(name: "VarveRecorder", package: "varve"),
                 .product(name: "VarveTestKit", package: "varve"),
+                .product(name: "varve", package: "varve"),
                 .product(name: "ArgumentParser", package: "swift-argument-parser"),
             ] + peers.map { name, _, _, _ in .target(name: name) }),
     ] + operationTargets,

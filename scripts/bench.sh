@@ -12,6 +12,8 @@ VARVE_BENCH_COMMIT="$(scripts/commit.sh)"
 
 # Which stores there are is found out anew: what was installed meanwhile changes no file of the package.
 "$swift" build -c release --package-path Benchmarks --manifest-cache none --product varve-bench
+# The command lies beside it, to be measured too.
+"$swift" build -c release --package-path Benchmarks --product varve
 bench="$("$swift" build -c release --package-path Benchmarks --show-bin-path)/varve-bench"
 tables="$(mktemp -d)"
 trap 'rm -rf "$tables"' EXIT

@@ -48,6 +48,7 @@ struct AppendBenchmarks {
         }
         if wants(.durable100) { samples.add(.durable100, try durable(batch: 100, batches: 300)) }
         if wants(.durable1000) { samples.add(.durable1000, try durable(batch: 1_000, batches: 100)) }
+        if wants(.recordLines), let speed = try recordLines() { samples.add(.recordLines, speed) }
     }
 
     /// Writes the store that the read benchmarks read; bytes of all its files.
@@ -115,6 +116,37 @@ struct AppendBenchmarks {
             }
         }
         return latencies
+    }
+
+    /// Bytes of input a second, from the start of the command `varve` to its end; nil where it does not lie beside this program.
+    private func recordLines() throws -> Double? {
+        guard let command = Bundle.main.executableURL?.deletingLastPathComponent().appending(path: "varve"),
+            FileManager.default.isExecutableFile(atPath: command.path(percentEncoded: false))
+        else {
+            note("left out: there is no command varve beside this program")
+            return nil
+        }
+        let place = "\(directory)/lines"
+        try FileManager.default.createDirectory(atPath: place, withIntermediateDirectories: true)
+        defer { try? FileManager.default.removeItem(atPath: place) }
+        try LinesPeer().append(data, in: place)
+        let input = LinesPeer.path(place)
+        let process = Process()
+        process.executableURL = command
+        process.arguments = ["record", "\(place)/recorded.varve", "--input", input, "--kind-field", "kind"]
+        process.standardOutput = FileHandle.nullDevice
+        process.standardError = FileHandle.nullDevice
+        let duration = try seconds {
+            try process.run()
+            process.waitUntilExit()
+        }
+        let store = try EventStore.openReadOnly("\(place)/recorded.varve", options: StoreOptions())
+        defer { try? store.close() }
+        guard process.terminationStatus == 0, try store.info().eventCount == UInt64(data.count) else {
+            throw PeerFailure("varve record ended with \(process.terminationStatus)")
+        }
+        let attributes = try FileManager.default.attributesOfItem(atPath: input)
+        return Double(attributes[.size] as? UInt64 ?? 0) / duration
     }
 
     private var syncedOptions: StoreOptions {

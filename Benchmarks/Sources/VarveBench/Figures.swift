@@ -27,6 +27,7 @@ enum Figure: String, CaseIterable {
     case durable64Callers = "durable-batch-1-64-callers"
     case durable100 = "durable-batch-100"
     case durable1000 = "durable-batch-1000"
+    case recordLines = "record-lines"
 
     // Read.
     case open
@@ -97,6 +98,7 @@ enum Figure: String, CaseIterable {
         case .durable64Callers: "durable append, batch 1, 64 callers"
         case .durable100: "durable append, batch 100"
         case .durable1000: "durable append, batch 1,000"
+        case .recordLines: "varve record of a file of JSON Lines, the whole command"
         case .open: "open (read-only) and close"
         case .scan: "scan, one view an event"
         case .scanChecksum: "scan, every payload checksummed by the caller"
@@ -137,6 +139,7 @@ enum Figure: String, CaseIterable {
     enum Unit: String {
         case eventsPerSecond = "events/s"
         case perSecond = "1/s"
+        case bytesPerSecond = "bytes/s"
         case nanoseconds = "ns"
         case bytes
     }
@@ -144,6 +147,7 @@ enum Figure: String, CaseIterable {
     var unit: Unit {
         switch self {
         case .appendSync, .overwriteSync: .perSecond
+        case .recordLines: .bytesPerSecond
         case .appendP50, .appendP999, .appendP9999, .open, .point, .time1000, .time100000, .countKind,
             .fold, .grepLive, .grepLiveAhead, .grepLiveIgnoringCase, .regexLive, .grepSettled, .regexSettled,
             .whereSettled,

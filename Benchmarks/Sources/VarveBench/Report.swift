@@ -39,6 +39,7 @@ struct Report {
             value >= 1e6
                 ? String(format: "%.2f M events/s", value / 1e6) : String(format: "%.0f events/s", value)
         case .perSecond: String(format: "%.0f /s", value)
+        case .bytesPerSecond: String(format: "%.0f MB/s", value / 1e6)
         case .nanoseconds:
             value >= 1e6
                 ? String(format: "%.2f ms", value / 1e6)

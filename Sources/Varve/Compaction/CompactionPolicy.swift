@@ -89,7 +89,7 @@ enum CompactionPolicy {
     private static let settledShare = 0.61, filterShare = 0.015
 
     /// What to do, in this order: what is mostly dead by its gain, then what is to be settled, then what is to be merged, both from the
-    /// oldest on. O(segments log segments).
+    /// newest on: where more is recorded than can be compacted, limits drop the oldest before that is done. O(segments log segments).
     static func plans(for segments: [Segment], _ context: Context) -> [Plan] {
         let wants = reasons(for: segments, context)
         var plans: [Plan] = []
@@ -109,7 +109,7 @@ enum CompactionPolicy {
         let order: [Reason] = [.dropDead, .settle, .merge]
         return order.flatMap { reason in
             let those = plans.filter { $0.reason == reason }
-            return reason == .dropDead ? those.sorted { $0.expectedGain > $1.expectedGain } : those
+            return reason == .dropDead ? those.sorted { $0.expectedGain > $1.expectedGain } : those.reversed()
         }
     }
 

@@ -98,7 +98,10 @@ final class Compactor: @unchecked Sendable {
     func compactAll(
         _ report: inout CompactionReport, _ goesOn: @escaping (CompactionReport) -> Bool
     ) throws(StoreError) {
-        monitor.withLock { waiters += 1 }
+        monitor.withLock {
+            waiters += 1
+            monitor.wakeKeeper()
+        }
         working.lock()
         defer {
             working.unlock()
@@ -185,6 +188,8 @@ final class Compactor: @unchecked Sendable {
                 done += bytes
                 var now = before
                 now.bytesWritten += done
+                // What was dropped meanwhile takes its blocks as long as it is read.
+                if !isExplicit, !Compactor.areThere(handles, in: self.catalog.view().entries) { return false }
                 return self.mayWrite(bytes, isExplicit: isExplicit) && goesOn(now)
             }
             if let written {
@@ -202,7 +207,9 @@ final class Compactor: @unchecked Sendable {
             return isExplicit ? .done : .stopped
         } catch {
             switch error {
-            case .cancelled: return .stopped
+            case .cancelled:
+                let isGone = !isExplicit && !Compactor.areThere(handles, in: catalog.view().entries)
+                return isGone ? .done : .stopped
             case .source(let error): reason = error.description
             case .unfaithful(let found), .doesNotFit(let found): reason = found
             case .writing(let failure):

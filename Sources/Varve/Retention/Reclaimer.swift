@@ -32,11 +32,11 @@ final class Reclaimer: @unchecked Sendable {
     private var recordedFigures: (events: UInt64, checkpoints: UInt64) = (0, 0)
     private var records: [RetentionRecord] = []
     private var reported: Set<RetentionLimit> = []
-    /// How long what was removed may take to show in the free space: a reader may have it mapped.
+    /// How long what was removed may take to show in the free space: another process may have it mapped.
     private static let removalNanoseconds: UInt64 = 60_000_000_000
-    /// The free space when some was asked for that does not show yet, and when that was.
-    private var asked: (free: UInt64, time: UInt64)?
-    /// A segment that was removed and may be mapped here; the disk gets its bytes when it is not.
+    /// The free space, with what is to come, when some was asked for that does not show yet, and when that was.
+    private var asked: (coming: UInt64, time: UInt64)?
+    /// A segment that was removed and may be mapped by who uses this store; the disk gets its bytes when it is not.
     private struct Freeing {
         let ordinal: UInt64
         weak var handle: SegmentHandle?
@@ -127,25 +127,36 @@ final class Reclaimer: @unchecked Sendable {
     /// go. The disk gets what a reader has mapped only when that is done: until free space has grown it is not asked for again, for a minute.
     func leaveFree(path: String) throws(IOFailure) {
         guard let limit = retention.limits.freeBytes else { return }
-        if try fileSystem.space(at: directory).freeBytes >= limit { return }
+        if try fileSystem.space(at: directory).freeBytes >= limit {
+            // It has grown: what is missing later is missing anew.
+            if maintenance.tryLock() {
+                asked = nil
+                maintenance.unlock()
+            }
+            return
+        }
         maintenance.lock()
         defer { maintenance.unlock() }
         let now = fileSystem.monotonic()
         if try isStuck() { throw IOFailure(.write, path: path, code: IOFailure.quotaCode) }
         // As long as it is mapped it takes its blocks.
         letGoNow()
-        let free = try fileSystem.space(at: directory).freeBytes
         freeing.removeAll { now &- $0.time >= Self.removalNanoseconds }
-        let coming = freeing.reduce(free) { $0.addingClamped($1.bytes) }
+        let coming = try comingFreeBytes()
         if coming >= limit { return }
         // What was removed shows in a while.
-        if let asked, free <= asked.free, now &- asked.time < Self.removalNanoseconds { return }
+        if let asked, coming <= asked.coming, now &- asked.time < Self.removalNanoseconds { return }
         guard try drop(limit - coming, for: .freeBytes) else {
             report(.freeBytes)
             throw IOFailure(.write, path: path, code: IOFailure.quotaCode)
         }
         letGoNow()
-        asked = try fileSystem.space(at: directory).freeBytes > free ? nil : (free, now)
+        asked = try comingFreeBytes() > coming ? nil : (coming, now)
+    }
+
+    /// The disk's free space when nobody who uses this store has mapped any more what was removed. Call with `maintenance` held.
+    private func comingFreeBytes() throws(IOFailure) -> UInt64 {
+        freeing.reduce(try fileSystem.space(at: directory).freeBytes) { $0.addingClamped($1.bytes) }
     }
 
     /// Whether what was dropped takes its room all the same; tries again to change that. Call with `maintenance` held.

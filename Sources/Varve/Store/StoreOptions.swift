@@ -105,7 +105,7 @@ public struct StoreOptions: Sendable {
     public var queueBatches = 8
     /// Whether a store on a network file system may be written.
     public var allowsNetworkFileSystem = false
-    /// Whether sealed segments are compacted in the background, on a thread of the lowest priority: what the limits dropped of them is
+    /// Whether sealed segments are compacted in the background, rewritten on a thread of the lowest priority: what the limits dropped of them is
     /// removed, small ones are joined, and all are compressed better and get text filters. `EventStore.compact` does it at any rate.
     public var compactsInBackground = true
     /// Bytes a second that compaction in the background writes at most; nil: as many as it can.
