@@ -35,7 +35,7 @@ help:
 	@echo "make build          build the command: .build/release/varve"
 	@echo "make install        install it (PREFIX=$(PREFIX))"
 	@echo "make lint           check the formatting; make format corrects it"
-	@echo "make bench          measure beside the machine's limits and other stores (BENCH=\"--events 500000 --rounds 3\")"
+	@echo "make bench          measure beside the machine's limits and other stores, then growth and latency: 50 minutes (BENCH=\"--events 500000 --rounds 3\")"
 	@echo "make bench-operations  measure single operations of the library: time, CPU, memory (OPERATIONS=\"--filter append.*\")"
 	@echo "make growth         measure up to a billion simulated events, with a plot (GROWTH=\"--events-max 100000000\")"
 	@echo "make latency        measure every append for ten minutes beside compaction, with a plot (LATENCY=\"--minutes 1\")"
@@ -82,7 +82,7 @@ growth: setup
 latency: setup
 	@SWIFT="$(SWIFT)" scripts/measure.sh latency $(LATENCY)
 
-# Without BENCH the tables go to Benchmarks/RESULTS.md too, and plots to Benchmarks/plots.
+# Without BENCH growth and latency are measured too, and all tables go to Benchmarks/RESULTS.md, plots to Benchmarks/plots.
 bench:
 	@scripts/setup.sh --peers
 	@SWIFT="$(SWIFT)" scripts/bench.sh $(BENCH)

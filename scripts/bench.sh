@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Measures Varve beside the limits of the machine, and then beside other stores: on workload A, on workload B, and on each real capture of the
 # directory that VARVE_CAPTURES names (*.json, *.jsonl, and what *.zip archives hold of them). Arguments are those of all: --events, --rounds,
-# --directory; with --only there are no other stores. Without any, which is the whole size, the tables are also written to
-# Benchmarks/RESULTS.md, and plots of them to Benchmarks/plots.
+# --directory; with --only there are no other stores. Without any, which is the whole size, growth and latency are measured too, the tables
+# are also written to Benchmarks/RESULTS.md, and plots of them to Benchmarks/plots.
 set -euo pipefail
 captures="${VARVE_CAPTURES:+$(cd "$VARVE_CAPTURES" && pwd -P)}"
 cd "$(dirname "$0")/.."
@@ -12,8 +12,6 @@ VARVE_BENCH_COMMIT="$(scripts/commit.sh)"
 
 # Which stores there are is found out anew: what was installed meanwhile changes no file of the package.
 "$swift" build -c release --package-path Benchmarks --manifest-cache none --product varve-bench
-# The command lies beside it, to be measured too.
-"$swift" build -c release --package-path Benchmarks --product varve
 bench="$("$swift" build -c release --package-path Benchmarks --show-bin-path)/varve-bench"
 tables="$(mktemp -d)"
 trap 'rm -rf "$tables"' EXIT
@@ -44,14 +42,17 @@ if [ -n "$captures" ]; then
     )
 fi
 
-"$bench" "$@" --json-file "$tables/limits.json" | tee "$tables/limits"
+"$bench" "$@" --json-file "$tables/limits.json" | tee "$tables/limits" || skip "some of what Varve does"
 case " $* " in *" --only"*) exit "$failed" ;; esac
 for number in "${!workloads[@]}"; do
     echo
     "$bench" peers "$@" --workload "${workloads[$number]}" --json-file "$tables/peers-$number.json" |
         tee "$tables/peers-$number" || skip "${workloads[$number]}"
 done
-if [ $# -eq 0 ]; then
+[ $# -eq 0 ] || exit "$failed"
+
+# Tables and plots of the whole size; those of what could not be measured whole stay as they were.
+if [ -e "$tables/limits.json" ] && [ "$failed" = 0 ]; then
     {
         printf 'The ratio of each round is to the last measurement, before it, of what it is compared with.\n\n'
         sed '/^|/q' "$tables/limits" | sed '/^|/d; s/^\(..*\)$/- \1/'
@@ -70,12 +71,14 @@ if [ $# -eq 0 ]; then
             esac
             printf '\n### %s\n\n' "$title"
             cat "$tables/peers-$number"
-            [ -e "$tables/peers-$number.json" ] || printf '\nThe rest could not be measured.\n'
         done
     } | scripts/results.sh 'Varve beside other stores' 'make bench'
-    if [ -e "$tables/peers-0.json" ]; then
-        "$bench" plots --from "$tables/limits.json" --from "$tables/peers-0.json" --into Benchmarks/plots
-        echo "written: Benchmarks/plots" >&2
-    fi
+    "$bench" plots --from "$tables/limits.json" --from "$tables/peers-0.json" --into Benchmarks/plots
+    echo "written: Benchmarks/plots" >&2
+else
+    echo "bench: not all could be measured: Benchmarks/RESULTS.md and its plots stay as they are" >&2
 fi
+for part in growth latency; do
+    scripts/measure.sh "$part" || skip "$part"
+done
 exit "$failed"

@@ -8,47 +8,71 @@ struct AppendBenchmarks {
     let directory: String
     let limits: Limits
 
-    func measure(_ wants: (Figure) -> Bool, into samples: inout Samples) throws {
+    func measure(_ wants: (Figure) -> Bool, into samples: inout Samples) {
         if wants(.appendWithTail) {
-            samples.add(.appendWithoutTail, try appendAll(encoders: 2, keepsTail: false))
-            samples.add(.appendWithTail, try appendAll(encoders: 2))
+            samples.attempt("append with TAIL") { samples in
+                samples.add(.appendWithoutTail, try appendAll(encoders: 2, keepsTail: false))
+                samples.add(.appendWithTail, try appendAll(encoders: 2))
+            }
         }
         if wants(.append) {
             limits.measureLZ4(into: &samples)
-            samples.add(.append, try appendAll(encoders: 2))
+            samples.attempt("append") { $0.add(.append, try appendAll(encoders: 2)) }
         }
         if wants(.appendRecorded) || wants(.appendCompacting) {
-            samples.add(.appendRecorded, try appendToRecorded(compacts: false))
-            samples.add(.appendCompacting, try appendToRecorded(compacts: true))
+            samples.attempt("append beside compaction") { samples in
+                samples.add(.appendRecorded, try appendToRecorded(compacts: false))
+                samples.add(.appendCompacting, try appendToRecorded(compacts: true))
+            }
         }
         if wants(.appendMemory) {
-            let path = "\(directory)/probe.varve"
-            defer { try? FileManager.default.removeItem(atPath: path) }
-            if let bytes = try MemoryProbe.measure(.append, events: data.count, store: path) {
-                samples.add(.appendMemory, bytes.bytes)
+            samples.attempt("memory of a process that appends") { samples in
+                let path = "\(directory)/probe.varve"
+                defer { try? FileManager.default.removeItem(atPath: path) }
+                if let cost = try MemoryProbe.measure(.append, events: data.count, store: path) {
+                    samples.add(.appendMemory, cost.bytes)
+                }
             }
         }
         if wants(.appendOneEncoder) {
             limits.measureLZ4(into: &samples)
-            samples.add(.appendOneEncoder, try appendAll(encoders: 1))
+            samples.attempt("append with one encoder") {
+                $0.add(.appendOneEncoder, try appendAll(encoders: 1))
+            }
         }
         if wants(.appendP50) || wants(.appendP999) || wants(.appendP9999) {
-            let latencies = try appendTimed().sorted()
-            func rank(_ rank: Double) -> Double {
-                Double(latencies[min(Int(rank * Double(latencies.count)), latencies.count - 1)])
+            samples.attempt("append latency") { samples in
+                let latencies = try appendTimed().sorted()
+                func rank(_ rank: Double) -> Double {
+                    Double(latencies[min(Int(rank * Double(latencies.count)), latencies.count - 1)])
+                }
+                samples.add(.appendP50, rank(0.5))
+                samples.add(.appendP999, rank(0.999))
+                samples.add(.appendP9999, rank(0.9999))
             }
-            samples.add(.appendP50, rank(0.5))
-            samples.add(.appendP999, rank(0.999))
-            samples.add(.appendP9999, rank(0.9999))
         }
         if wants(.durable1) || wants(.durable64Callers) {
-            try limits.measureSmallSyncs(into: &samples)
-            samples.add(.durable1, try durable(batch: 1, batches: 1_000))
-            samples.add(.durable64Callers, try durableConcurrent(callers: 64, appends: 100))
+            samples.attempt("durable append") { samples in
+                try limits.measureSmallSyncs(into: &samples)
+                samples.add(.durable1, try durable(batch: 1, batches: 1_000))
+                samples.add(.durable64Callers, try durableConcurrent(callers: 64, appends: 100))
+            }
         }
-        if wants(.durable100) { samples.add(.durable100, try durable(batch: 100, batches: 300)) }
-        if wants(.durable1000) { samples.add(.durable1000, try durable(batch: 1_000, batches: 100)) }
-        if wants(.recordLines), let speed = try recordLines() { samples.add(.recordLines, speed) }
+        if wants(.durable100) {
+            samples.attempt("durable batches of 100") {
+                $0.add(.durable100, try durable(batch: 100, batches: 300))
+            }
+        }
+        if wants(.durable1000) {
+            samples.attempt("durable batches of 1,000") {
+                $0.add(.durable1000, try durable(batch: 1_000, batches: 100))
+            }
+        }
+        if wants(.recordLines) {
+            samples.attempt("varve record") { samples in
+                if let speed = try recordLines() { samples.add(.recordLines, speed) }
+            }
+        }
     }
 
     /// Writes the store that the read benchmarks read; bytes of all its files.

@@ -196,11 +196,23 @@ enum Figure: String, CaseIterable {
 struct Samples {
     private(set) var values: [Figure: [Double]] = [:]
     private var ratios: [Figure: [Double]] = [:]
+    /// What could not be measured, and why: the first reason of each.
+    private(set) var failures: [String: String] = [:]
 
     mutating func add(_ figure: Figure, _ value: Double) {
         values[figure, default: []].append(value)
         if let base = figure.comparedWith.flatMap({ values[$0]?.last }), base > 0 {
             ratios[figure, default: []].append(value / base)
+        }
+    }
+
+    /// Measures something; where that fails it is told, and the rest goes on.
+    mutating func attempt(_ what: String, _ body: (inout Samples) throws -> Void) {
+        do {
+            try body(&self)
+        } catch {
+            note("\(what) can't be measured: \(error)")
+            if failures[what] == nil { failures[what] = "\(error)" }
         }
     }
 

@@ -80,22 +80,25 @@ struct Latency: ParsableCommand {
 
     /// What went on beside the appends.
     private final class Background: Sendable {
-        private let counts = Mutex((sealed: 0, dropped: 0, compacted: 0))
+        private let counts = Mutex((sealed: 0, dropped: 0, compacted: 0, bytes: UInt64(0)))
 
         func add(_ diagnostic: Diagnostic) {
             counts.withLock { counts in
                 switch diagnostic {
                 case .sealed: counts.sealed += 1
                 case .dropped: counts.dropped += 1
-                case .compacted(let segments, _, _): counts.compacted += segments.count
+                case .compacted(let segments, let before, _):
+                    counts.compacted += segments.count
+                    counts.bytes += before
                 default: break
                 }
             }
         }
 
         var text: String {
-            let (sealed, dropped, compacted) = counts.withLock { $0 }
-            return "segments: \(sealed) sealed, \(dropped) dropped, \(compacted) compacted"
+            let (sealed, dropped, compacted, bytes) = counts.withLock { $0 }
+            return
+                "segments: \(sealed) sealed, \(dropped) dropped, \(compacted) compacted, of \(bytes / 1_000_000) MB"
         }
     }
 
@@ -186,9 +189,11 @@ struct Latency: ParsableCommand {
 
     private func makePlot(_ appends: Calls, _ idle: Calls, _ rate: Double) -> Plot {
         let both = [("append", appends), ("the same loop without a store", idle)]
-        let distributions = both.enumerated().map { color, pair in
+        let own = both.map { ($0.0, $0.1.own) }
+        let sinceDue = both.map { ("\($0.0), from when it was due", $0.1.sinceDue) }
+        let distributions = (own + sinceDue).enumerated().map { color, pair in
             Series(
-                name: pair.0, points: pair.1.own.histogram.nines.map { ($0.nines, Double($0.duration)) },
+                name: pair.0, points: pair.1.histogram.nines.map { ($0.nines, Double($0.duration)) },
                 color: color)
         }
         let most = max(distributions.flatMap(\.points).map(\.x).max() ?? 1, 1)

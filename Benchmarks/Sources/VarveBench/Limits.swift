@@ -32,14 +32,22 @@ struct Limits {
         copy.deallocate()
     }
 
-    func measure(_ wants: (Figure) -> Bool, into samples: inout Samples) throws {
+    func measure(_ wants: (Figure) -> Bool, into samples: inout Samples) {
         let events = Double(data.count)
         if wants(.lz4Compress) || wants(.lz4Decompress) { measureLZ4(into: &samples) }
         if wants(.crc) { samples.add(.crc, events / seconds { checksum() }) }
         if wants(.memcpy) { samples.add(.memcpy, events / seconds { copyAll() }) }
-        if wants(.pageCacheWrite) { samples.add(.pageCacheWrite, events / (try writeAll(synced: false))) }
-        if wants(.syncedWrite) { samples.add(.syncedWrite, events / (try writeAll(synced: true))) }
-        if wants(.appendSync) || wants(.overwriteSync) { try measureSmallSyncs(into: &samples) }
+        if wants(.pageCacheWrite) {
+            samples.attempt("write") { $0.add(.pageCacheWrite, events / (try writeAll(synced: false))) }
+        }
+        if wants(.syncedWrite) {
+            samples.attempt("write + fdatasync") {
+                $0.add(.syncedWrite, events / (try writeAll(synced: true)))
+            }
+        }
+        if wants(.appendSync) || wants(.overwriteSync) {
+            samples.attempt("4 KiB + fdatasync") { try measureSmallSyncs(into: &$0) }
+        }
     }
 
     /// LZ4 both ways. Measured again right before whatever is compared with it: the machine's speed drifts.

@@ -89,10 +89,10 @@ struct Measure: ParsableCommand {
         var samples = Samples()
         note("warming up")
         var ignored = Samples()
-        try measure(Dataset(count: min(events, 100_000)), wanted, in: place, into: &ignored)
+        measure(Dataset(count: min(events, 100_000)), wanted, in: place, into: &ignored)
         for round in 1...rounds {
             note("round \(round) of \(rounds)")
-            try measure(data, wanted, in: place, into: &samples)
+            measure(data, wanted, in: place, into: &samples)
         }
         let report = Report(
             samples: samples, data: data,
@@ -100,21 +100,22 @@ struct Measure: ParsableCommand {
                 "files: \(Machine.fileSystem(of: place)); page cache warm",
                 "workload: A, \(data.count) events, \(data.byteCount / 1_000_000) MB of payloads",
                 "rounds: \(rounds); medians, also of the ratios",
-            ])
+            ] + samples.failures.sorted { $0.key < $1.key }.map { "failed: \($0.key): \($0.value)" })
         print(json ? try report.json() : report.table)
         if let jsonFile {
             try Data("\(report.json())\n".utf8).write(to: URL(filePath: jsonFile), options: .atomic)
         }
+        guard samples.failures.isEmpty else { throw ExitCode.failure }
     }
 
     private func measure(
         _ data: Dataset, _ wanted: Set<Figure>, in place: String, into samples: inout Samples
-    ) throws {
+    ) {
         let limits = Limits(data: data, directory: place)
         defer { limits.free() }
-        try limits.measure({ wanted.contains($0) }, into: &samples)
+        limits.measure({ wanted.contains($0) }, into: &samples)
         let appending = AppendBenchmarks(data: data, directory: place, limits: limits)
-        try appending.measure({ wanted.contains($0) }, into: &samples)
+        appending.measure({ wanted.contains($0) }, into: &samples)
         let reads: Set<Figure> = [
             .storedBytes, .open, .scan, .scanChecksum, .scanMemory, .point, .time1000, .time100000,
             .countKind,
@@ -126,24 +127,29 @@ struct Measure: ParsableCommand {
         else { return }
         let path = "\(place)/read.varve"
         defer { try? FileManager.default.removeItem(atPath: path) }
-        samples.add(.storedBytes, Double(try appending.makeStore(at: path)))
-        try ReadBenchmarks(data: data, path: path, limits: limits).measure(
-            { wanted.contains($0) }, into: &samples)
-        if !wanted.isDisjoint(with: SearchBenchmarks.figures) {
-            try SearchBenchmarks(data: data, path: path, directory: place, limits: limits).measure(
+        samples.attempt("reading") { samples in
+            samples.add(.storedBytes, Double(try appending.makeStore(at: path)))
+            try ReadBenchmarks(data: data, path: path, limits: limits).measure(
                 { wanted.contains($0) }, into: &samples)
-        }
-        if !wanted.isDisjoint(with: ReplayBenchmarks.figures) {
-            try ReplayBenchmarks(data: data, path: path, directory: place, limits: limits).measure(
-                { wanted.contains($0) }, into: &samples)
-        }
-        // The last: the store is another one afterwards.
-        if !wanted.isDisjoint(with: compaction),
-            let cost = try MemoryProbe.measure(.compact, events: data.count, store: path)
-        {
-            samples.add(.compact, Double(data.count) / cost.seconds)
-            samples.add(.compactMemory, cost.bytes)
-            samples.add(.settledBytes, Double(try storedBytes(in: path)))
+            if !wanted.isDisjoint(with: SearchBenchmarks.figures) {
+                samples.attempt("searching") {
+                    try SearchBenchmarks(data: data, path: path, directory: place, limits: limits).measure(
+                        { wanted.contains($0) }, into: &$0)
+                }
+            }
+            if !wanted.isDisjoint(with: ReplayBenchmarks.figures) {
+                samples.attempt("replay") {
+                    try ReplayBenchmarks(data: data, path: path, directory: place, limits: limits).measure(
+                        { wanted.contains($0) }, into: &$0)
+                }
+            }
+            // The last: the store is another one afterwards.
+            guard !wanted.isDisjoint(with: compaction) else { return }
+            if let cost = try MemoryProbe.measure(.compact, events: data.count, store: path) {
+                samples.add(.compact, Double(data.count) / cost.seconds)
+                samples.add(.compactMemory, cost.bytes)
+                samples.add(.settledBytes, Double(try storedBytes(in: path)))
+            }
         }
     }
 }

@@ -148,6 +148,9 @@ struct Peers: ParsableCommand {
         return (peers, absent)
     }
 
+    /// What of the machine is measured with the same events, each round before the stores.
+    private static let limits: [Figure] = [.lz4Compress, .lz4Decompress, .syncedWrite]
+
     func run() throws {
         var (peers, absent) = Self.all()
         if let stores {
@@ -174,10 +177,24 @@ struct Peers: ParsableCommand {
             let first = data.prefix(50_000)
             var ignored = PeerReport(data: first, peers: peers, absent: [])
             try round(first, PeerQuestions(first), peers, in: place, into: &ignored)
+            let limits = Limits(data: data, directory: place)
+            defer { limits.free() }
+            var samples = Samples()
             for number in 1...rounds {
                 note("round \(number) of \(rounds)")
+                limits.measure({ Self.limits.contains($0) }, into: &samples)
                 try round(data, questions, peers, in: place, into: &report)
             }
+            let texts = Self.limits.compactMap { figure in
+                samples.median(figure).map { median in
+                    let bytes = median * Double(data.byteCount) / Double(data.count)
+                    return String(
+                        format: "\(figure.title): %.2f M events/s, %.2f GB/s", median / 1e6, bytes / 1e9)
+                }
+            }
+            report.settings.append(
+                "limits of the machine with these events: \(texts.joined(separator: "; "))")
+            for (what, reason) in samples.failures { report.fail(what, reason) }
         }
         let text = json ? try report.json() : report.tables
         print(text)
