@@ -150,21 +150,20 @@ struct TextPredicateTests {
         #expect(try rows.kept(by: evaluator, of: []) == [])
     }
 
-    @Test("takes linear time where its bytes are made to be compared in vain", arguments: [false, true])
+    @Test(
+        "takes linear time where its bytes are made to be compared in vain", .timeLimit(.minutes(5)),
+        arguments: [false, true])
     func pathological(ignoringCase: Bool) throws {
         let text = String(repeating: "e", count: 5000) + " " + String(repeating: "e", count: 5000)
         let payload = [UInt8](repeating: UInt8(ascii: "e"), count: 2_000_000)
         let many = Array(repeating: ([UInt8](repeating: UInt8(ascii: "e"), count: 100), true), count: 20_000)
-        let time = try ContinuousClock().measure {
-            for rows in [Rows([(payload, true)]), Rows(many)] {
-                let evaluator = try TextPredicate(text, ignoringCase: ignoringCase).makeEvaluator()
-                #expect(try rows.kept(by: evaluator, of: Array(rows.payloads.indices)) == [])
-                let same = try TextPredicate(
-                    String(repeating: "e", count: 10_000), ignoringCase: ignoringCase)
-                #expect(try rows.kept(by: same.makeEvaluator(), of: Array(rows.payloads.indices)).count < 2)
-            }
+        for rows in [Rows([(payload, true)]), Rows(many)] {
+            let evaluator = try TextPredicate(text, ignoringCase: ignoringCase).makeEvaluator()
+            #expect(try rows.kept(by: evaluator, of: Array(rows.payloads.indices)) == [])
+            let same = try TextPredicate(
+                String(repeating: "e", count: 10_000), ignoringCase: ignoringCase)
+            #expect(try rows.kept(by: same.makeEvaluator(), of: Array(rows.payloads.indices)).count < 2)
         }
-        #expect(time < .seconds(30))
     }
 
     /// Bytes, and things that mean them, that are easily taken for each other.
