@@ -12,7 +12,7 @@ figures="$(mktemp)"
 trap 'rm -f "$figures"' EXIT
 status=0
 export VARVE_BENCH_COMMIT
-VARVE_BENCH_COMMIT="$(scripts/commit.sh)"
+VARVE_BENCH_COMMIT="${VARVE_BENCH_COMMIT:-$(scripts/commit.sh)}"
 "${SWIFT:-swift}" run -c release --package-path Benchmarks varve-bench "$part" --plot "Benchmarks/plots/$part.svg" "$@" |
     tee "$figures" || status=$?
 # Without its table it did not come to an end.
