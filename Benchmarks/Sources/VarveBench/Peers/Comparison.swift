@@ -1,5 +1,6 @@
 import ArgumentParser
 import Foundation
+import VarveIO
 import VarveTestKit
 
 #if canImport(Darwin)
@@ -215,6 +216,11 @@ struct Peers: ParsableCommand {
             let directory = "\(place)/\(number)"
             defer { try? FileManager.default.removeItem(atPath: directory) }
             do {
+                // LMDB, which maps what it writes, and RocksDB, by an assertion, end this program where the disk is full.
+                let free = try POSIXFileSystem().space(at: place).freeBytes
+                if !(peer is VarvePeer || peer is LinesPeer), free < UInt64(2 * data.byteCount) {
+                    throw PeerFailure("no space left: less than twice the payloads")
+                }
                 // Whoever answers wrongly has no figures.
                 var samples = PeerFigure.Samples()
                 try measure(peer, data, questions, directory, &samples)
