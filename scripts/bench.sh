@@ -52,9 +52,9 @@ done
 [ $# -eq 0 ] || exit "$failed"
 
 # Tables and plots of the whole size; those of what could not be measured whole stay as they were.
-if [ -e "$tables/limits.json" ] && [ "$failed" = 0 ]; then
+if [ "$failed" = 0 ]; then
     {
-        printf 'The ratio of each round is to the last measurement, before it, of what it is compared with.\n\n'
+        printf 'Of each round a ratio is to the last measurement of the figure it names, most often right before; it stands where two figures measure the same.\n\n'
         sed '/^|/q' "$tables/limits" | sed '/^|/d; s/^\(..*\)$/- \1/'
         sed -n '/^|/p' "$tables/limits"
     } | scripts/results.sh 'Varve beside the limits of the machine' 'make bench'
