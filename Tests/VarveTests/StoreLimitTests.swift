@@ -121,10 +121,13 @@ struct StoreLimitTests {
     }
 
     /// Those of a store whose segments have so many bytes, without `TAIL`.
-    private func options(of bytes: UInt64, on disk: SharedDisk) -> StoreOptions {
+    private func options(
+        of bytes: UInt64, on disk: SharedDisk, limits: RetentionLimits = RetentionLimits()
+    ) -> StoreOptions {
         var options = smallBlocks(on: disk)
         options.segmentBytes = bytes
         options.keepsTail = false
+        options.limits = limits
         return options
     }
 
@@ -268,10 +271,9 @@ struct StoreLimitTests {
     @Test("What one limit has dropped is there for others before the limit of free space drops more")
     func spaceOfWhatWasDropped() throws {
         let disk = SharedDisk(capacity: 16 << 20)
-        var options = options(of: 256 << 10, on: disk)
         // An eighth of the limit on bytes stays free: what is there leaves as much as the other limit asks for, but not a segment more.
-        options.limits = RetentionLimits(bytes: 4 << 20, freeBytes: 16 << 20 - 3_700_000)
-        let store = try EventStore.open(path, options: options)
+        let limits = RetentionLimits(bytes: 4 << 20, freeBytes: 16 << 20 - 3_700_000)
+        let store = try EventStore.open(path, options: options(of: 256 << 10, on: disk, limits: limits))
         // At the beginning of each segment it is looked at.
         try append(0..<4_000, of: 2_000, to: store)
         #expect(try sequences(store).count > 1_400)
@@ -285,8 +287,8 @@ struct StoreLimitTests {
     @Test("What others take is made up for soon after another limit has dropped something")
     func spaceAfterAnotherLimit() throws {
         let disk = SharedDisk(capacity: 64 << 20)
-        var options = options(of: 64 << 10, on: disk)
-        options.limits = RetentionLimits(events: 2_000, freeBytes: 32 << 20)
+        var options = options(
+            of: 64 << 10, on: disk, limits: RetentionLimits(events: 2_000, freeBytes: 32 << 20))
         let dropped = DispatchSemaphore(value: 0)
         options.diagnostics = { if case .dropped = $0 { dropped.signal() } }
         let store = try EventStore.open(path, options: options)
@@ -308,9 +310,8 @@ struct StoreLimitTests {
     )
     func spaceUnderASnapshot() throws {
         let disk = SharedDisk(capacity: 32 << 20)
-        var options = options(of: 64 << 10, on: disk)
-        options.limits = RetentionLimits(freeBytes: 28 << 20)
-        let store = try EventStore.open(path, options: options)
+        let limits = RetentionLimits(freeBytes: 28 << 20)
+        let store = try EventStore.open(path, options: options(of: 64 << 10, on: disk, limits: limits))
         try append(0..<1_900, of: 2_000, to: store)
         let snapshot = try store.snapshot()
         for start in stride(from: UInt64(1_900), to: 4_900, by: 100) {
@@ -329,9 +330,8 @@ struct StoreLimitTests {
     func spaceForAnAppend(more: UInt64) throws {
         // What the limit on bytes leaves to segments, and little more.
         let disk = SharedDisk(capacity: 4 << 20 - 512 << 10 + more << 10)
-        var options = options(of: 256 << 10, on: disk)
-        options.limits = RetentionLimits(bytes: 4 << 20)
-        let store = try EventStore.open(path, options: options)
+        let limits = RetentionLimits(bytes: 4 << 20)
+        let store = try EventStore.open(path, options: options(of: 256 << 10, on: disk, limits: limits))
         // Two fill a segment; sooner or later one does not fit into what is left of the disk besides.
         try append(0..<200, of: 100_000, to: store)
         #expect(try sequences(store).last == 199)
@@ -341,9 +341,8 @@ struct StoreLimitTests {
     @Test("The oldest goes so that the disk keeps the space that is to be left to others")
     func freeSpace() throws {
         let disk = SharedDisk(capacity: 8 << 20)
-        var options = options(of: 64 << 10, on: disk)
-        options.limits = RetentionLimits(freeBytes: 4 << 20)
-        let store = try EventStore.open(path, options: options)
+        let limits = RetentionLimits(freeBytes: 4 << 20)
+        let store = try EventStore.open(path, options: options(of: 64 << 10, on: disk, limits: limits))
         try append(0..<1_000, of: 2_000, to: store)
         #expect(try sequences(store) == Array(0..<1_000))
         disk.others(take: 3 << 20)

@@ -180,6 +180,7 @@ final class Compactor: @unchecked Sendable {
         _ handles: [SegmentHandle], _ retained: Retained, isExplicit: Bool, _ report: inout CompactionReport,
         _ goesOn: @escaping (CompactionReport) -> Bool
     ) throws(StoreError) -> Step {
+        func areThere() -> Bool { Compactor.areThere(handles, in: catalog.view().entries) }
         let reason: String
         do throws(RewriteError) {
             let before = report
@@ -189,7 +190,7 @@ final class Compactor: @unchecked Sendable {
                 var now = before
                 now.bytesWritten += done
                 // What was dropped meanwhile takes its blocks as long as it is read.
-                if !isExplicit, !Compactor.areThere(handles, in: self.catalog.view().entries) { return false }
+                if !isExplicit, !areThere() { return false }
                 return self.mayWrite(bytes, isExplicit: isExplicit) && goesOn(now)
             }
             if let written {
@@ -207,9 +208,7 @@ final class Compactor: @unchecked Sendable {
             return isExplicit ? .done : .stopped
         } catch {
             switch error {
-            case .cancelled:
-                let isGone = !isExplicit && !Compactor.areThere(handles, in: catalog.view().entries)
-                return isGone ? .done : .stopped
+            case .cancelled: return isExplicit || areThere() ? .stopped : .done
             case .source(let error): reason = error.description
             case .unfaithful(let found), .doesNotFit(let found): reason = found
             case .writing(let failure):
@@ -219,7 +218,7 @@ final class Compactor: @unchecked Sendable {
             }
         }
         // One that was dropped meanwhile could not be opened: what is left is planned for anew.
-        if !Compactor.areThere(handles, in: catalog.view().entries) { return .done }
+        if !areThere() { return .done }
         if handles.count == 1 {
             refuse(handles[0], reason, &report)
             return .done
