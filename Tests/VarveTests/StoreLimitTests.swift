@@ -324,6 +324,29 @@ struct StoreLimitTests {
         try store.close()
     }
 
+    @Test("As long as a snapshot has mapped what was written anew nothing is dropped for that")
+    func spaceOfWhatWasCompacted() throws {
+        let disk = SharedDisk(capacity: 32 << 20)
+        // Twice what is recorded is too much.
+        let limits = RetentionLimits(freeBytes: 27 << 20)
+        let store = try EventStore.open(path, options: options(of: 256 << 10, on: disk, limits: limits))
+        try append(0..<1_600, of: 2_000, to: store)
+        let snapshot = try store.snapshot()
+        #expect(try store.compact { _ in true }.isComplete)
+        let freeBytes = try disk.space(at: path).freeBytes
+        #expect(freeBytes < 26 << 20, "the snapshot does not hold what was compacted")
+        // Segments begin, and it is looked at.
+        try append(1_600..<2_100, of: 2_000, to: store)
+        #expect(try sequences(store) == Array(0..<2_100))
+        #expect(try snapshot.count() == 1_600)
+        // What others take is made up for all the same.
+        disk.others(take: 2 << 20)
+        try append(2_100..<2_400, of: 2_000, to: store)
+        let stored = try store.info().storedBytes
+        #expect((2_000 << 10...3_500 << 10).contains(stored), "\(stored)")
+        try store.close()
+    }
+
     @Test(
         "On a disk that is full otherwise an append has the space of what was dropped for it",
         arguments: [16, 64, 128, 200])

@@ -348,7 +348,7 @@ final class Compactor: @unchecked Sendable {
                     bytesBefore: handles.reduce(0) { $0 + $1.trailer.fileLength },
                     bytesAfter: written.byteCount))
         }
-        for handle in handles { reclaimer.unlink(handle.path) }
+        for handle in handles { reclaimer.unlink(handle) }
         try fileSystem.syncDirectory(directory)
         return true
     }

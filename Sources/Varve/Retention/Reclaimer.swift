@@ -433,12 +433,8 @@ final class Reclaimer: @unchecked Sendable {
             guard error.isNotFound else { throw error }
         }
         catalog.remove(handle.summary.ordinal)
-        unlink(handle.path)
+        unlink(handle)
         removed.append(handle)
-        freeing.append(
-            Freeing(
-                ordinal: handle.summary.ordinal, handle: handle, bytes: handle.trailer.fileLength,
-                time: fileSystem.monotonic()))
         diagnostics?(.dropped(segment: handle.summary.ordinal, bytes: handle.trailer.fileLength))
     }
 
@@ -466,14 +462,19 @@ final class Reclaimer: @unchecked Sendable {
         freeing.removeAll { $0.handle == nil && ordinals.contains($0.ordinal) }
     }
 
-    /// Removes a file that holds nothing any more, at once or as soon as the system lets it go. Call with `maintenance` held.
-    func unlink(_ path: String) {
+    /// Removes the file of a segment that nothing shows any more, at once or as soon as the system lets it go. The disk gets its bytes
+    /// when nobody has it mapped. Call with `maintenance` held.
+    func unlink(_ handle: SegmentHandle) {
         do throws(IOFailure) {
-            try fileSystem.unlinkIfThere(path)
+            try fileSystem.unlinkIfThere(handle.path)
         } catch {
             diagnostics?(.maintenanceFailed(error.description))
-            leftovers.append(path)
+            leftovers.append(handle.path)
         }
+        freeing.append(
+            Freeing(
+                ordinal: handle.summary.ordinal, handle: handle, bytes: handle.trailer.fileLength,
+                time: fileSystem.monotonic()))
     }
 
     /// Tries again to remove what the system did not let go. Call with `maintenance` held.
