@@ -142,6 +142,21 @@ enum Figure: String, CaseIterable {
         case bytesPerSecond = "bytes/s"
         case nanoseconds = "ns"
         case bytes
+
+        func text(_ value: Double) -> String {
+            switch self {
+            case .eventsPerSecond:
+                value >= 1e6
+                    ? String(format: "%.2f M events/s", value / 1e6) : String(format: "%.0f events/s", value)
+            case .perSecond: String(format: "%.0f /s", value)
+            case .bytesPerSecond: String(format: "%.0f MB/s", value / 1e6)
+            case .nanoseconds:
+                value >= 1e6
+                    ? String(format: "%.2f ms", value / 1e6)
+                    : value >= 1e3 ? String(format: "%.1f µs", value / 1e3) : String(format: "%.0f ns", value)
+            case .bytes: String(format: "%.1f MB", value / 1e6)
+            }
+        }
     }
 
     var unit: Unit {

@@ -61,31 +61,33 @@ struct Growth: ParsableCommand {
             print(Machine.lines.joined(separator: "\n"))
             print("files: \(Machine.fileSystem(of: place)); page cache warm\n")
             var rows: [Row] = []
-            for size in Self.sizes(from: 100_000, to: realMax) {
-                note("a real store of \(size) events")
-                do {
-                    rows.append(try measureReal(size, workload, at: "\(place)/real.varve"))
-                } catch StoreError.outOfSpace(let what) {
-                    note("left out, and so are larger ones: no space: \(what)")
-                    break
+            var isWhole = true
+            // From small to large, as far as there is space.
+            func add(_ kind: String, _ sizes: [UInt64], _ measure: (UInt64) throws -> Row) throws {
+                for size in sizes {
+                    note("a \(kind) store of \(size) events")
+                    do {
+                        rows.append(try measure(size))
+                    } catch StoreError.outOfSpace(let what) {
+                        isWhole = false
+                        return note("left out, and so are larger ones: no space: \(what)")
+                    }
                 }
+            }
+            try add("real", Self.sizes(from: 100_000, to: realMax)) {
+                try measureReal($0, workload, at: "\(place)/real.varve")
             }
             if eventsMax >= 10_000_000 {
                 note("recording what simulated stores are made of")
                 let recorded = "\(place)/recorded.varve"
                 _ = try record(3_000_000, workload, at: recorded)
                 let template = try SegmentTemplate(of: recorded, workload: workload)
-                for size in Self.sizes(from: 10_000_000, to: eventsMax) {
-                    note("a simulated store of \(size) events")
-                    do {
-                        rows.append(try measureSimulated(size, template, at: "\(place)/simulated.varve"))
-                    } catch StoreError.outOfSpace(let what) {
-                        note("left out, and so are larger ones: no space: \(what)")
-                        break
-                    }
+                try add("simulated", Self.sizes(from: 10_000_000, to: eventsMax)) {
+                    try measureSimulated($0, template, at: "\(place)/simulated.varve")
                 }
             }
             report(rows)
+            guard isWhole else { throw ExitCode.failure }
             if let plot { try Self.plot(rows).write(to: plot) }
         }
     }

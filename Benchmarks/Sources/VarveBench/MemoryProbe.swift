@@ -11,10 +11,13 @@ enum MemoryProbe {
         case append, scan, compact, importSession, exportSession
     }
 
-    private struct Failure: Error {}
+    private struct Failure: Error, CustomStringConvertible {
+        let work: Work
+        var description: String { "\(work.rawValue) in a process of its own failed" }
+    }
 
     /// Runs this program again to do `work`; the most bytes it held, without mapped files, and how long it took. nil where the system
-    /// does not tell.
+    /// does not tell. Throws where the work failed.
     static func measure(
         _ work: Work, events: Int, store path: String
     ) throws -> (bytes: Double, seconds: Double)? {
@@ -28,7 +31,8 @@ enum MemoryProbe {
         let text = String(decoding: output.fileHandleForReading.readDataToEndOfFile(), as: UTF8.self)
         process.waitUntilExit()
         let figures = text.split(whereSeparator: \.isWhitespace).compactMap { Double($0) }
-        return figures.count == 2 ? (figures[0], figures[1]) : nil
+        guard process.terminationStatus == 0, figures.count == 2 else { throw Failure(work: work) }
+        return (figures[0], figures[1])
     }
 
     /// Does the work on the store at `path`, and prints the most bytes that were held.
@@ -68,7 +72,7 @@ enum MemoryProbe {
                 peak = max(peak, ownBytes() ?? 0)
                 return true
             }
-            guard report.isComplete, report.refused.isEmpty else { throw Failure() }
+            guard report.isComplete, report.refused.isEmpty else { throw Failure(work: work) }
             try store.close()
         case .importSession: try SessionWork.importSession(path, sample)
         case .exportSession: try SessionWork.exportSession(path, sample)

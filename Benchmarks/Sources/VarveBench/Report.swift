@@ -18,12 +18,11 @@ struct Report {
             guard let values = samples.values[figure], let median = samples.median(figure),
                 let smallest = values.min(), let largest = values.max()
             else { continue }
-            var row = [figure.title, format(median, figure.unit)]
+            var row = [figure.title, figure.unit.text(median)]
             row.append(
                 figure.isThroughput
-                    ? String(format: "%.2f GB/s", median * Double(data.byteCount) / Double(data.count) / 1e9)
-                    : "")
-            row += [format(smallest, figure.unit), format(largest, figure.unit)]
+                    ? data.throughput(median) : "")
+            row += [figure.unit.text(smallest), figure.unit.text(largest)]
             row.append(
                 ratio(figure).flatMap { value in
                     figure.comparedWith.map { String(format: "%.2f x ", value) + $0.rawValue }
@@ -31,21 +30,6 @@ struct Report {
             rows.append(row)
         }
         return (settings + ["", markdownTable(rows, onTheLeft: [0, 5])]).joined(separator: "\n")
-    }
-
-    private func format(_ value: Double, _ unit: Figure.Unit) -> String {
-        switch unit {
-        case .eventsPerSecond:
-            value >= 1e6
-                ? String(format: "%.2f M events/s", value / 1e6) : String(format: "%.0f events/s", value)
-        case .perSecond: String(format: "%.0f /s", value)
-        case .bytesPerSecond: String(format: "%.0f MB/s", value / 1e6)
-        case .nanoseconds:
-            value >= 1e6
-                ? String(format: "%.2f ms", value / 1e6)
-                : value >= 1e3 ? String(format: "%.1f µs", value / 1e3) : String(format: "%.0f ns", value)
-        case .bytes: String(format: "%.1f MB", value / 1e6)
-        }
     }
 
     /// One object: `events`, `bytes`, `settings`, and by figure its `unit`, `median`, `samples` and `ratio`.
@@ -68,5 +52,12 @@ struct Report {
         let bytes = try JSONSerialization.data(
             withJSONObject: object, options: [.prettyPrinted, .sortedKeys])
         return String(decoding: bytes, as: UTF8.self)
+    }
+}
+
+extension Dataset {
+    /// Payload bytes a second, of events a second.
+    func throughput(_ eventsPerSecond: Double) -> String {
+        String(format: "%.2f GB/s", eventsPerSecond * Double(byteCount) / Double(count) / 1e9)
     }
 }

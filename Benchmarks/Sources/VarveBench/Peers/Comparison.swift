@@ -187,10 +187,8 @@ struct Peers: ParsableCommand {
                 try round(data, questions, peers, in: place, into: &report)
             }
             let texts = Self.limits.compactMap { figure in
-                samples.median(figure).map { median in
-                    let bytes = median * Double(data.byteCount) / Double(data.count)
-                    return String(
-                        format: "\(figure.title): %.2f M events/s, %.2f GB/s", median / 1e6, bytes / 1e9)
+                samples.median(figure).map {
+                    "\(figure.title): \(figure.unit.text($0)), \(data.throughput($0))"
                 }
             }
             report.settings.append(
