@@ -23,6 +23,47 @@ private final class HookedFileSystem: ForwardingFileSystem, @unchecked Sendable 
     }
 }
 
+/// A file system that stops whoever writes a segment anew, once, after its first write, and counts the writes after that.
+private final class HeldRewriteFileSystem: ForwardingFileSystem, @unchecked Sendable {
+    let base: any FileSystem = POSIXFileSystem()
+    let began = DispatchSemaphore(value: 0)
+    let mayGoOn = DispatchSemaphore(value: 0)
+    let gone = DispatchSemaphore(value: 0)
+    private let held = Locked((path: String, writes: Int)?.none)
+
+    var writes: Int? { held.withLock { $0?.writes } }
+
+    private final class Rewritten: PassThroughFile {
+        let base: any File
+        let system: HeldRewriteFileSystem
+        init(_ base: any File, _ system: HeldRewriteFileSystem) { (self.base, self.system) = (base, system) }
+
+        func write(_ bytes: UnsafeRawBufferPointer, at offset: UInt64) throws(IOFailure) {
+            try base.write(bytes, at: offset)
+            let isFirst = system.held.withLock { held in
+                if held?.path == path { held?.writes += 1 }
+                guard held == nil else { return false }
+                held = (path, 0)
+                return true
+            }
+            guard isFirst else { return }
+            system.began.signal()
+            system.mayGoOn.wait()
+        }
+    }
+
+    func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File {
+        let file = try base.open(path, mode)
+        return mode != .read && path.contains(".seg.") && path.hasSuffix(".tmp")
+            ? Rewritten(file, self) : file
+    }
+
+    func unlink(_ path: String) throws(IOFailure) {
+        try base.unlink(path)
+        if held.withLock({ $0?.path == path }) { gone.signal() }
+    }
+}
+
 /// A file system that syncs nothing: for what does not depend on it, and asks for it very often.
 private final class UnsyncedFileSystem: ForwardingFileSystem, @unchecked Sendable {
     let base: any FileSystem = POSIXFileSystem()
@@ -368,6 +409,35 @@ struct StoreCompactionTests {
         #expect(dropped.withLock { $0 }.hasSuffix(".seg"))
         #expect(report.refused.isEmpty && report.isComplete)
         try Self.check(store, 600..<1200)
+        try store.close()
+    }
+
+    @Test("In the background a rewrite ends with the next block when what it reads is dropped")
+    func endsWithItsSources() throws {
+        let directory = try TemporaryDirectory()
+        let path = directory.path("store")
+        let system = HeldRewriteFileSystem()
+        var options = smallBlocks(on: system)
+        options.segmentBytes = 256 << 10
+        options.compactsInBackground = true
+        options.limits = RetentionLimits(events: 1_500, checkpoints: 40)
+        let store = try EventStore.open(path, options: options)
+        var next: UInt64 = 0
+        func recordMore(_ count: UInt64) throws {
+            try Self.record(next..<next + count, to: store)
+            next += count
+        }
+        let end = Date() + 120
+        while system.began.wait(timeout: .now() + (next < 30_000 ? 0 : 0.1)) == .timedOut, Date() < end {
+            try recordMore(150)
+        }
+        let sources = Set(try segments(of: path))
+        try recordMore(3_000)
+        while try !sources.isDisjoint(with: segments(of: path)), Date() < end { sched_yield() }
+        system.mayGoOn.signal()
+        #expect(system.gone.wait(timeout: .now() + 120) == .success)
+        #expect(system.writes == 0)
+        try Self.check(store, next - 1_500..<next)
         try store.close()
     }
 

@@ -10,12 +10,18 @@ private final class SharedDisk: ForwardingFileSystem, @unchecked Sendable {
     private let lock = NSLock()
     private let capacity: UInt64
     private var others: UInt64 = 0
+    private var passed: UInt64 = 0
     private var mapped: [Int: (path: String, bytes: Int)] = [:]
     private var count = 0
 
     init(capacity: UInt64) { self.capacity = capacity }
 
     func others(take bytes: UInt64) { lock.withLock { others = bytes } }
+
+    /// From now on it is so much later.
+    func pass(seconds: UInt64) { lock.withLock { passed += seconds * 1_000_000_000 } }
+
+    func monotonic() -> UInt64 { base.monotonic() &+ lock.withLock { passed } }
 
     func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File {
         let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
@@ -336,14 +342,73 @@ struct StoreLimitTests {
         let freeBytes = try disk.space(at: path).freeBytes
         #expect(freeBytes < 26 << 20, "the snapshot does not hold what was compacted")
         // Segments begin, and it is looked at.
-        try append(1_600..<2_100, of: 2_000, to: store)
+        try append(1_600..<1_900, of: 2_000, to: store)
+        disk.pass(seconds: 3_600)
+        try append(1_900..<2_100, of: 2_000, to: store)
         #expect(try sequences(store) == Array(0..<2_100))
-        #expect(try snapshot.count() == 1_600)
         // What others take is made up for all the same.
         disk.others(take: 2 << 20)
         try append(2_100..<2_400, of: 2_000, to: store)
         let stored = try store.info().storedBytes
         #expect((2_000 << 10...3_500 << 10).contains(stored), "\(stored)")
+        #expect(try snapshot.count() == 1_600)
+        try store.close()
+    }
+
+    @Test(
+        "What a snapshot has mapped counts as free for a minute, and longer where half of the limit is free")
+    func scarceSpaceUnderASnapshot() throws {
+        let disk = SharedDisk(capacity: 16 << 20)
+        let limits = RetentionLimits(freeBytes: 6 << 20)
+        let store = try EventStore.open(path, options: options(of: 64 << 10, on: disk, limits: limits))
+        try append(0..<3_800, of: 2_000, to: store)
+        let snapshot = try store.snapshot()
+        var next: UInt64 = 3_800
+        /// Bytes of the store after some more events.
+        func stored() throws -> UInt64 {
+            try append(next..<next + 50, of: 2_000, to: store)
+            next += 50
+            return try store.info().storedBytes
+        }
+        // What all others and the store may take, less what the others do; a segment may have come since it was looked at.
+        for (others, minutes, expected) in [
+            (4, 0, 5_900...6_300), (4, 60, 5_900...6_300), (6, 0, 1_500...2_300),
+        ] as [(UInt64, UInt64, ClosedRange<UInt64>)] {
+            disk.others(take: others << 20)
+            disk.pass(seconds: minutes * 60)
+            let bytes = try stored()
+            #expect(expected.contains(bytes >> 10), "\(bytes) bytes where others take \(others) MiB")
+        }
+        #expect(try snapshot.count() == 3_800)
+        try store.close()
+    }
+
+    // What little stays of the oldest is written anew: what that replaces does not show either.
+    @Test("What a reader has mapped is not dropped for again and again, also where checkpoints stay of it")
+    func spaceUnderAReader() throws {
+        let disk = SharedDisk(capacity: 32 << 20)
+        let limits = RetentionLimits(freeBytes: 28 << 20)
+        let options = options(of: 64 << 10, on: disk, limits: limits)
+        let store = try EventStore.open(path, options: options)
+        let kind = try store.kind("noise", .binary)
+        let session = try store.startSession("s")
+        func record(_ numbers: Range<UInt64>) throws {
+            for number in numbers {
+                if number % 25 == 0 { try session.checkpoint("cp", state: noise(number, 200)) }
+                try session.append(noise(number, 2_000), kind: kind)
+            }
+            try store.flush()
+        }
+        try record(0..<1_600)
+        let reader = try EventStore.openReadOnly(path, options: options)
+        let snapshot = try reader.snapshot()
+        #expect(try sequences(reader).count == 1_600)
+        disk.others(take: 1 << 20)
+        for first in stride(from: UInt64(1_600), to: 2_600, by: 50) { try record(first..<first + 50) }
+        let kept = try sequences(store)
+        #expect(kept.last == 2_599 && (1_900...2_599).contains(kept.count), "\(kept.count)")
+        #expect(try snapshot.checkpoints().count == 64)
+        try session.end()
         try store.close()
     }
 

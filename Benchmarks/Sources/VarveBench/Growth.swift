@@ -62,29 +62,26 @@ struct Growth: ParsableCommand {
             print("files: \(Machine.fileSystem(of: place)); page cache warm\n")
             var rows: [Row] = []
             var isWhole = true
-            // From small to large, as far as there is space.
-            func add(_ kind: String, _ sizes: [UInt64], _ measure: (UInt64) throws -> Row) throws {
+            // From small to large, as far as there is space, say.
+            func add(_ kind: String, _ sizes: [UInt64], _ measure: (UInt64) throws -> Row) {
                 for size in sizes {
                     note("a \(kind) store of \(size) events")
                     do {
                         rows.append(try measure(size))
-                    } catch StoreError.outOfSpace(let what) {
+                    } catch {
                         isWhole = false
-                        return note("left out, and so are larger ones: no space: \(what)")
+                        return note("left out, and so are larger ones: \(error)")
                     }
                 }
             }
-            try add("real", Self.sizes(from: 100_000, to: realMax)) {
+            add("real", Self.sizes(from: 100_000, to: realMax)) {
                 try measureReal($0, workload, at: "\(place)/real.varve")
             }
-            if eventsMax >= 10_000_000 {
-                note("recording what simulated stores are made of")
-                let recorded = "\(place)/recorded.varve"
-                _ = try record(3_000_000, workload, at: recorded)
-                let template = try SegmentTemplate(of: recorded, workload: workload)
-                try add("simulated", Self.sizes(from: 10_000_000, to: eventsMax)) {
-                    try measureSimulated($0, template, at: "\(place)/simulated.varve")
-                }
+            var template: SegmentTemplate?
+            add("simulated", Self.sizes(from: 10_000_000, to: eventsMax)) {
+                let made = try template ?? makeTemplate(workload, at: "\(place)/recorded.varve")
+                template = made
+                return try measureSimulated($0, made, at: "\(place)/simulated.varve")
             }
             report(rows)
             guard isWhole else { throw ExitCode.failure }
@@ -97,6 +94,12 @@ struct Growth: ParsableCommand {
     }
 
     // MARK: Stores
+
+    private func makeTemplate(_ workload: EndlessWorkload, at path: String) throws -> SegmentTemplate {
+        note("recording what simulated stores are made of")
+        _ = try record(3_000_000, workload, at: path)
+        return try SegmentTemplate(of: path, workload: workload)
+    }
 
     private func measureReal(_ size: UInt64, _ workload: EndlessWorkload, at path: String) throws -> Row {
         defer { try? FileManager.default.removeItem(atPath: path) }

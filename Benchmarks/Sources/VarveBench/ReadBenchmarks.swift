@@ -22,8 +22,12 @@ struct ReadBenchmarks {
             limits.measureLZ4(into: &samples)
             try measureScan(figure, of: store, into: &samples)
         }
-        if wants(.scanMemory), let bytes = try MemoryProbe.measure(.scan, events: data.count, store: path) {
-            samples.add(.scanMemory, bytes.bytes)
+        if wants(.scanMemory) {
+            samples.attempt("memory of a process that scans") { samples in
+                if let cost = try MemoryProbe.measure(.scan, events: data.count, store: path) {
+                    samples.add(.scanMemory, cost.bytes)
+                }
+            }
         }
         var random = SplitMix64(seed: 99)
         let snapshot = try store.snapshot()

@@ -111,7 +111,10 @@ final class Compactor: @unchecked Sendable {
         alone = []
         passedOver = []
         var step = Step.done
-        while step == .done { step = try compactOnce(isExplicit: true, &report, goesOn) }
+        while step == .done {
+            step = try compactOnce(isExplicit: true, &report, goesOn)
+            reclaimer.letGo()
+        }
         report.isComplete = step == .nothing
     }
 
@@ -120,7 +123,9 @@ final class Compactor: @unchecked Sendable {
         defer { working.unlock() }
         passedOver = []
         var report = CompactionReport()
-        while !isInterrupted, try compactOnce(isExplicit: false, &report, { _ in true }) == .done {}
+        while !isInterrupted, try compactOnce(isExplicit: false, &report, { _ in true }) == .done {
+            reclaimer.letGo()
+        }
     }
 
     private enum Step {

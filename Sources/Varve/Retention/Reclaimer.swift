@@ -36,7 +36,8 @@ final class Reclaimer: @unchecked Sendable {
     private static let removalNanoseconds: UInt64 = 60_000_000_000
     /// The free space, with what is to come, when some was asked for that does not show yet, and when that was.
     private var asked: (coming: UInt64, time: UInt64)?
-    /// A segment that was removed and may be mapped by who uses this store; the disk gets its bytes when it is not.
+    /// A segment that was removed and may be mapped by who uses this store; the disk gets its bytes when it is not. (What a snapshot showed
+    /// while it was still written it has open beside that, which is not known here.)
     private struct Freeing {
         let ordinal: UInt64
         weak var handle: SegmentHandle?
@@ -124,7 +125,9 @@ final class Reclaimer: @unchecked Sendable {
     }
 
     /// Where the disk has less than the bytes that the limits leave to others, drops as much of the oldest. Throws where nothing more may
-    /// go. The disk gets what a reader has mapped only when that is done: until free space has grown it is not asked for again, for a minute.
+    /// go. The disk gets what somebody has mapped only when that is done. Of snapshots of this store it is known, and counts as free: for a
+    /// minute, and longer as long as half of the limit is free without it. Of readers in other processes it is not: until free space has
+    /// grown it is not asked for again, for a minute.
     func leaveFree(path: String) throws(IOFailure) {
         guard let limit = retention.limits.freeBytes else { return }
         if try fileSystem.space(at: directory).freeBytes >= limit {
@@ -141,7 +144,10 @@ final class Reclaimer: @unchecked Sendable {
         if try isStuck() { throw IOFailure(.write, path: path, code: IOFailure.quotaCode) }
         // As long as it is mapped it takes its blocks.
         letGoNow()
-        freeing.removeAll { now &- $0.time >= Self.removalNanoseconds }
+        let isScarce = try fileSystem.space(at: directory).freeBytes < limit / 2
+        freeing.removeAll {
+            (isScarce || $0.handle == nil) && now &- $0.time >= Self.removalNanoseconds
+        }
         let coming = try comingFreeBytes()
         if coming >= limit { return }
         // What was removed shows in a while.
@@ -434,7 +440,6 @@ final class Reclaimer: @unchecked Sendable {
         }
         catalog.remove(handle.summary.ordinal)
         unlink(handle)
-        removed.append(handle)
         diagnostics?(.dropped(segment: handle.summary.ordinal, bytes: handle.trailer.fileLength))
     }
 
@@ -471,6 +476,7 @@ final class Reclaimer: @unchecked Sendable {
             diagnostics?(.maintenanceFailed(error.description))
             leftovers.append(handle.path)
         }
+        removed.append(handle)
         freeing.append(
             Freeing(
                 ordinal: handle.summary.ordinal, handle: handle, bytes: handle.trailer.fileLength,
