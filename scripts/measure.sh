@@ -3,7 +3,7 @@
 #
 #   scripts/measure.sh growth|latency|soak [OPTION...]
 #
-# The status is that of the measurement: `latency` fails when an append took too long, `soak` when an aim is missed, which is told all the same; `growth` when there was no space for all stores, and then its figures stay as they were.
+# The status is that of the measurement: `latency` fails when an append took too long, `soak` when an aim is missed, which is told all the same; `growth` when a store had to be left out, for want of space, say, and then its figures stay as they were.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 part="$1"

@@ -19,9 +19,7 @@ struct Report {
                 let smallest = values.min(), let largest = values.max()
             else { continue }
             var row = [figure.title, figure.unit.text(median)]
-            row.append(
-                figure.isThroughput
-                    ? data.throughput(median) : "")
+            row.append(figure.isThroughput ? data.throughput(median) : "")
             row += [figure.unit.text(smallest), figure.unit.text(largest)]
             row.append(
                 ratio(figure).flatMap { value in

@@ -110,6 +110,7 @@ final class Compactor: @unchecked Sendable {
         refused = []
         alone = []
         passedOver = []
+        defer { reclaimer.letGo() }
         var step = Step.done
         while step == .done {
             step = try compactOnce(isExplicit: true, &report, goesOn)
@@ -122,6 +123,7 @@ final class Compactor: @unchecked Sendable {
         working.lock()
         defer { working.unlock() }
         passedOver = []
+        defer { reclaimer.letGo() }
         var report = CompactionReport()
         while !isInterrupted, try compactOnce(isExplicit: false, &report, { _ in true }) == .done {
             reclaimer.letGo()

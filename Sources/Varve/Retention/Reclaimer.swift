@@ -19,6 +19,8 @@ final class Reclaimer: @unchecked Sendable {
     private let maintenance: Monitor
     /// Held while the ledger is told: nothing is told twice. Taken before `maintenance` and the tail's monitor.
     private let telling = Monitor()
+    /// Held while segments are let go. Taken before `maintenance`, and only where it is free.
+    private let lettingGo = Monitor()
     /// Writes segments anew, where some of what they hold stays; false: it could not.
     var rewrite: (([SegmentHandle], Retained) throws(IOFailure) -> Bool)?
 
@@ -39,7 +41,7 @@ final class Reclaimer: @unchecked Sendable {
     /// A segment that was removed and may be mapped by who uses this store; the disk gets its bytes when it is not. (What a snapshot showed
     /// while it was still written it has open beside that, which is not known here.)
     private struct Freeing {
-        let ordinal: UInt64
+        let segment: UniqueID
         weak var handle: SegmentHandle?
         let bytes: UInt64
         let time: UInt64
@@ -126,8 +128,8 @@ final class Reclaimer: @unchecked Sendable {
 
     /// Where the disk has less than the bytes that the limits leave to others, drops as much of the oldest. Throws where nothing more may
     /// go. The disk gets what somebody has mapped only when that is done. Of snapshots of this store it is known, and counts as free: for a
-    /// minute, and longer as long as half of the limit is free without it. Of readers in other processes it is not: until free space has
-    /// grown it is not asked for again, for a minute.
+    /// minute, and longer as long as half of the limit is free without it. Of readers in other processes it is not: it may be asked for once
+    /// more, and then not before free space has grown, for a minute.
     func leaveFree(path: String) throws(IOFailure) {
         guard let limit = retention.limits.freeBytes else { return }
         if try fileSystem.space(at: directory).freeBytes >= limit {
@@ -173,6 +175,8 @@ final class Reclaimer: @unchecked Sendable {
         let again = unwritten
         unwritten = []
         if !again.isEmpty {
+            // As long as it is mapped it takes the space that is missing.
+            letGoNow()
             try makeFloorDurable()
             _ = try dispose(of: again, dead: [], catalog.view().entries)
         }
@@ -445,9 +449,11 @@ final class Reclaimer: @unchecked Sendable {
 
     /// Lets go of the segments that were removed. With its last mapping the system frees a file's blocks, and may take tens of
     /// milliseconds for it: an append that waits for room does not wait for that, unless the disk is full. False: somebody changes files,
-    /// and it is put off.
+    /// or does the same, and it is put off.
     @discardableResult
     func letGo() -> Bool {
+        guard lettingGo.tryLock() else { return false }
+        defer { lettingGo.unlock() }
         guard maintenance.tryLock() else { return false }
         let gone = removed
         removed = []
@@ -462,9 +468,9 @@ final class Reclaimer: @unchecked Sendable {
 
     /// The same for who holds `maintenance` and needs the space. What another thread is letting go of does not show yet.
     private func letGoNow() {
-        let ordinals = Set(removed.map(\.summary.ordinal))
+        let segments = Set(removed.map(\.summary.segment))
         removed = []
-        freeing.removeAll { $0.handle == nil && ordinals.contains($0.ordinal) }
+        freeing.removeAll { $0.handle == nil && segments.contains($0.segment) }
     }
 
     /// Removes the file of a segment that nothing shows any more, at once or as soon as the system lets it go. The disk gets its bytes
@@ -479,7 +485,7 @@ final class Reclaimer: @unchecked Sendable {
         removed.append(handle)
         freeing.append(
             Freeing(
-                ordinal: handle.summary.ordinal, handle: handle, bytes: handle.trailer.fileLength,
+                segment: handle.summary.segment, handle: handle, bytes: handle.trailer.fileLength,
                 time: fileSystem.monotonic()))
     }
 
