@@ -14,14 +14,20 @@ private final class SharedDisk: ForwardingFileSystem, @unchecked Sendable {
     private var mapped: [Int: (path: String, bytes: Int)] = [:]
     private var count = 0
 
-    init(capacity: UInt64) { self.capacity = capacity }
+    /// Its clock is so many times slower than the system's.
+    private let slowness: UInt64
+
+    init(capacity: UInt64, slowness: UInt64 = 1) {
+        self.capacity = capacity
+        self.slowness = slowness
+    }
 
     func others(take bytes: UInt64) { lock.withLock { others = bytes } }
 
     /// From now on it is so much later.
     func pass(seconds: UInt64) { lock.withLock { passed += seconds * 1_000_000_000 } }
 
-    func monotonic() -> UInt64 { base.monotonic() &+ lock.withLock { passed } }
+    func monotonic() -> UInt64 { base.monotonic() / slowness &+ lock.withLock { passed } }
 
     func open(_ path: String, _ mode: OpenMode) throws(IOFailure) -> any File {
         let directory = String(path[..<(path.lastIndex(of: "/") ?? path.startIndex)])
@@ -358,7 +364,7 @@ struct StoreLimitTests {
     @Test(
         "What a snapshot has mapped counts as free for a minute, and longer where half of the limit is free")
     func scarceSpaceUnderASnapshot() throws {
-        let disk = SharedDisk(capacity: 16 << 20)
+        let disk = SharedDisk(capacity: 16 << 20, slowness: 1_000)
         let limits = RetentionLimits(freeBytes: 6 << 20)
         let store = try EventStore.open(path, options: options(of: 64 << 10, on: disk, limits: limits))
         try append(0..<3_800, of: 2_000, to: store)
@@ -386,7 +392,8 @@ struct StoreLimitTests {
     // What little stays of the oldest is written anew: what that replaces does not show either.
     @Test("What a reader has mapped is not dropped for again and again, also where checkpoints stay of it")
     func spaceUnderAReader() throws {
-        let disk = SharedDisk(capacity: 32 << 20)
+        // All within a minute, however busy the machine is.
+        let disk = SharedDisk(capacity: 32 << 20, slowness: 1_000)
         let limits = RetentionLimits(freeBytes: 28 << 20)
         let options = options(of: 64 << 10, on: disk, limits: limits)
         let store = try EventStore.open(path, options: options)
