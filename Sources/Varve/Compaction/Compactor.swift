@@ -110,12 +110,8 @@ final class Compactor: @unchecked Sendable {
         refused = []
         alone = []
         passedOver = []
-        defer { reclaimer.letGo() }
         var step = Step.done
-        while step == .done {
-            step = try compactOnce(isExplicit: true, &report, goesOn)
-            reclaimer.letGo()
-        }
+        while step == .done { step = try compactOnce(isExplicit: true, &report, goesOn) }
         report.isComplete = step == .nothing
     }
 
@@ -123,11 +119,8 @@ final class Compactor: @unchecked Sendable {
         working.lock()
         defer { working.unlock() }
         passedOver = []
-        defer { reclaimer.letGo() }
         var report = CompactionReport()
-        while !isInterrupted, try compactOnce(isExplicit: false, &report, { _ in true }) == .done {
-            reclaimer.letGo()
-        }
+        while !isInterrupted, try compactOnce(isExplicit: false, &report, { _ in true }) == .done {}
     }
 
     private enum Step {
@@ -141,6 +134,7 @@ final class Compactor: @unchecked Sendable {
     private func compactOnce(
         isExplicit: Bool, _ report: inout CompactionReport, _ goesOn: @escaping (CompactionReport) -> Bool
     ) throws(StoreError) -> Step {
+        defer { reclaimer.letGo() }
         let (poisoned, durable) = pipeline.monitor.withLock {
             (pipeline.poisoned, pipeline.watermark.retained)
         }

@@ -146,11 +146,11 @@ final class Reclaimer: @unchecked Sendable {
         if try isStuck() { throw IOFailure(.write, path: path, code: IOFailure.quotaCode) }
         // As long as it is mapped it takes its blocks.
         letGoNow()
-        let isScarce = try fileSystem.space(at: directory).freeBytes < limit / 2
+        let free = try fileSystem.space(at: directory).freeBytes
         freeing.removeAll {
-            (isScarce || $0.handle == nil) && now &- $0.time >= Self.removalNanoseconds
+            (free < limit / 2 || $0.handle == nil) && now &- $0.time >= Self.removalNanoseconds
         }
-        let coming = try comingFreeBytes()
+        let coming = comingFreeBytes(free)
         if coming >= limit { return }
         // What was removed shows in a while.
         if let asked, coming <= asked.coming, now &- asked.time < Self.removalNanoseconds { return }
@@ -159,12 +159,13 @@ final class Reclaimer: @unchecked Sendable {
             throw IOFailure(.write, path: path, code: IOFailure.quotaCode)
         }
         letGoNow()
-        asked = try comingFreeBytes() > coming ? nil : (coming, now)
+        asked = comingFreeBytes(try fileSystem.space(at: directory).freeBytes) > coming ? nil : (coming, now)
     }
 
-    /// The disk's free space when nobody who uses this store has mapped any more what was removed. Call with `maintenance` held.
-    private func comingFreeBytes() throws(IOFailure) -> UInt64 {
-        freeing.reduce(try fileSystem.space(at: directory).freeBytes) { $0.addingClamped($1.bytes) }
+    /// What the disk's free bytes become when nobody who uses this store has mapped any more what was removed. Call with `maintenance`
+    /// held.
+    private func comingFreeBytes(_ free: UInt64) -> UInt64 {
+        freeing.reduce(free) { $0.addingClamped($1.bytes) }
     }
 
     /// Whether what was dropped takes its room all the same; tries again to change that. Call with `maintenance` held.
