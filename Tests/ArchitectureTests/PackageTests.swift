@@ -50,6 +50,18 @@ struct PackageTests {
         #expect(Repository.byteCount(path) ?? 0 > 200, "\(path) is missing or empty")
     }
 
+    // A limit of a minute failed tests that take no time: they had waited for three.
+    @Test("a time limit names what would not end, and is an hour: tests wait for each other within it")
+    func timeLimits() throws {
+        let limits = try Repository.files(under: "Tests", withExtension: "swift").flatMap { file in
+            try Repository.text(file).matches(of: /\.timeLimit\(\.minutes\((\d+)\)/).map {
+                "\(file): \($0.1)"
+            }
+        }
+        #expect(!limits.isEmpty)
+        #expect(limits.filter { !$0.hasSuffix(": 60") } == [])
+    }
+
     @Test("every module has a folder of tests")
     func testFolders() throws {
         let folders = try Repository.directories(in: "Tests")

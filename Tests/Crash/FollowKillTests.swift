@@ -5,7 +5,7 @@ import Varve
 import VarveTestKit
 
 /// A process that records is killed and started again, while this one follows what it records.
-@Suite("A follower sees every event once, whatever happens to the writers", .timeLimit(.minutes(10)))
+@Suite("A follower sees every event once, whatever happens to the writers", .timeLimit(.minutes(60)))
 struct FollowKillTests {
     /// Events by their number, as they arrived; or what went wrong.
     private final class Arrivals: @unchecked Sendable {

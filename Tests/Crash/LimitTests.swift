@@ -59,7 +59,7 @@ struct LimitTests {
         let reader = try EventStore.openReadOnly(path)
         #expect(try reader.count() > 0)
         try FileManager.default.removeItem(atPath: filler)
-        #expect(resumed.wait(timeout: .now() + .seconds(30)) == .success)
+        #expect(resumed.wait(timeout: .now() + 600) == .success)
         for _ in 0..<100 {
             try session.append(Self.content(events), kind: kind, at: 0)
             events += 1
@@ -77,7 +77,7 @@ struct LimitTests {
         let path = memory.path + "/store"
         let run = try ChildProcess.shell(
             // 8 MB that do not compress.
-            "head -c 8000000 /dev/urandom | base64 -w 100 | timeout 60 \"$1\" record \"$2\" --text --acks",
+            "head -c 8000000 /dev/urandom | base64 -w 100 | timeout 600 \"$1\" record \"$2\" --text --acks",
             BuiltProducts.url("varve").path, path)
         #expect(run.outcome == .exited(1))
         #expect(

@@ -2,7 +2,7 @@ import Foundation
 import Testing
 import VarveTestKit
 
-@Suite("Limits, compaction and pins", .timeLimit(.minutes(3)))
+@Suite("Limits, compaction and pins", .timeLimit(.minutes(60)))
 struct LimitTests {
     let harness: Harness
     let store: String

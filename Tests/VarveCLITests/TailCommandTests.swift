@@ -3,7 +3,7 @@ import Testing
 import Varve
 import VarveTestKit
 
-@Suite("varve tail", .timeLimit(.minutes(2)))
+@Suite("varve tail", .timeLimit(.minutes(60)))
 struct TailCommandTests {
     let harness: Harness
     let store: String

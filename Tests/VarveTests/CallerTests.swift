@@ -110,7 +110,7 @@ struct CallerTests {
     }
 
     @Test(
-        "Tasks that wait for the disk while it syncs share the next block and sync", .timeLimit(.minutes(5)))
+        "Tasks that wait for the disk while it syncs share the next block and sync", .timeLimit(.minutes(60)))
     func asynchronousGroupCommit() async throws {
         let (system, store, session, kind) = try held()
         defer { system.release() }
@@ -185,7 +185,7 @@ struct CallerTests {
 
     @Test(
         "Asynchronous appends wait for room, whatever a full queue does to others, and hold no thread",
-        .timeLimit(.minutes(5)), arguments: [WhenFull.wait, .fail, .dropAndCount])
+        .timeLimit(.minutes(60)), arguments: [WhenFull.wait, .fail, .dropAndCount])
     func appendWhenReady(whenFull: WhenFull) async throws {
         let system = ControlledFileSystem()
         var options = smallBlocks(on: system)

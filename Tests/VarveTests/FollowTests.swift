@@ -16,7 +16,7 @@ private enum Place: CaseIterable, Sendable {
     case polling
 }
 
-@Suite("Following a store", .timeLimit(.minutes(5)))
+@Suite("Following a store", .timeLimit(.minutes(60)))
 struct FollowTests {
     private let directory: TemporaryDirectory
     private var path: String { directory.path("store") }

@@ -156,7 +156,7 @@ struct HeldBackTests {
         system.closeGate()
         defer { system.openGate() }
         let returned = inBackground { try session.append(noise(1, 100_000), kind: kind) }
-        try #require(returned.wait(timeout: .now() + 60) == .success)
+        try #require(returned.wait(timeout: .now() + 600) == .success)
         #expect(throws: whenFull.refusal) { try session.append("small", kind: kind) }
         #expect(try kill().count() == 0)
         system.openGate()
@@ -184,7 +184,7 @@ struct HeldBackTests {
             let recorded = try session.append(batch)
             #expect(recorded == 0..<2)
         }
-        try #require(returned.wait(timeout: .now() + 60) == .success)
+        try #require(returned.wait(timeout: .now() + 600) == .success)
         system.openGate()
         returned.wait()
         try store.close()
@@ -228,7 +228,7 @@ struct HeldBackTests {
         #expect(throws: StoreError.dropped) { try session.append(noise(8, 1000), kind: kind) }
         system.openGate()
         var drops: [Drop] = []
-        let deadline = ContinuousClock.now + .seconds(60)
+        let deadline = ContinuousClock.now + .seconds(600)
         while drops.isEmpty, ContinuousClock.now < deadline {
             drops = try EventStore.openReadOnly(live).info().drops
             sched_yield()
@@ -275,7 +275,7 @@ struct HeldBackTests {
             #expect(session.nextIndex == nextIndex)
         }
         faulty.heal()
-        #expect(resumed.wait(timeout: .now() + 60) == .success)
+        #expect(resumed.wait(timeout: .now() + 600) == .success)
         try store.close()
         #expect(try EventStore.openReadOnly(live).collect().map(\.payload) == [noise(1, 100_000)])
     }
@@ -301,9 +301,9 @@ struct HeldBackTests {
         try store.flush()
         disk.isFull.withLock { $0 = true }
         #expect(throws: StoreError.self) { try session.append(noise(1, 100_000), kind: kind) }
-        for _ in 0..<4 { #expect(disk.refused.wait(timeout: .now() + 60) == .success) }
+        for _ in 0..<4 { #expect(disk.refused.wait(timeout: .now() + 600) == .success) }
         disk.isFull.withLock { $0 = false }
-        #expect(resumed.wait(timeout: .now() + 60) == .success)
+        #expect(resumed.wait(timeout: .now() + 600) == .success)
         try store.close()
         #expect(told.withLock { $0 } == ["stalled", "resumed"])
         #expect(try EventStore.openReadOnly(live).collect().map(\.payload) == [noise(1, 100_000)])

@@ -291,7 +291,7 @@ struct RepairTests {
 
     @Test(
         "Events beyond the log whose numbers were given again are left out, and named",
-        .timeLimit(.minutes(5)))
+        .timeLimit(.minutes(60)))
     func conflicts() throws {
         try FileManager.default.removeItem(atPath: path)
         try Self.fill(path, smallBlocks(on: ControlledFileSystem()))

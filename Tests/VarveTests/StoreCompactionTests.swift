@@ -431,13 +431,13 @@ struct StoreCompactionTests {
         }
         // Nothing is dropped yet.
         try recordMore(1_400)
-        #expect(system.began.wait(timeout: .now() + 120) == .success)
+        #expect(system.began.wait(timeout: .now() + 600) == .success)
         let sources = Set(try segments(of: path))
         try recordMore(3_000)
         let end = Date() + 120
         while try !sources.isDisjoint(with: segments(of: path)), Date() < end { sched_yield() }
         system.mayGoOn.signal()
-        #expect(system.gone.wait(timeout: .now() + 120) == .success)
+        #expect(system.gone.wait(timeout: .now() + 600) == .success)
         #expect(system.writes == 0)
         try Self.check(store, next - 1_500..<next)
         try store.close()

@@ -82,11 +82,11 @@ final class ChildProcess {
 
     func kill() { Foundation.kill(process.processIdentifier, SIGKILL) }
 
-    /// Reads what is left, and waits for the end. A process that has not ended after a minute is killed, and the test has failed.
+    /// Reads what is left, and waits for the end. A process that has not ended after ten minutes is killed, and the test has failed.
     @discardableResult
     func finish() throws -> Outcome {
         try? input.fileHandleForWriting.close()
-        read(milliseconds: 60_000)
+        read(milliseconds: 600_000)
         var request = pollfd(fd: output.fileHandleForReading.fileDescriptor, events: 0, revents: 0)
         if poll(&request, 1, 0) == 0, process.isRunning {
             Issue.record("it does not end: \(process.arguments ?? [])")
