@@ -116,7 +116,8 @@ asan: setup
 
 tsan: setup
 	VARVE_MODEL_OPERATIONS=500 scripts/failures.sh $(SWIFT) test --sanitize=thread --scratch-path .build/tsan --filter 'VarveTests|VarveRecorderTests|CrashTests' \
-		$(SANITIZED_SKIP) --skip 'PowerLossTests|RetentionCrashTests|SimulatedFaultTests|DamageTableTests' \
+		$(SANITIZED_SKIP) --skip 'PowerLossTests|PowerLossStories|SyncStories|RetentionCrashTests|SimulatedFaultTests|FaultTests/recovery|DamageTableTests' \
+		--skip 'FilterCrashTests|FilterDamageTests' \
 		--skip 'StoreLimitTests|CompactionRewriteTests|CompactionFaultTests|CompactionPolicyTests|RetainedReadTests'
 
 # Kills writers KILLS times.
