@@ -99,7 +99,7 @@ run() {
     start="$(date +%s)"
     local status=0
     # Targets assert what they may allocate; the limits here catch what those don't see.
-    "$program" "${limit[@]}" -max_len="$(longest "$target")" -timeout=20 -rss_limit_mb=3072 \
+    "$program" "${limit[@]}" -max_len="$(longest "$target")" -timeout=60 -rss_limit_mb=3072 \
         -malloc_limit_mb=256 -print_final_stats=1 -artifact_prefix="$findings/$target-" "${words[@]}" \
         "$corpus" "${known[@]}" </dev/null >"$log" 2>&1 || status=$?
     local took=$(($(date +%s) - start))

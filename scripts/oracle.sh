@@ -33,7 +33,7 @@ run() {
     local with=(env NO_COLOR=1)
     [ -z "$1" ] || with+=("VARVE_ORACLE=$1")
     # Left out, a bound may let a loop run on.
-    if command -v timeout >/dev/null; then with+=(timeout 300); fi
+    if [ -n "$1" ] && command -v timeout >/dev/null; then with+=(timeout 300); fi
     "${with[@]}" "${SWIFT:-swift}" test --skip-build --disable-xctest "${options[@]}" --filter "$2" >"$log" 2>&1
 }
 

@@ -79,7 +79,7 @@ struct FaultScenario {
                 do throws(StoreError) {
                     return (try body(), met)
                 } catch {
-                    guard recovers, error.isOutOfSpace, met.count < 100 else { throw error }
+                    guard recovers, error.isOutOfSpace, met.count < 10_000 else { throw error }
                     met.append(error)
                     // It may have gone on already: then the next try succeeds at once.
                     _ = changed.wait(timeout: .now() + .milliseconds(50))

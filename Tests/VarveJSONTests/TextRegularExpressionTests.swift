@@ -59,7 +59,7 @@ struct TextRegularExpressionTests {
     }
 
     @Test(
-        "takes linear time whatever the pattern", .timeLimit(.minutes(60)),
+        "ends, whatever the pattern: nothing is tried again and again", .timeLimit(.minutes(60)),
         arguments: ["(a+)+$", "(a|a)+$", "(a|aa)+$", "(x+x+)+y", "(.*)*=", "(a?){50}a{50}b"])
     func catastrophic(pattern: String) throws {
         let letter = UInt8(ascii: pattern.contains("x") ? "x" : "a")

@@ -305,7 +305,7 @@ struct RepairTests {
         let session = try writer.startSession("again", at: 1000, metadata: [:])
         let first = try session.append("other", kind: writer.kind("noise", .binary), at: 1)
         // The background thread seals what is left of the old segment anew: until then a sealed copy of it would count.
-        while try segments(of: path).contains(old) { Thread.sleep(forTimeInterval: 0.001) }
+        try #require(try comesTrue { try !segments(of: path).contains(old) })
         try writer.close()
         try whole.write(to: URL(filePath: path + "/found.seg"))
         let report = try EventStore.repair(path, into: new, salvage: true)

@@ -402,8 +402,7 @@ struct StoreCompactionTests {
         system.beforeReading { source in
             dropped.withLock { $0 = source }
             try? Self.record(600..<1200, to: store)
-            let end = Date() + 60
-            while FileManager.default.fileExists(atPath: source), Date() < end { sched_yield() }
+            #expect(comesTrue { !FileManager.default.fileExists(atPath: source) })
         }
         let report = try store.compact()
         #expect(dropped.withLock { $0 }.hasSuffix(".seg"))
@@ -434,8 +433,7 @@ struct StoreCompactionTests {
         #expect(system.began.wait(timeout: .now() + 600) == .success)
         let sources = Set(try segments(of: path))
         try recordMore(3_000)
-        let end = Date() + 120
-        while try !sources.isDisjoint(with: segments(of: path)), Date() < end { sched_yield() }
+        #expect(try comesTrue { try sources.isDisjoint(with: segments(of: path)) })
         system.mayGoOn.signal()
         #expect(system.gone.wait(timeout: .now() + 600) == .success)
         #expect(system.writes == 0)
@@ -488,14 +486,12 @@ struct StoreCompactionTests {
         options.diagnostics = { if case .compacted = $0 { compacted.signal() } }
         let store = try EventStore.open(path, options: options)
         var next: UInt64 = 0
-        var isCompacted = false
         // However fast events come, it must get to its work.
-        let end = Date() + 120
-        repeat {
+        let isCompacted = try comesTrue {
             try Self.record(next..<next + 150, to: store)
             next += 150
-            isCompacted = compacted.wait(timeout: .now() + (next < 30_000 ? 0 : 0.1)) == .success
-        } while !isCompacted && Date() < end
+            return compacted.wait(timeout: .now() + (next < 30_000 ? 0 : 0.1)) == .success
+        }
         #expect(isCompacted)
         try Self.check(store, 0..<next)
         try store.close()

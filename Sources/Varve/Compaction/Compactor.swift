@@ -134,6 +134,7 @@ final class Compactor: @unchecked Sendable {
     private func compactOnce(
         isExplicit: Bool, _ report: inout CompactionReport, _ goesOn: @escaping (CompactionReport) -> Bool
     ) throws(StoreError) -> Step {
+        // First, and so last: what is below holds segments.
         defer { reclaimer.letGo() }
         let (poisoned, durable) = pipeline.monitor.withLock {
             (pipeline.poisoned, pipeline.watermark.retained)
