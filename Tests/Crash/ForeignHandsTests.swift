@@ -58,7 +58,7 @@ struct ForeignHandsTests {
         let child = try ChildProcess(
             BuiltProducts.url("crash-writer"),
             ["read", path, "--payload-bytes", "\(WriterRun.payloadBytes)"])
-        child.read(lines: 2, milliseconds: 600_000)
+        child.read(lines: 2)
         #expect(child.lines.last == "paused")
         try change()
         try child.send("\n")

@@ -58,7 +58,7 @@ struct LibraryKillTests {
         if random.oneIn(4) {
             child.read(milliseconds: Int(random.below(20)))
         } else {
-            child.read(lines: Int(random.below(durability == "synced" ? 400 : 2_500)), milliseconds: 600_000)
+            child.read(lines: Int(random.below(durability == "synced" ? 400 : 2_500)))
         }
         child.kill()
         try child.finish()

@@ -48,7 +48,7 @@ struct RecorderKillTests {
         if random.oneIn(4) {
             child.read(milliseconds: Int(random.below(20)))
         } else {
-            child.read(lines: Int(random.below(durability == "synced" ? 600 : 5_000)), milliseconds: 600_000)
+            child.read(lines: Int(random.below(durability == "synced" ? 600 : 5_000)))
         }
         child.kill()
         try child.finish()

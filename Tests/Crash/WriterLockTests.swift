@@ -24,7 +24,7 @@ struct WriterLockTests {
         let first = try ChildProcess(
             writer, WriterRun.arguments(path, run: 1, durability: "synced", events: 20, "--stay"))
         // Its last event returned: it stays, and writes nothing more.
-        first.read(lines: 1 + 1 + 20 + 1, milliseconds: 600_000)
+        first.read(lines: 1 + 1 + 20 + 1)
         let before = try Self.content(of: path)
         let second = try ChildProcess.run(
             writer, WriterRun.arguments(path, run: 2, durability: "synced", events: 20))
@@ -54,7 +54,7 @@ struct WriterLockTests {
         let writer = try ChildProcess(
             BuiltProducts.url("crash-writer"),
             WriterRun.arguments(directory.path("cut"), run: 1, durability: "synced", events: 300, "--stay"))
-        writer.read(lines: 300, milliseconds: 600_000)
+        writer.read(lines: 300)
         writer.kill()
         try writer.finish()
         let closed = try ChildProcess.run(

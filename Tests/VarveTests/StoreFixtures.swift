@@ -140,13 +140,3 @@ final class ClingingFileSystem: ForwardingFileSystem, @unchecked Sendable {
         try base.syncDirectory(path)
     }
 }
-
-/// Whether it becomes true while other threads work. The bound is for what would not end: a busy machine does not reach it.
-func comesTrue(_ condition: () throws -> Bool) rethrows -> Bool {
-    let end = ContinuousClock.now + .seconds(600)
-    while ContinuousClock.now < end {
-        if try condition() { return true }
-        sched_yield()
-    }
-    return false
-}

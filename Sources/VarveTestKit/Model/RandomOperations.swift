@@ -8,7 +8,7 @@ internal import VarveIO
 public struct RandomOperations: ~Copyable {
     /// What was done, for a test that wants to see that everything was.
     public struct Summary: Hashable, Sendable {
-        /// Events appended.
+        /// Events that random operations appended.
         public internal(set) var events = 0
         /// Checkpoints made.
         public internal(set) var checkpoints = 0
@@ -118,6 +118,10 @@ public struct RandomOperations: ~Copyable {
                 - model.keptCheckpoints.count
             try reopen()
             try followed { try $0.compareEverything(in: $0.store) }
+            if meter != nil {
+                try fillLimit()
+                try followed { try $0.compareEverything(in: $0.store) }
+            }
             summary.segments = Int(try store.info().segmentCount)
             summary.sessions = model.sessions.count
             try store.close()
@@ -234,6 +238,10 @@ public struct RandomOperations: ~Copyable {
     /// limit's time it stands in: that there may be none has tests of its own.
     private mutating func keepPinsSmall() throws {
         guard let bytes = limits.bytes, model.pinnedBytesMax > bytes / 16 else { return }
+        try unpinEverything()
+    }
+
+    private mutating func unpinEverything() throws {
         doing = "unpinning everything"
         try followLimits()
         for session in try store.info().pins {
@@ -244,6 +252,24 @@ public struct RandomOperations: ~Copyable {
         try store.unpin(sequences: 0...(.max))
         try followLimits()
         model.pin(0...(.max), isPinned: false)
+    }
+
+    /// Fills a limit of bytes until the oldest goes for what is appended: how full random operations make the directory depends on their
+    /// seed.
+    private mutating func fillLimit() throws {
+        try unpinEverything()
+        var limits = RetentionLimits()
+        limits.bytes = 4 << 20
+        try reopen(limits: limits)
+        doing = "filling \(limits)"
+        try start()
+        try followLimits()
+        let head = model.headSequence
+        // Ends: more than the limit is a divergence.
+        while model.headSequence == head {
+            for _ in 0..<8 { try append(randomBytes(4 << 10)) }
+            try followLimits()
+        }
     }
 
     /// Limits of their number the model keeps by itself; which segments are the oldest when bytes are short, only the engine knows.
@@ -276,9 +302,14 @@ public struct RandomOperations: ~Copyable {
         if peak > bytes { throw diverged("the directory has taken \(peak) bytes of \(bytes)") }
     }
 
-    /// Options of the next opening, with other limits now and then.
-    private mutating func nextOptions() -> StoreOptions {
+    /// Options of the next opening, with these limits, or others than before now and then.
+    private mutating func nextOptions(_ newLimits: RetentionLimits?) -> StoreOptions {
         var options = options
+        if let newLimits {
+            limits = newLimits
+            options.limits = limits
+            return options
+        }
         guard meter != nil, random.oneIn(2) else { return options }
         limits = RetentionLimits()
         if random.oneIn(2) { limits.events = UInt64(random.below(3_000)) + 1 }
@@ -291,15 +322,20 @@ public struct RandomOperations: ~Copyable {
     }
 
     private mutating func append() throws {
+        guard session != nil else { return }
+        try append(randomPayload())
+        summary.events += 1
+    }
+
+    private mutating func append(_ payload: [UInt8]) throws {
         guard let session else { return }
-        let (payload, kind, timestamp) = (randomPayload(), randomKind(), nextTimestamp())
+        let (kind, timestamp) = (randomKind(), nextTimestamp())
         let sequence = try session.append(
             payload, kind: try store.kind(kind.name, kind.encoding), at: timestamp)
         guard sequence == model.nextSequence else {
             throw diverged("append returned \(sequence) instead of \(model.nextSequence)")
         }
         model.append(payload, kind: kind, at: timestamp)
-        summary.events += 1
     }
 
     private mutating func appendBatch() throws {
@@ -392,7 +428,7 @@ public struct RandomOperations: ~Copyable {
         }
     }
 
-    private mutating func reopen() throws {
+    private mutating func reopen(limits newLimits: RetentionLimits? = nil) throws {
         try store.close()
         model.end(at: nil)
         (session, ended) = (nil, nil)
@@ -403,7 +439,7 @@ public struct RandomOperations: ~Copyable {
             if limits.bytes != nil { try follow(reader) }
             if comparesReader { try compareEverything(in: reader) }
         }
-        store = try EventStore.open(path, options: nextOptions())
+        store = try EventStore.open(path, options: nextOptions(newLimits))
         summary.openings += 1
         isReopened = true
         _ = meter?.takePeak(of: path)
@@ -498,11 +534,13 @@ public struct RandomOperations: ~Copyable {
         case 20..<60: return (0..<random.below(100)).map { _ in UInt8(random.below(256)) }
         // Limits of bytes are to be reached.
         case 60..<160 where meter != nil:
-            return (0..<random.below(800)).flatMap { _ in
-                withUnsafeBytes(of: random.next()) { Array($0) }
-            }
+            return randomBytes(8 * Int(random.below(800)))
         default: return Array("{\"n\":\(random.below(1_000)),\"text\":\"\(random.below(50)) of these\"}".utf8)
         }
+    }
+
+    private mutating func randomBytes(_ count: Int) -> [UInt8] {
+        (0..<count / 8).flatMap { _ in withUnsafeBytes(of: random.next()) { Array($0) } }
     }
 
     private mutating func randomQuery() -> Query {

@@ -39,18 +39,16 @@ final class ChildProcess {
         try? FileManager.default.removeItem(at: errors)
     }
 
-    /// Reads until there are so many lines in all, the deadline has passed, or the process has closed its output.
-    func read(lines: Int = .max, milliseconds: Int = .max) {
+    /// Reads until there are so many lines in all, the time is over, or the process has closed its output.
+    func read(lines: Int = .max, milliseconds: Int = 1000 * waitSecondsMax) {
         var count = text.count { $0 == 0x0A }
-        let deadline =
-            milliseconds == .max
-            ? UInt64.max : DispatchTime.now().uptimeNanoseconds + UInt64(milliseconds) * 1_000_000
+        let deadline = DispatchTime.now().uptimeNanoseconds + UInt64(milliseconds) * 1_000_000
         let descriptor = output.fileHandleForReading.fileDescriptor
         var buffer = [UInt8](repeating: 0, count: 65_536)
         while count < lines {
             let now = DispatchTime.now().uptimeNanoseconds
             guard now < deadline else { return }
-            let wait = deadline == .max ? -1 : Int32(clamping: (deadline - now + 999_999) / 1_000_000)
+            let wait = Int32(clamping: (deadline - now + 999_999) / 1_000_000)
             var request = pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)
             guard poll(&request, 1, wait) > 0 else { continue }
             let got = Foundation.read(descriptor, &buffer, buffer.count)
@@ -82,11 +80,11 @@ final class ChildProcess {
 
     func kill() { Foundation.kill(process.processIdentifier, SIGKILL) }
 
-    /// Reads what is left, and waits for the end. A process that has not ended after ten minutes is killed, and the test has failed.
+    /// Reads what is left, and waits for the end. A process that has not ended after ``waitSecondsMax`` is killed, and the test has failed.
     @discardableResult
     func finish() throws -> Outcome {
         try? input.fileHandleForWriting.close()
-        read(milliseconds: 600_000)
+        read()
         var request = pollfd(fd: output.fileHandleForReading.fileDescriptor, events: 0, revents: 0)
         if poll(&request, 1, 0) == 0, process.isRunning {
             Issue.record("it does not end: \(process.arguments ?? [])")
