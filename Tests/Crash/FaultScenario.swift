@@ -18,6 +18,8 @@ struct FaultScenario {
     private(set) var acknowledged: UInt64 = 0
     /// Whether everything went well to the end.
     private(set) var isClosed = false
+    /// Whether appends were not taken again for so long that it was given up.
+    private(set) var isStuck = false
     /// What went wrong, in order.
     private(set) var failures: [StoreError] = []
 
@@ -75,11 +77,14 @@ struct FaultScenario {
         // Until it works: a stall may be met at any step.
         func retrying<R>(_ body: () throws(StoreError) -> R) throws(StoreError) -> (R, [StoreError]) {
             var met: [StoreError] = []
+            let end = ContinuousClock.now + .seconds(waitSecondsMax)
             while true {
                 do throws(StoreError) {
                     return (try body(), met)
                 } catch {
-                    guard recovers, error.isOutOfSpace, met.count < 10_000 else { throw error }
+                    guard recovers, error.isOutOfSpace else { throw error }
+                    isStuck = ContinuousClock.now >= end
+                    if isStuck { throw error }
                     met.append(error)
                     // It may have gone on already: then the next try succeeds at once.
                     _ = changed.wait(timeout: .now() + .milliseconds(50))

@@ -54,6 +54,7 @@ struct FaultTests {
 
     /// What is found by a reader, and after recovery, is what was recorded, from the first to at least the last acknowledged.
     private func check(_ scenario: FaultScenario, _ name: String) throws {
+        try #require(!scenario.isStuck, "\(name)")
         let comment = Comment(rawValue: "\(name): \(scenario.failures)")
         guard EventStore.exists(at: scenario.path) else {
             // The store's own beginning was refused: nothing may have been acknowledged.

@@ -63,6 +63,7 @@ struct SimulatedFaultTests {
     }
 
     private func check(_ scenario: FaultScenario, _ system: SimulatedFileSystem, _ name: String) throws {
+        try #require(!scenario.isStuck, "\(name)")
         let comment = Comment(rawValue: "\(name): \(scenario.failures)")
         var options = FaultScenario.options(system)
         if EventStore.exists(at: Self.path, fileSystem: system) {

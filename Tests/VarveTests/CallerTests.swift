@@ -98,7 +98,7 @@ struct CallerTests {
                 }
             }
         }
-        while store.nextSequence < 9 { sched_yield() }
+        try #require(comesTrue { store.nextSequence == 9 })
         #expect(system.syncs == 1 && system.writes == 1 && store.durableThrough == 0)
         system.release()
         group.wait()
@@ -151,7 +151,7 @@ struct CallerTests {
                 }
             }
         }
-        while store.nextSequence < 9 { sched_yield() }
+        try #require(comesTrue { store.nextSequence == 9 })
         system.release(failing: true)
         group.wait()
         #expect(refused.withLock { $0 } == 8 && store.durableThrough == 0)

@@ -47,7 +47,7 @@ struct HeldBackTests {
     /// Queues a checkpoint while nothing can be written.
     private func checkpoint(_ session: Session) throws -> DispatchGroup {
         let made = inBackground { try session.checkpoint("cp", state: noise(1, 2000)) }
-        while try session.store.checkpoints().isEmpty { sched_yield() }
+        try #require(try comesTrue { try !session.store.checkpoints().isEmpty })
         return made
     }
 
@@ -84,7 +84,7 @@ struct HeldBackTests {
         for round in 1...50 {
             system.closeGate()
             let made = inBackground { try session.checkpoint("cp", state: noise(1, 2000)) }
-            while try store.checkpoints().count < round { sched_yield() }
+            try #require(try comesTrue { try store.checkpoints().count == round })
             let system = system
             let started = DispatchSemaphore(value: 0)
             let appended = inBackground {
@@ -133,7 +133,7 @@ struct HeldBackTests {
         system.closeGate()
         defer { system.openGate() }
         faulty.heal()
-        while refusals == ["no space"], !append() { sched_yield() }
+        try #require(comesTrue { refusals != ["no space"] || append() })
         #expect(refusals == ["no space", StoreError.queueFull.description])
         let reader = try kill()
         #expect(try reader.count() == 0 && reader.checkpoints() == [])

@@ -22,8 +22,8 @@ public struct RandomOperations: ~Copyable {
         public internal(set) var dropped = 0
         /// Pins made or taken away, and compactions.
         public internal(set) var pins = 0, compactions = 0
-        /// Most bytes in the directory under a limit of them, of that limit.
-        public internal(set) var fullest = 0.0
+        /// Most bytes in the directory under a limit of them, of that limit: of random operations, and of appends alone after them.
+        public internal(set) var fullest = 0.0, filled = 0.0
         /// Segments at the end.
         public internal(set) var segments = 0
     }
@@ -118,12 +118,9 @@ public struct RandomOperations: ~Copyable {
                 - model.keptCheckpoints.count
             try reopen()
             try followed { try $0.compareEverything(in: $0.store) }
-            if meter != nil {
-                try fillLimit()
-                try followed { try $0.compareEverything(in: $0.store) }
-            }
             summary.segments = Int(try store.info().segmentCount)
             summary.sessions = model.sessions.count
+            if meter != nil { try fillLimit() }
             try store.close()
         } catch let error as StoreError {
             throw diverged(
@@ -258,18 +255,24 @@ public struct RandomOperations: ~Copyable {
     /// seed.
     private mutating func fillLimit() throws {
         try unpinEverything()
+        let done = summary
         var limits = RetentionLimits()
         limits.bytes = 4 << 20
-        try reopen(limits: limits)
         doing = "filling \(limits)"
-        try start()
+        try reopen(limits: limits)
+        let session = try startNewSession()
         try followLimits()
         let head = model.headSequence
+        summary.fullest = 0
         // Ends: more than the limit is a divergence.
         while model.headSequence == head {
-            for _ in 0..<8 { try append(randomBytes(4 << 10)) }
+            for _ in 0..<8 { try append(randomBytes(4 << 10), to: session) }
             try followLimits()
         }
+        try followed { try $0.compareEverything(in: $0.store) }
+        let filled = summary.fullest
+        summary = done
+        summary.filled = filled
     }
 
     /// Limits of their number the model keeps by itself; which segments are the oldest when bytes are short, only the engine knows.
@@ -307,28 +310,25 @@ public struct RandomOperations: ~Copyable {
         var options = options
         if let newLimits {
             limits = newLimits
-            options.limits = limits
-            return options
-        }
-        guard meter != nil, random.oneIn(2) else { return options }
-        limits = RetentionLimits()
-        if random.oneIn(2) { limits.events = UInt64(random.below(3_000)) + 1 }
-        if random.oneIn(2) { limits.checkpoints = UInt64(random.below(20)) + 1 }
-        if random.oneIn(2) {
-            limits.bytes = max(1 << 20 + UInt64(random.below(3 << 20)), model.pinnedBytesMax * 16)
+        } else {
+            guard meter != nil, random.oneIn(2) else { return options }
+            limits = RetentionLimits()
+            if random.oneIn(2) { limits.events = UInt64(random.below(3_000)) + 1 }
+            if random.oneIn(2) { limits.checkpoints = UInt64(random.below(20)) + 1 }
+            if random.oneIn(2) {
+                limits.bytes = max(1 << 20 + UInt64(random.below(3 << 20)), model.pinnedBytesMax * 16)
+            }
         }
         options.limits = limits
         return options
     }
 
     private mutating func append() throws {
-        guard session != nil else { return }
-        try append(randomPayload())
-        summary.events += 1
+        guard let session else { return }
+        try append(randomPayload(), to: session)
     }
 
-    private mutating func append(_ payload: [UInt8]) throws {
-        guard let session else { return }
+    private mutating func append(_ payload: [UInt8], to session: Session) throws {
         let (kind, timestamp) = (randomKind(), nextTimestamp())
         let sequence = try session.append(
             payload, kind: try store.kind(kind.name, kind.encoding), at: timestamp)
@@ -336,6 +336,7 @@ public struct RandomOperations: ~Copyable {
             throw diverged("append returned \(sequence) instead of \(model.nextSequence)")
         }
         model.append(payload, kind: kind, at: timestamp)
+        summary.events += 1
     }
 
     private mutating func appendBatch() throws {
@@ -367,11 +368,16 @@ public struct RandomOperations: ~Copyable {
 
     private mutating func start() throws {
         guard session == nil else { return }
+        session = try startNewSession()
+    }
+
+    private mutating func startNewSession() throws -> Session {
         let id = RandomOperations.sessionIDs[Int(random.below(UInt32(RandomOperations.sessionIDs.count)))]
         let metadata: [String: String] = random.oneIn(2) ? ["host": "h\(random.below(3))", "": "x"] : [:]
         let time = nextTimestamp()
-        session = try store.startSession(id, at: time, metadata: metadata)
+        let session = try store.startSession(id, at: time, metadata: metadata)
         model.start(id, at: time, metadata: metadata)
+        return session
     }
 
     private mutating func end() throws {
@@ -442,6 +448,7 @@ public struct RandomOperations: ~Copyable {
         store = try EventStore.open(path, options: nextOptions(newLimits))
         summary.openings += 1
         isReopened = true
+        (peak, earlierPeak) = (0, 0)
         _ = meter?.takePeak(of: path)
         if limits.bytes != nil { try follow(store) }
         model.limit(to: limits)

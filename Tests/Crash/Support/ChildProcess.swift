@@ -39,7 +39,7 @@ final class ChildProcess {
         try? FileManager.default.removeItem(at: errors)
     }
 
-    /// Reads until there are so many lines in all, the time is over, or the process has closed its output.
+    /// Reads until there are so many lines in all, or for so long, or until the process has closed its output.
     func read(lines: Int = .max, milliseconds: Int = 1000 * waitSecondsMax) {
         var count = text.count { $0 == 0x0A }
         let deadline = DispatchTime.now().uptimeNanoseconds + UInt64(milliseconds) * 1_000_000
