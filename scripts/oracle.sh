@@ -30,6 +30,8 @@ done
 
 # A test waits for ten minutes for what does not come, and says so.
 seconds=900
+# Whole suites.
+[ -z "${FIND:-}" ] || seconds=3600
 
 # Runs the tests that a regular expression chooses, with a safeguard left out, or none.
 run() {

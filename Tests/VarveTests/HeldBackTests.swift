@@ -80,6 +80,7 @@ struct HeldBackTests {
         let kind = try store.kind("k", .utf8)
         let session = try store.startSession("s")
         let early = Locked<[Int]>([])
+        defer { system.openGate() }
         // One that does not wait is not seen to every time.
         for round in 1...50 {
             system.closeGate()

@@ -37,10 +37,11 @@ final class SyncGateFileSystem: ForwardingFileSystem, @unchecked Sendable {
     /// Writes to segments since `hold`.
     var writes: Int { condition.withLock { writeCount } }
 
-    /// Blocks until a sync was begun since `hold`.
+    /// Blocks until a sync was begun since `hold`, for `waitSecondsMax` at most.
     func waitForSync() {
+        let end = Date(timeIntervalSinceNow: TimeInterval(waitSecondsMax))
         condition.withLock {
-            while syncCount == 0 { condition.wait() }
+            while syncCount == 0, condition.wait(until: end) {}
         }
     }
 

@@ -214,7 +214,7 @@ struct Peers: ParsableCommand {
             let directory = "\(place)/\(number)"
             defer { try? FileManager.default.removeItem(atPath: directory) }
             do {
-                // RocksDB ends this program, by an assertion, where the disk is full.
+                // RocksDB ends this program, by an assertion, where the disk is full; no other store is asked to show what it does there.
                 let free = try POSIXFileSystem().space(at: place).freeBytes
                 if !(peer is VarvePeer || peer is LinesPeer), free < UInt64(2 * data.byteCount) {
                     throw PeerFailure("no space left: less than twice the payloads")

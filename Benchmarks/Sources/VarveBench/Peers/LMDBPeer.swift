@@ -7,7 +7,7 @@ final class LMDBPeer: Peer {
     let settings =
         "no checksums; MDB_APPEND, MDB_NOSYNC and one sync at the end, 10,000 events or 16 MiB a transaction; durable appends: a synced commit a batch"
 
-    /// Without MDB_WRITEMAP: its first touch of each page of a mapping costs more than writing pages out of memory does.
+    /// Without MDB_WRITEMAP, with which it was slower where both were tried.
     func append(_ data: Dataset, in directory: String) throws {
         let base = try LMDBBase(directory, flags: UInt32(MDB_NOSYNC), makingRoomFor: data)
         for part in data.parts(of: 10_000) { try base.append(data, part) }
