@@ -20,3 +20,8 @@ extension DispatchSemaphore {
     /// Whether another thread signals it within ``waitSecondsMax``.
     public func isSignalled() -> Bool { wait(timeout: .now() + .seconds(waitSecondsMax)) == .success }
 }
+
+extension DispatchGroup {
+    /// Whether all have left it within ``waitSecondsMax``.
+    public func isLeft() -> Bool { wait(timeout: .now() + .seconds(waitSecondsMax)) == .success }
+}

@@ -34,8 +34,7 @@ struct PowerCutTests {
             if random.oneIn(4) {
                 child.read(milliseconds: Int(random.below(20)))
             } else {
-                child.read(
-                    lines: Int(random.below(durability == "synced" ? 400 : 2_500)))
+                child.read(lines: Int(random.below(durability == "synced" ? 400 : 2_500)))
             }
             // No machine says anything after its power was cut: what arrived before counts.
             child.drain()

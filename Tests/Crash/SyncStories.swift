@@ -53,17 +53,19 @@ struct SyncStories {
         _ number: Int, to session: Varve.Session, _ kind: EventKind, makingRoomOn system: SimulatedFileSystem
     ) throws -> Int {
         var fullCount = 0
-        while true {
+        let isAppended = try comesTrue {
             do {
                 try session.append(payload(number), kind: kind, at: Int64(number))
-                return fullCount
-            } catch {
-                guard case .outOfSpace = error else { throw error }
+                return true
+            } catch let error as StoreError {
+                guard error.isOutOfSpace else { throw error }
                 fullCount += 1
                 system.limitSpace(to: nil)
-                sched_yield()
+                return false
             }
         }
+        try #require(isAppended)
+        return fullCount
     }
 
     private func openReadOnly(_ system: SimulatedFileSystem, _ path: String = store) throws -> EventStore {

@@ -305,22 +305,16 @@ public struct RandomOperations: ~Copyable {
         if peak > bytes { throw diverged("the directory has taken \(peak) bytes of \(bytes)") }
     }
 
-    /// Options of the next opening, with these limits, or others than before now and then.
-    private mutating func nextOptions(_ newLimits: RetentionLimits?) -> StoreOptions {
-        var options = options
-        if let newLimits {
-            limits = newLimits
-        } else {
-            guard meter != nil, random.oneIn(2) else { return options }
-            limits = RetentionLimits()
-            if random.oneIn(2) { limits.events = UInt64(random.below(3_000)) + 1 }
-            if random.oneIn(2) { limits.checkpoints = UInt64(random.below(20)) + 1 }
-            if random.oneIn(2) {
-                limits.bytes = max(1 << 20 + UInt64(random.below(3 << 20)), model.pinnedBytesMax * 16)
-            }
+    /// Other limits, now and then.
+    private mutating func randomLimits() -> RetentionLimits? {
+        guard meter != nil, random.oneIn(2) else { return nil }
+        var limits = RetentionLimits()
+        if random.oneIn(2) { limits.events = UInt64(random.below(3_000)) + 1 }
+        if random.oneIn(2) { limits.checkpoints = UInt64(random.below(20)) + 1 }
+        if random.oneIn(2) {
+            limits.bytes = max(1 << 20 + UInt64(random.below(3 << 20)), model.pinnedBytesMax * 16)
         }
-        options.limits = limits
-        return options
+        return limits
     }
 
     private mutating func append() throws {
@@ -445,7 +439,12 @@ public struct RandomOperations: ~Copyable {
             if limits.bytes != nil { try follow(reader) }
             if comparesReader { try compareEverything(in: reader) }
         }
-        store = try EventStore.open(path, options: nextOptions(newLimits))
+        var options = options
+        if let changed = newLimits ?? randomLimits() {
+            limits = changed
+            options.limits = changed
+        }
+        store = try EventStore.open(path, options: options)
         summary.openings += 1
         isReopened = true
         (peak, earlierPeak) = (0, 0)
