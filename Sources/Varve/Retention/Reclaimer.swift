@@ -36,8 +36,8 @@ final class Reclaimer: @unchecked Sendable {
     private var reported: Set<RetentionLimit> = []
     /// How long what was removed may take to show in the free space: another process may have it mapped.
     private static let removalNanoseconds: UInt64 = 60_000_000_000
-    /// The free space, with what is to come, when some was asked for that does not show yet, and when that was.
-    private var asked: (coming: UInt64, time: UInt64)?
+    /// What was dropped for free space, and neither showed in it nor is known to be mapped; what was free or to come then; since when.
+    private var hidden: (bytes: UInt64, coming: UInt64, time: UInt64)?
     /// A segment that was removed and may be mapped by who uses this store; the disk gets its bytes when it is not. (What a snapshot showed
     /// while it was still written it has open beside that, which is not known here.)
     private struct Freeing {
@@ -128,14 +128,14 @@ final class Reclaimer: @unchecked Sendable {
 
     /// Where the disk has less than the bytes that the limits leave to others, drops as much of the oldest. Throws where nothing more may
     /// go. The disk gets what somebody has mapped only when that is done. Of snapshots of this store it is known, and counts as free: for a
-    /// minute, and longer as long as half of the limit is free without it. Of readers in other processes it is not: it may be asked for once
-    /// more, and then not before free space has grown, for a minute.
+    /// minute, and longer as long as half of the limit is free without it. Of readers in other processes it is not: what does not show
+    /// counts as free until free space has grown, for a minute at most, and is dropped for once more where it is missing then.
     func leaveFree(path: String) throws(IOFailure) {
         guard let limit = retention.limits.freeBytes else { return }
         if try fileSystem.space(at: directory).freeBytes >= limit {
             // It has grown: what is missing later is missing anew.
             if maintenance.tryLock() {
-                asked = nil
+                hidden = nil
                 maintenance.unlock()
             }
             return
@@ -151,15 +151,32 @@ final class Reclaimer: @unchecked Sendable {
             (free < limit / 2 || $0.handle == nil) && now &- $0.time >= Self.removalNanoseconds
         }
         let coming = comingFreeBytes(free)
-        if coming >= limit { return }
-        // What was removed shows in a while.
-        if let asked, coming <= asked.coming, now &- asked.time < Self.removalNanoseconds { return }
-        guard try drop(limit - coming, for: .freeBytes) else {
+        if let earlier = hidden, coming > earlier.coming || now &- earlier.time >= Self.removalNanoseconds {
+            hidden = nil
+        }
+        let expected = coming.addingClamped(hidden?.bytes ?? 0)
+        if expected >= limit { return }
+        // What is sealed meanwhile is no part of it.
+        let last = catalog.view().entries.last { if case .sealed = $0 { true } else { false } }?.ordinal ?? 0
+        let before = sealedBytes(through: last)
+        guard try drop(limit - expected, for: .freeBytes) else {
             report(.freeBytes)
             throw IOFailure(.write, path: path, code: IOFailure.quotaCode)
         }
         letGoNow()
-        asked = comingFreeBytes(try fileSystem.space(at: directory).freeBytes) > coming ? nil : (coming, now)
+        let left = comingFreeBytes(try fileSystem.space(at: directory).freeBytes)
+        let removed = before - min(before, sealedBytes(through: last))
+        let shown = left > coming ? min(left - coming, removed) : 0
+        let bytes = (removed - shown).addingClamped(hidden?.bytes ?? 0)
+        hidden = bytes == 0 ? nil : (bytes, left, hidden?.time ?? now)
+    }
+
+    /// Bytes of the sealed segments up to one.
+    private func sealedBytes(through ordinal: UInt64) -> UInt64 {
+        catalog.view().entries.reduce(0) { sum, entry in
+            guard entry.ordinal <= ordinal, case .sealed(let handle) = entry else { return sum }
+            return sum.addingClamped(handle.trailer.fileLength)
+        }
     }
 
     /// What the disk's free bytes become when nobody who uses this store has mapped any more what was removed. Call with `maintenance`
