@@ -48,10 +48,11 @@ struct DurabilityExamples {
         options.fileSystem = disk
         var store = try EventStore.open(path, options: options)
         var session = try store.startSession("orders")
-        let number = try session.append("{}", kind: try store.kind("order.placed", .json))
+        try store.flush()
         disk.inject(
             .init(
                 isFull ? .write : .sync, onPathsEndingIn: ".seg", code: isFull ? 28 : 5, isForGood: isFull))
+        let number = try session.append("{}", kind: try store.kind("order.placed", .json))
 
         do {
             try store.blockUntilDurable(through: number)

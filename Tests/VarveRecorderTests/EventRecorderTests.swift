@@ -142,8 +142,11 @@ struct EventRecorderTests {
         system.limitSpace(to: nil)
         let count = recorder.eventCount
         var session: RecordedSession?
-        while session == nil { session = try? recorder.stop() }
-        #expect(session?.eventCount == count)
+        let isStopped = comesTrue {
+            session = try? recorder.stop()
+            return session != nil
+        }
+        #expect(isStopped && session?.eventCount == count)
         try store.close()
     }
 

@@ -11,6 +11,7 @@ final class ControlledFileSystem: ForwardingFileSystem, @unchecked Sendable {
     private let condition = NSCondition()
     // Guarded by the condition.
     private var isClosed = false
+    private var waiting = 0
     private var elapsed: UInt64 = 0
 
     /// Lets no write to a segment pass until `openGate`.
@@ -25,11 +26,16 @@ final class ControlledFileSystem: ForwardingFileSystem, @unchecked Sendable {
 
     var isGateClosed: Bool { condition.withLock { isClosed } }
 
+    /// Whether a write waits before it.
+    var isGateAwaited: Bool { condition.withLock { isClosed && waiting > 0 } }
+
     func advanceClock(nanoseconds: UInt64) { condition.withLock { elapsed += nanoseconds } }
 
     fileprivate func passGate() {
         condition.withLock {
+            waiting += 1
             while isClosed { condition.wait() }
+            waiting -= 1
         }
     }
 

@@ -13,6 +13,9 @@ final class SyncGateFileSystem: ForwardingFileSystem, @unchecked Sendable {
     private var writeCount = 0
     private var syncCount = 0
 
+    /// No time passes: what is open is written when somebody asks for it.
+    func monotonic() -> UInt64 { 0 }
+
     /// Lets no sync of a segment return until `release`, and counts from nothing.
     func hold() {
         condition.withLock {

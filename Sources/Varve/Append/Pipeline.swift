@@ -42,8 +42,7 @@ final class Pipeline: @unchecked Sendable {
     private var isRetrying = false
     /// Why nothing is accepted any more.
     private(set) var poisoned: StoreError?
-    /// Whether there is a reason of either kind, or one is being tried to be overcome. Any thread may read it: who must not be late asks
-    /// for `failure`.
+    /// Whether there is a reason of either kind. Any thread may read it: who must not be late asks for `failure`.
     let hasFailed = Atomic<Bool>(false)
     private var isStopping = false
     /// The background thread sleeps until it is woken.
@@ -176,13 +175,14 @@ final class Pipeline: @unchecked Sendable {
     }
 
     private func writeReadyItems() {
-        while poisoned == nil, stalled == nil, let item = pending.first, item.stage == .ready {
+        while poisoned == nil, stalled == nil || isRetrying, let item = pending.first, item.stage == .ready {
             let durable = watermark.place
             let failure = unlocked { () throws(IOFailure) in try writer.write(item, durable: durable) }
             if let failure {
                 refuse(failure)
                 break
             }
+            overcome()
             // The catalog shows the item by now: only then it may leave the queue.
             pending.removeFirst()
             written = item.number
@@ -269,17 +269,22 @@ final class Pipeline: @unchecked Sendable {
         for resume in waiters { resume() }
     }
 
-    /// Tries to write again after a stall. Call with the monitor held.
+    /// Writing goes on. Call with the monitor held.
+    private func overcome() {
+        guard stalled != nil else { return }
+        stalled = nil
+        noteFailure()
+    }
+
+    /// Tries to write again after a stall, which lasts until something was written. Call with the monitor held.
     func retryStalled() {
         // What is first and not compressed yet comes the next time.
         guard stalled != nil, poisoned == nil, !isWriting, pending.first.map({ $0.stage == .ready }) ?? true
         else { return }
-        defer { noteFailure() }
-        stalled = nil
         (isWriting, isRetrying) = (true, true)
         if pending.isEmpty {
             // Nothing waits: see whether a file can be made at all.
-            if let failure = unlocked(writer.openActive) { refuse(failure) }
+            if let failure = unlocked(writer.openActive) { refuse(failure) } else { overcome() }
             isWriting = false
         } else {
             writeReadyItems()

@@ -133,11 +133,10 @@ final class Reclaimer: @unchecked Sendable {
     func leaveFree(path: String) throws(IOFailure) {
         guard let limit = retention.limits.freeBytes else { return }
         if try fileSystem.space(at: directory).freeBytes >= limit {
-            // It has grown: what is missing later is missing anew.
-            if maintenance.tryLock() {
-                hidden = nil
-                maintenance.unlock()
-            }
+            guard maintenance.tryLock() else { return }
+            defer { maintenance.unlock() }
+            // It has grown: what is missing later is missing anew. Unless it was just dropped for, and does not show yet.
+            if hidden != nil, try fileSystem.space(at: directory).freeBytes >= limit { hidden = nil }
             return
         }
         maintenance.lock()
@@ -151,31 +150,43 @@ final class Reclaimer: @unchecked Sendable {
             (free < limit / 2 || $0.handle == nil) && now &- $0.time >= Self.removalNanoseconds
         }
         let coming = comingFreeBytes(free)
-        if let earlier = hidden, coming > earlier.coming || now &- earlier.time >= Self.removalNanoseconds {
-            hidden = nil
+        if let earlier = hidden {
+            let grown = coming > earlier.coming ? coming - earlier.coming : 0
+            let isOver = grown >= earlier.bytes || now &- earlier.time >= Self.removalNanoseconds
+            hidden = isOver ? nil : (earlier.bytes - grown, earlier.coming + grown, earlier.time)
         }
         let expected = coming.addingClamped(hidden?.bytes ?? 0)
         if expected >= limit { return }
         // What is sealed meanwhile is no part of it.
         let last = catalog.view().entries.last { if case .sealed = $0 { true } else { false } }?.ordinal ?? 0
-        let before = sealedBytes(through: last)
+        let before = segmentBytes(through: last)
         guard try drop(limit - expected, for: .freeBytes) else {
             report(.freeBytes)
             throw IOFailure(.write, path: path, code: IOFailure.quotaCode)
         }
         letGoNow()
         let left = comingFreeBytes(try fileSystem.space(at: directory).freeBytes)
-        let removed = before - min(before, sealedBytes(through: last))
-        let shown = left > coming ? min(left - coming, removed) : 0
-        let bytes = (removed - shown).addingClamped(hidden?.bytes ?? 0)
+        let after = segmentBytes(through: last)
+        let removed = before.sealed - min(before.sealed, after.sealed)
+        // What was written meanwhile is not hidden.
+        let due = coming.addingClamped(before.all) - min(coming.addingClamped(before.all), after.all)
+        let bytes = min(removed, due - min(due, left)).addingClamped(hidden?.bytes ?? 0)
         hidden = bytes == 0 ? nil : (bytes, left, hidden?.time ?? now)
     }
 
-    /// Bytes of the sealed segments up to one.
-    private func sealedBytes(through ordinal: UInt64) -> UInt64 {
-        catalog.view().entries.reduce(0) { sum, entry in
-            guard entry.ordinal <= ordinal, case .sealed(let handle) = entry else { return sum }
-            return sum.addingClamped(handle.trailer.fileLength)
+    /// Bytes of the sealed segments up to one, and of all segments.
+    private func segmentBytes(through ordinal: UInt64) -> (sealed: UInt64, all: UInt64) {
+        catalog.view().entries.reduce((0, 0)) { sum, entry in
+            switch entry {
+            case .sealed(let handle):
+                let bytes = handle.trailer.fileLength
+                return (
+                    sum.sealed.addingClamped(entry.ordinal <= ordinal ? bytes : 0),
+                    sum.all.addingClamped(bytes)
+                )
+            case .open(let segment):
+                return (sum.sealed, sum.all.addingClamped(segment.index.summary.dataBytes))
+            }
         }
     }
 
