@@ -305,7 +305,7 @@ struct ZerosAheadTests {
         }
         let with = try fill(path, on: POSIXFileSystem())
         let without = try fill(directory.path("without"), on: ZeroWatchingFileSystem(refusing: .all))
-        // A footer that is still to be written counts for more than it takes.
+        // A footer that is still to be written counts for some KiB more than it takes.
         let footer = UInt64(8 << 10 / payloadBytes)
         #expect(
             with.events > 100 && with.events + with.segments + 8 + footer >= without.events,

@@ -174,15 +174,17 @@ final class Pipeline: @unchecked Sendable {
         item.stage = .ready
     }
 
-    private func writeReadyItems() {
+    /// False: one was refused.
+    @discardableResult
+    private func writeReadyItems() -> Bool {
+        defer { isWriting = false }
         while poisoned == nil, stalled == nil || isRetrying, let item = pending.first, item.stage == .ready {
             let durable = watermark.place
             let failure = unlocked { () throws(IOFailure) in try writer.write(item, durable: durable) }
             if let failure {
                 refuse(failure)
-                break
+                return false
             }
-            overcome()
             // The catalog shows the item by now: only then it may leave the queue.
             pending.removeFirst()
             written = item.number
@@ -192,7 +194,7 @@ final class Pipeline: @unchecked Sendable {
             wakeSpaceWaiters()
             monitor.wakeAll()
         }
-        isWriting = false
+        return true
     }
 
     /// Does `body` while nobody writes: as the holder of the writer's role. Not by its holder.
@@ -251,6 +253,7 @@ final class Pipeline: @unchecked Sendable {
     private func poison(_ error: StoreError) {
         guard poisoned == nil else { return }
         poisoned = .poisoned(reason: error.description)
+        stalled = nil
         noteFailure()
         diagnostics?(.poisoned(error.description))
         failWaiters(.poisoned(reason: error.description))
@@ -269,27 +272,25 @@ final class Pipeline: @unchecked Sendable {
         for resume in waiters { resume() }
     }
 
-    /// Writing goes on. Call with the monitor held.
-    private func overcome() {
-        guard stalled != nil else { return }
-        stalled = nil
-        noteFailure()
-    }
-
-    /// Tries to write again after a stall, which lasts until something was written. Call with the monitor held.
+    /// Tries to write again after a stall, which lasts until all that is ready was written. Call with the monitor held.
     func retryStalled() {
         // What is first and not compressed yet comes the next time.
         guard stalled != nil, poisoned == nil, !isWriting, pending.first.map({ $0.stage == .ready }) ?? true
         else { return }
         (isWriting, isRetrying) = (true, true)
+        let isOvercome: Bool
         if pending.isEmpty {
             // Nothing waits: see whether a file can be made at all.
-            if let failure = unlocked(writer.openActive) { refuse(failure) } else { overcome() }
+            let failure = unlocked(writer.openActive)
+            if let failure { refuse(failure) }
+            isOvercome = failure == nil
             isWriting = false
         } else {
-            writeReadyItems()
+            isOvercome = writeReadyItems()
         }
         isRetrying = false
+        if isOvercome { stalled = nil }
+        noteFailure()
         monitor.wakeWorkers()
         monitor.wakeAll()
         if failure == nil { diagnostics?(.resumed) }

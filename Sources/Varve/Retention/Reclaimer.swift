@@ -129,7 +129,7 @@ final class Reclaimer: @unchecked Sendable {
     /// Where the disk has less than the bytes that the limits leave to others, drops as much of the oldest. Throws where nothing more may
     /// go. The disk gets what somebody has mapped only when that is done. Of snapshots of this store it is known, and counts as free: for a
     /// minute, and longer as long as half of the limit is free without it. Of readers in other processes it is not: what does not show
-    /// counts as free until free space has grown, for a minute at most, and is dropped for once more where it is missing then.
+    /// counts as free until free space has grown, for a minute at most; what is missing then is dropped for.
     func leaveFree(path: String) throws(IOFailure) {
         guard let limit = retention.limits.freeBytes else { return }
         if try fileSystem.space(at: directory).freeBytes >= limit {
